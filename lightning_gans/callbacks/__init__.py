@@ -1,0 +1,5 @@
+"""Callbacks that observe and never alter the game."""
+
+from lightning_gans.callbacks.sampling import SampleGrid, SampleWriter
+
+__all__ = ["SampleGrid", "SampleWriter"]

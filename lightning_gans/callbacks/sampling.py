@@ -1,0 +1,164 @@
+"""Pictures of what the generator makes, while it learns and afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from torch import Tensor
+
+from lightning_gans import generation
+from lightning_gans.gan import GAN, Batch
+
+
+class SampleGrid(Callback):
+    """A picture of the same latents after every epoch, so that one sees the generator learn.
+
+    Writes `samples/epoch_0001.png` … into the run's folder, `samples/real.png` beside them, and
+    `samples/training.gif` at the end; the pictures also go to every logger that takes images (W&B and
+    TensorBoard). The latents are drawn once and kept in the checkpoint; the generator is in evaluation
+    mode. Points are drawn as a map over the real ones. The game is not touched, its random numbers included.
+
+    Args:
+        num_samples: images per picture; of points, 16 times as many are drawn.
+        every_n_epochs: how often; the last epoch always has its picture. 0 switches pictures off.
+        columns: images per row; a conditional generator has one column per class where that fits.
+        gif: whether to write the animation at the end.
+        seed: of the latents.
+
+    Raises:
+        ValueError: for numbers out of range.
+    """
+
+    def __init__(
+        self,
+        num_samples: int = 64,
+        every_n_epochs: int = 1,
+        columns: int = 8,
+        gif: bool = True,
+        seed: int = 0,
+    ):
+        for name, value, least in (
+            ("num_samples", num_samples, 1),
+            ("columns", columns, 1),
+            ("every_n_epochs", every_n_epochs, 0),
+        ):
+            if value < least:
+                raise ValueError(f"SampleGrid({name}={value}): expected at least {least}.")
+        self.num_samples = num_samples
+        self.every_n_epochs = every_n_epochs
+        self.columns = columns
+        self.gif = gif
+        self.seed = seed
+        self._latents: Tensor | None = None
+        self._real: Tensor | None = None
+        self._last_epoch = -1
+
+    def state_dict(self) -> dict[str, Any]:
+        """The fixed latents."""
+        return {"latents": self._latents}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the fixed latents."""
+        self._latents = state_dict["latents"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
+        """Fix the latents, unless a checkpoint brought them."""
+        if self._latents is None:
+            images = len(pl_module.generator.sample_shape) == 3
+            num = self.num_samples if images else 16 * self.num_samples
+            source = torch.Generator().manual_seed(self.seed)
+            self._latents = pl_module.generator.latents.sample(num, generator=source)
+
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: GAN, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Keep a batch of real samples to compare with."""
+        if self._real is None and self._draws(trainer):
+            self._real = pl_module.unpack(batch)[0].detach()[: len(self._latents)].float().cpu()  # type: ignore[arg-type]
+            real = generation.picture(self._real, columns=self._row(pl_module))
+            generation.save_picture(real, self._folder(trainer) / "real.png")
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
+        """Draw this epoch's picture if it is due."""
+        if self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
+            self._draw(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
+        """Draw the last epoch if its picture is missing, and write the animation."""
+        if self._last_epoch < 0 or self._last_epoch < trainer.current_epoch - 1:
+            self._draw(trainer, pl_module)
+        if self._draws(trainer) and self.gif:
+            _animate(sorted(self._folder(trainer).glob("epoch_*.png")), self._folder(trainer) / "training.gif")
+
+    @torch.no_grad()
+    def _draw(self, trainer: Trainer, gan: GAN) -> None:
+        if not self._draws(trainer) or self._latents is None:
+            return
+        self._last_epoch = trainer.current_epoch
+        labels = generation.class_labels(gan, len(self._latents))
+        with generation.evaluating(gan.generator):
+            z = self._latents.to(gan.device, gan.dtype)  # type: ignore[arg-type]
+            samples = gan(z, None if labels is None else labels.to(gan.device)).float().cpu()
+        image = generation.picture(samples, self._real, self._row(gan))
+        generation.save_picture(image, self._folder(trainer) / f"epoch_{trainer.current_epoch + 1:04d}.png")
+        batches = trainer.fit_loop.epoch_loop.total_batch_idx
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):  # as uint8: W&B shows floats as black
+                logger.log_image("samples/grid", [image.numpy()], step=batches)
+            elif isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image("samples/grid", image, batches, dataformats="HWC")
+
+    def _draws(self, trainer: Trainer) -> bool:
+        return bool(self.every_n_epochs) and trainer.is_global_zero and not trainer.fast_dev_run  # type: ignore[attr-defined]
+
+    def _folder(self, trainer: Trainer) -> Path:
+        return Path(trainer.log_dir or trainer.default_root_dir) / "samples"
+
+    def _row(self, gan: GAN) -> int:
+        return gan.generator.num_classes if 2 <= gan.generator.num_classes <= 16 else self.columns
+
+
+def _animate(frames: Sequence[Path], path: Path) -> None:
+    """Frames as a GIF of about eight seconds that stays on the last one."""
+    if len(frames) < 2:
+        return
+    from PIL import Image
+
+    images = [Image.open(frame).convert("RGB").quantize(64) for frame in frames]
+    durations = [max(40, 8000 // len(images))] * (len(images) - 1) + [2000]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0)
+
+
+class SampleWriter(BasePredictionWriter):
+    """What `lightning-gans predict` leaves behind: each batch of samples as a tensor file and a picture.
+
+    Writes `samples/batch_0000.pt`, a tensor (N, …) that `torch.load` reads, and `samples/batch_0000.png`
+    into the run's folder.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("batch")
+
+    def write_on_batch_end(  # type: ignore[override]
+        self,
+        trainer: Trainer,
+        pl_module: GAN,
+        prediction: Tensor,
+        batch_indices: Sequence[int] | None,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Write one batch."""
+        folder = Path(trainer.log_dir or trainer.default_root_dir) / "samples"
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"batch_{batch_idx:04d}" + (f"_rank_{trainer.global_rank}" if trainer.world_size > 1 else "")
+        samples = prediction.float().cpu()
+        torch.save(samples, folder / f"{name}.pt")
+        generation.save_picture(generation.picture(samples), folder / f"{name}.png")

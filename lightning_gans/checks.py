@@ -1,0 +1,113 @@
+"""What must hold before training starts; each failure is one line with the value and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.strategies import Strategy
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from lightning_gans.networks import Discriminator, Generator
+
+
+def positive(**values: float | None) -> None:
+    """Numbers that must be above 0 where they are given."""
+    for name, value in values.items():
+        if value is not None and not value > 0:
+            raise ValueError(f"{name}={value}: expected a number above 0.")
+
+
+def networks_fit(generator: Generator, discriminator: Discriminator) -> None:
+    """The two networks must agree on samples and classes."""
+    for name in ("sample_shape", "num_classes"):
+        theirs, ours = getattr(generator, name), getattr(discriminator, name)
+        if theirs != ours:
+            raise ValueError(
+                f"the generator has {name}={theirs} and the discriminator {name}={ours}; give both the same."
+            )
+
+
+def trainer_settings(trainer: Trainer) -> None:
+    """Settings of the Trainer that mean nothing, or something else, with two players."""
+    if trainer.gradient_clip_val:
+        raise ValueError(
+            f"Trainer(gradient_clip_val={trainer.gradient_clip_val}) cannot know which player it means; give the "
+            "model discriminator_clip or generator_clip instead (--model.discriminator_clip 1.0)."
+        )
+    if trainer.accumulate_grad_batches != 1:
+        raise ValueError(
+            f"Trainer(accumulate_grad_batches={trainer.accumulate_grad_batches}) cannot know which player it means; "
+            "give the model discriminator_accumulation or generator_accumulation instead."
+        )
+    if trainer.max_steps == 0 or trainer.max_epochs == 0:
+        raise ValueError(
+            f"max_steps={trainer.max_steps} and max_epochs={trainer.max_epochs} train nothing; give numbers above "
+            "0, or -1 for no limit."
+        )
+
+
+def two_players_can_alternate(strategy: Strategy) -> None:
+    """Plain DDP waits for gradients of the player whose turn it is not."""
+    wrapped = strategy.model
+    if isinstance(wrapped, DistributedDataParallel) and not wrapped.find_unused_parameters:
+        raise ValueError(
+            "strategy 'ddp' waits for a gradient of every parameter in every backward, but each player moves "
+            "alone; use --trainer.strategy ddp_find_unused_parameters_true."
+        )
+
+
+def samples(x: Tensor, sample_shape: Sequence[int]) -> None:
+    """The data must have the networks' shape, be finite and, for images, lie in [−1, 1]."""
+    if tuple(x.shape[1:]) != tuple(sample_shape):
+        raise ValueError(
+            f"the data has samples of shape {tuple(x.shape[1:])}, but the networks are made for "
+            f"{tuple(sample_shape)}; give the model the data's shape, or let the data module resize (its `size`)."
+        )
+    if not torch.isfinite(x).all():
+        bad = int((~torch.isfinite(x)).flatten(1).any(1).sum())
+        raise ValueError(f"{bad} of the {len(x)} samples in the first batch hold NaN or infinity; clean the data.")
+    if x.dim() == 4 and (x.min() < -1.01 or x.max() > 1.01):
+        raise ValueError(
+            f"images must lie in [-1, 1], but the first batch spans [{float(x.min()):.3g}, {float(x.max()):.3g}]; "
+            "scale them: x * 2 - 1 for images in [0, 1]."
+        )
+
+
+def class_of_checkpoint(path: Any, expected: type) -> type:
+    """The class that made a checkpoint, of this package or imported: a file cannot have other code imported."""
+    made_by = torch.load(path, map_location="cpu", weights_only=True).get("gan_class")
+    if str(made_by).startswith("lightning_gans."):
+        import_module(made_by.rsplit(".", 1)[0])
+    known = [expected]
+    for kind in known:  # grows as it goes: subclasses of subclasses too
+        known += kind.__subclasses__()
+    for kind in known:
+        if made_by in (None, f"{kind.__module__}.{kind.__qualname__}"):
+            return kind
+    raise ValueError(
+        f"the checkpoint was made by {made_by}, which is no imported subclass of {expected.__name__}; import its "
+        "module first, or load it with the class that made it."
+    )
+
+
+def checkpoint_fits(checkpoint: dict[str, Any], model: LightningModule) -> None:
+    """A checkpoint must hold every tensor of the model, in its shape."""
+    made_by, saved = checkpoint.get("gan_class", "another program"), checkpoint["state_dict"]
+    for name, own in model.state_dict().items():
+        if not isinstance(own, Tensor):
+            continue
+        if name not in saved:
+            fault = "is missing"
+        elif saved[name].shape != own.shape:
+            fault = f"has shape {tuple(saved[name].shape)} in it and {tuple(own.shape)} here"
+        else:
+            continue
+        raise ValueError(
+            f"the checkpoint was made by {made_by} and does not fit this {type(model).__name__}: {name} {fault}; "
+            "use the config that was saved beside the checkpoint."
+        )

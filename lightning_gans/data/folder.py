@@ -1,0 +1,186 @@
+"""A folder of one's own pictures, in whatever formats Pillow reads."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from torch import Tensor
+
+from lightning_gans.data.base import Batch, BatchDataset, GANData, Split, as_index, at_least, to_unit_range
+from lightning_gans.data.picture import is_picture_name, read_picture, why_unreadable
+
+
+class ImageFolder(GANData):
+    """All pictures of a folder and of its sub-folders, of any format and size, as squares or rectangles.
+
+    A picture is turned upright by its EXIF tag, laid on white where it is transparent, brought to eight
+    bits and to `channels`, scaled until it just covers `size` (antialiased), and cropped at the centre;
+    an animation gives its first frame. With `labels=True` the immediate sub-folders are the classes, in
+    the order of their names. Hidden files and links are passed over. The split is fixed by the files' names.
+
+    Args:
+        root: the folder.
+        size: side of the square images in pixels, or (height, width); at least 8.
+        channels: 3 for colour, 1 for grey.
+        val_fraction: share of the pictures set apart for validation, in [0, 1).
+        test_fraction: share of the pictures set apart for testing, in [0, 1).
+        skip_corrupt: leave unreadable pictures out with one warning that names them. Every picture is
+            then decoded once at set-up, which takes milliseconds each; without it only headers are checked.
+        batch_size: images in a batch, in each process.
+        labels: whether batches carry the class.
+        num_workers: processes that read pictures beside the main one.
+
+    Raises:
+        ValueError: for an argument out of range, an empty folder, an unreadable picture, or labels
+            without class folders.
+        FileNotFoundError: when the folder does not exist.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        size: int | tuple[int, int] = 64,
+        channels: Literal[1, 3] = 3,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.1,
+        skip_corrupt: bool = False,
+        batch_size: int = 64,
+        labels: bool = False,
+        num_workers: int = 2,
+    ):
+        super().__init__(batch_size, labels, num_workers)
+        height, width = (size, size) if isinstance(size, int) else size
+        at_least(8, size=min(height, width))
+        if channels not in (1, 3):
+            raise ValueError(f"channels={channels} is out of range; give 3 for colour or 1 for grey")
+        if min(val_fraction, test_fraction) < 0 or not val_fraction + test_fraction < 1:
+            raise ValueError(
+                f"val_fraction={val_fraction} and test_fraction={test_fraction} are out of range; "
+                f"give shares >= 0 whose sum is below 1"
+            )
+        self.root = root
+        self.size = (height, width)
+        self.channels = channels
+        self.val_fraction = val_fraction
+        self.test_fraction = test_fraction
+        self.skip_corrupt = skip_corrupt
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """(channels, height, width)."""
+        return (self.channels, *self.size)
+
+    def count_classes(self) -> int:
+        """One class for each sub-folder that holds a picture."""
+        return len(self.classes)
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """The names of the sub-folders that hold pictures, sorted."""
+        folders = [entry for entry in self._folder.iterdir() if entry.is_dir() and not _passed_over(entry)]
+        names = sorted(folder.name for folder in folders if next(_pictures(folder), None))
+        if not names:
+            raise ValueError(
+                f"labels=True needs one sub-folder of pictures per class in {self._folder}, and there is "
+                f"none; make them, or use labels=False"
+            )
+        return names
+
+    @property
+    def _folder(self) -> Path:
+        folder = Path(self.root).expanduser()
+        if not folder.is_dir():
+            raise FileNotFoundError(f"root={self.root} is not a folder; give the folder that holds the pictures")
+        return folder
+
+    def load(self, split: Split) -> BatchDataset:
+        """The pictures of a split."""
+        files = self._files
+        val, test = _share(self.val_fraction, len(files)), _share(self.test_fraction, len(files))
+        if val + test >= len(files):
+            raise ValueError(
+                f"{self._folder} holds too few pictures ({len(files)}) to split in three; add pictures, or "
+                f"use val_fraction=0 and test_fraction=0"
+            )
+        order = torch.randperm(len(files), generator=torch.Generator().manual_seed(0)).tolist()
+        parts = {"val": order[:val], "test": order[val : val + test], "train": order[val + test :]}
+        chosen = [files[index] for index in sorted(parts[split])]
+        y = None
+        if self.labels:
+            y = torch.tensor([self.classes.index(name.split("/")[0]) for name in chosen], dtype=torch.int64)
+        return _PictureFiles([self._folder / name for name in chosen], y, self.size, self.channels)
+
+    @cached_property
+    def _files(self) -> list[str]:
+        """The readable pictures, as sorted paths relative to the folder, with forward slashes."""
+        folder = self._folder
+        files = sorted(path.relative_to(folder).as_posix() for path in _pictures(folder))
+        loose = [name for name in files if "/" not in name] if self.labels else []
+        if loose and self.classes:  # where there is no class folder at all, `classes` says so
+            raise ValueError(
+                f"{_named(loose)} in {folder} has no class; move it into a class folder or use labels=False"
+            )
+        check = partial(why_unreadable, decode=self.skip_corrupt)
+        with ThreadPoolExecutor(8) as pool:
+            reasons = list(pool.map(check, [folder / name for name in files]))
+        bad = [f"{name} ({reason})" for name, reason in zip(files, reasons, strict=True) if reason]
+        if bad and not self.skip_corrupt:
+            raise ValueError(
+                f"{len(bad)} of {len(files)} files in {folder} cannot be read as pictures: {_named(bad)}; "
+                f"remove them or use skip_corrupt=True"
+            )
+        if bad:
+            rank_zero_warn(f"Left out {len(bad)} of {len(files)} files in {folder}: {_named(bad)}")
+        if len(bad) == len(files):
+            raise ValueError(
+                f"{folder} holds no readable picture (hidden files and links are passed over); add pictures "
+                f"in a format that Pillow reads, such as PNG or JPEG"
+            )
+        return [name for name, reason in zip(files, reasons, strict=True) if not reason]
+
+
+def _share(fraction: float, count: int) -> int:
+    return max(1, round(fraction * count)) if fraction > 0 else 0
+
+
+def _named(names: list[str], most: int = 5) -> str:
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
+
+
+def _passed_over(path: Path) -> bool:
+    return path.name.startswith(".") or path.is_symlink()
+
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    """The pictures under a folder; links, which may lead out of it or make duplicates, are not followed."""
+    for place, folders, names in os.walk(folder, onerror=_give_up, followlinks=False):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for path in (Path(place, name) for name in names):
+            if is_picture_name(path.name) and not _passed_over(path):
+                yield path
+
+
+def _give_up(error: OSError) -> None:
+    raise error
+
+
+class _PictureFiles(BatchDataset):
+    def __init__(self, files: list[Path], y: Tensor | None, size: tuple[int, int], channels: int):
+        self.files = files
+        self.y = y
+        self.size = size
+        self.channels = channels
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        pictures = [read_picture(self.files[index], self.size, self.channels) for index in indices]
+        x = to_unit_range(torch.stack(pictures))
+        return x if self.y is None else (x, self.y[as_index(indices)])

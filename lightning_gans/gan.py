@@ -1,0 +1,507 @@
+"""The game: two networks, one objective, and the alternating steps of the two players."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from lightning_gans import checks
+from lightning_gans.networks import Discriminator, Generator
+from lightning_gans.objectives import NonSaturating, Objective
+from lightning_gans.optimizers import Adam
+from lightning_gans.stabilizer import Stabilizer
+
+Batch = Tensor | tuple[Tensor, Tensor] | list[Tensor]
+
+
+@dataclass
+class Step:
+    """The record of one player's step, for stabilizers, which may still use its graph, and for observers.
+
+    Attributes:
+        loss: what the player minimises, a scalar.
+        fake: generated samples as the discriminator saw them, (N, …).
+        fake_logits: (N,).
+        real: real samples as the discriminator saw them, (N, …); in the generator's step only where the
+            objective needs them.
+        real_logits: (N,), or None where `real` is None.
+        labels: (N,) integers of a conditional game, else None.
+        discriminator: who judged: the discriminator, or what an algorithm put in its place.
+        terms: what stabilizers added to the loss, by name, for the log.
+    """
+
+    loss: Tensor
+    fake: Tensor
+    fake_logits: Tensor
+    real: Tensor | None = None
+    real_logits: Tensor | None = None
+    labels: Tensor | None = None
+    discriminator: Callable[..., Tensor] | None = None
+    terms: dict[str, Tensor] = field(default_factory=dict)
+
+    def detached(self) -> Step:
+        """The same record without its graph."""
+        tensors: dict[str, Any] = {
+            name: value.detach() for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        return replace(self, **tensors, terms={name: term.detach() for name, term in self.terms.items()})
+
+
+class GAN(LightningModule):
+    """Two networks that play an objective against each other, one optimizer step each in turn.
+
+    On every batch the discriminator takes a step; on every `n_critic`-th the generator takes one too:
+
+        discriminator: min over D of L_D(D(x), D(G(z))),    generator: min over G of L_G(D(G(z)))
+
+    A batch is a tensor of samples (N, …), or a pair (samples, labels); images are in [−1, 1]. Labels count
+    when the networks are conditional. Any `Stabilizer` among the Trainer's callbacks, or in
+    `self.stabilizers`, takes part. Without a Trainer, `alternate` plays one batch, and
+    `gan.discriminator_step(batch).loss.backward()` is one player's gradient.
+
+    Subclass by overriding, from small to large: `opponent` (the discriminator that the generator faces),
+    `judge` (how the discriminator sees samples), `discriminator_step`, `generator_step`, `alternate`.
+
+    The defaults follow the two time-scale update rule: two visible learning rates, D's above G's.
+
+    Args:
+        generator: maps latents (N, latent_dim) to samples; it knows its latents and number of classes.
+        discriminator: maps samples to logits (N,).
+        objective: what the players pay.
+        generator_optimizer: makes the generator's optimizer from its parameters.
+        discriminator_optimizer: the same for the discriminator.
+        generator_scheduler: makes a learning-rate schedule from the generator's optimizer; it is stepped
+            after every generator update. None keeps the rate constant.
+        discriminator_scheduler: the same for the discriminator.
+        generator_clip: the largest norm of the generator's whole gradient; None for no clipping.
+        discriminator_clip: the same for the discriminator.
+        generator_accumulation: in how many parts the generator works through a batch, to need less memory;
+            gradients are averaged, BatchNorm sees the parts. A batch stays one step.
+        discriminator_accumulation: the same for the discriminator.
+        n_critic: discriminator steps per generator step.
+
+    Raises:
+        ValueError: for networks that do not fit each other or numbers out of range.
+
+    Reference:
+        Goodfellow et al., Generative Adversarial Nets, NeurIPS 2014, arXiv 1406.2661; Heusel et al., GANs
+        Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium, NeurIPS 2017,
+        arXiv 1706.08500; Zhang et al., Self-Attention GAN, ICML 2019, arXiv 1805.08318 (rates 1e-4, 4e-4).
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        discriminator: Discriminator,
+        objective: Objective = NonSaturating(),  # noqa: B008 - it has no state
+        generator_optimizer: OptimizerCallable = lambda params: Adam(params, lr=1e-4, beta1=0.5),
+        discriminator_optimizer: OptimizerCallable = lambda params: Adam(params, lr=4e-4, beta1=0.5),
+        generator_scheduler: LRSchedulerCallable | None = None,
+        discriminator_scheduler: LRSchedulerCallable | None = None,
+        generator_clip: float | None = None,
+        discriminator_clip: float | None = None,
+        generator_accumulation: int = 1,
+        discriminator_accumulation: int = 1,
+        n_critic: int = 1,
+    ):
+        super().__init__()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*is an instance of `nn.Module`.*")
+            self.save_hyperparameters()
+        for name in [name for name, value in self.hparams.items() if not _is_plain(value)]:
+            del self.hparams[name]  # a checkpoint holds tensors and plain types: it loads without running code
+        checks.positive(
+            generator_clip=generator_clip,
+            discriminator_clip=discriminator_clip,
+            generator_accumulation=generator_accumulation,
+            discriminator_accumulation=discriminator_accumulation,
+            n_critic=n_critic,
+        )
+        checks.networks_fit(generator, discriminator)
+        self.automatic_optimization = False
+        self.generator = generator
+        self.discriminator = discriminator
+        self.objective = objective
+        self.generator_optimizer = generator_optimizer
+        self.discriminator_optimizer = discriminator_optimizer
+        self.generator_scheduler = generator_scheduler
+        self.discriminator_scheduler = discriminator_scheduler
+        self.generator_clip = generator_clip
+        self.discriminator_clip = discriminator_clip
+        self.generator_accumulation = generator_accumulation
+        self.discriminator_accumulation = discriminator_accumulation
+        self.n_critic = n_critic
+        self.generator_updates = 0
+        self.discriminator_updates = 0
+        self.stabilizers: list[Stabilizer] = []
+
+    # ---------------------------------------------------------------- what the game is made of
+
+    @property
+    def active_stabilizers(self) -> list[Stabilizer]:
+        """The module's own stabilizers, then those among the Trainer's callbacks, in order."""
+        trainer = self._attached_trainer()
+        callbacks = [] if trainer is None else trainer.callbacks  # type: ignore[attr-defined]
+        return self.stabilizers + [callback for callback in callbacks if isinstance(callback, Stabilizer)]
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Samples from latents (N, latent_dim)."""
+        return self.generator(z) if labels is None else self.generator(z, labels)
+
+    def unpack(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Samples, and labels where the game is conditional."""
+        x, labels = batch if isinstance(batch, tuple | list) else (batch, None)
+        return x, labels if self.generator.num_classes else None
+
+    def generate(self, num: int, labels: Tensor | None = None) -> Tensor:
+        """`num` samples from fresh latents, in the precision of the parameters."""
+        z = self.generator.latents.sample(num, device=self.device, dtype=self.dtype)  # type: ignore[arg-type]
+        return self(z, labels).to(z.dtype)
+
+    def opponent(self, batch: Batch) -> Callable[..., Tensor]:
+        """The discriminator that the generator faces."""
+        return self.discriminator
+
+    def judge(self, discriminator: Callable[..., Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
+        """The logits of samples, in single precision or better."""
+        logits = discriminator(x) if labels is None else discriminator(x, labels)
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+    def discriminator_step(
+        self,
+        batch: Batch,
+        fake: Tensor | None = None,
+        discriminator: Callable[..., Tensor] | None = None,
+    ) -> Step:
+        """The discriminator's loss on a batch, with its graph; no optimizer, no logging, no Trainer.
+
+        Args:
+            batch: real samples, or samples and labels.
+            fake: as many generated samples; None generates them, without a gradient.
+            discriminator: who judges, `self.discriminator` unless an algorithm says otherwise.
+        """
+        real, labels = self.unpack(batch)
+        discriminator = self.discriminator if discriminator is None else discriminator
+        stabilizers = self.active_stabilizers
+        if fake is None:
+            with torch.no_grad():
+                fake = self.generate(len(real), labels)
+        for stabilizer in stabilizers:
+            fake = stabilizer.on_fake_samples(self, fake)
+        for stabilizer in stabilizers:
+            real = stabilizer.on_discriminator_input(self, real)
+            fake = stabilizer.on_discriminator_input(self, fake)
+        real_logits = self.judge(discriminator, real, labels)
+        fake_logits = self.judge(discriminator, fake, labels)
+        real_targets = fake_targets = None
+        if stabilizers:
+            real_targets, fake_targets = torch.ones_like(real_logits), torch.zeros_like(fake_logits)
+        for stabilizer in stabilizers:
+            real_targets, fake_targets = stabilizer.on_targets(self, real_targets, fake_targets)  # type: ignore[arg-type]
+        loss = self.objective.discriminator_loss(real_logits, fake_logits, real_targets, fake_targets)
+        step = Step(loss, fake, fake_logits, real, real_logits, labels, discriminator)
+        for stabilizer in stabilizers:
+            step.loss = stabilizer.on_discriminator_loss(self, step, step.loss)
+        return step
+
+    def generator_step(self, batch: Batch, fake: Tensor | None = None) -> Step:
+        """The generator's loss on a batch, with its graph; the discriminator gets no gradient.
+
+        Args:
+            batch: real samples, or samples and labels; the generator makes as many.
+            fake: generated samples that carry a gradient; None generates them.
+        """
+        real, labels = self.unpack(batch)
+        stabilizers = self.active_stabilizers
+        with _frozen(self.discriminator):
+            discriminator = self.opponent(batch)
+            if fake is None:
+                fake = self.generate(len(real), labels)
+            for stabilizer in stabilizers:
+                fake = stabilizer.on_discriminator_input(self, fake)
+            fake_logits = self.judge(discriminator, fake, labels)
+            step = Step(fake_logits, fake, fake_logits, labels=labels, discriminator=discriminator)
+            if self.objective.needs_real_logits:
+                step.real = real
+                for stabilizer in stabilizers:
+                    step.real = stabilizer.on_discriminator_input(self, step.real)
+                step.real_logits = self.judge(discriminator, step.real, labels)
+            step.loss = self.objective.generator_loss(fake_logits, step.real_logits)
+            for stabilizer in stabilizers:
+                step.loss = stabilizer.on_generator_loss(self, step, step.loss)
+        return step
+
+    # ---------------------------------------------------------------- one batch
+
+    def alternate(
+        self,
+        batch: Batch,
+        generator_optimizer: Optimizer | LightningOptimizer,
+        discriminator_optimizer: Optimizer | LightningOptimizer,
+    ) -> dict[str, Step]:
+        """Play one batch: the discriminator's step, then the generator's when its turn has come.
+
+        When both move, they share one forward of the generator: the fakes are made once with a gradient and
+        the discriminator learns from a detached view. It needs no Trainer: pass two torch optimizers.
+
+        Returns:
+            The steps by player, detached.
+        """
+        generator_moves = (self.discriminator_updates + 1) % self.n_critic == 0
+        fake = None
+        if generator_moves and self.generator_accumulation == self.discriminator_accumulation == 1:
+            real, labels = self.unpack(batch)
+            fake = self.generate(len(real), labels)
+        steps = {}
+        steps["discriminator"] = self.update(
+            discriminator_optimizer,
+            self.discriminator_step,
+            batch,
+            None if fake is None else fake.detach(),
+            self.discriminator_accumulation,
+        )
+        self.discriminator_updates += 1
+        for stabilizer in self.active_stabilizers:
+            stabilizer.on_discriminator_step_end(self)
+        if generator_moves:
+            steps["generator"] = self.update(
+                generator_optimizer,
+                self.generator_step,
+                batch,
+                fake,
+                self.generator_accumulation,
+                counted=False,
+            )
+            self.generator_updates += 1
+            for stabilizer in self.active_stabilizers:
+                stabilizer.on_generator_step_end(self)
+        return steps
+
+    def update(
+        self,
+        optimizer: Optimizer | LightningOptimizer,
+        play: Callable[[Batch, Tensor | None], Step],
+        batch: Batch,
+        fake: Tensor | None = None,
+        accumulation: int = 1,
+        counted: bool = True,
+    ) -> Step:
+        """One player's move: backward, gradient clipping, the optimizer's step and its schedule's.
+
+        Of a batch worked through in parts, the last part's step is returned.
+
+        Args:
+            optimizer: the player's; Lightning's own wrapper inside a Trainer, which handles precision and
+                processes, or any torch optimizer.
+            play: `discriminator_step` or `generator_step`.
+            batch: real samples, or samples and labels.
+            fake: passed on to `play`.
+            accumulation: in how many parts to work through the batch.
+            counted: whether this step counts for the Trainer's `global_step`. One player's does, so that
+                `max_steps` and `every_n_train_steps` mean batches.
+        """
+        optimizer.zero_grad()
+        for part, share in _parts(batch, accumulation):
+            step = play(part, fake)
+            loss = step.loss * share if accumulation > 1 else step.loss
+            self.manual_backward(loss) if isinstance(optimizer, LightningOptimizer) else loss.backward()
+        if not isinstance(optimizer, LightningOptimizer):
+            self.on_before_optimizer_step(optimizer)
+            optimizer.step()
+            return step.detached()
+        if counted:
+            optimizer.step()
+        else:  # the same, precision and hooks included, but for the count
+            self.trainer.strategy.optimizer_step(optimizer.optimizer, lambda: None)
+        for config in self.trainer.lr_scheduler_configs:
+            if config.scheduler.optimizer is optimizer.optimizer:
+                config.scheduler.step()  # type: ignore[call-arg]
+        return step.detached()
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clip one player's gradient; Lightning calls this once gradients are unscaled."""
+        if self.generator_clip is None and self.discriminator_clip is None:
+            return
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        generator_moves = any(parameters[0] is own for own in self.generator.parameters())
+        limit = self.generator_clip if generator_moves else self.discriminator_clip
+        if limit is not None:
+            nn.utils.clip_grad_norm_(parameters, limit)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Step]:
+        """Play one batch; the steps, detached, are what observers find in `on_train_batch_end`."""
+        generator_optimizer, discriminator_optimizer = self.optimizers()  # type: ignore[attr-defined]
+        steps = self.alternate(batch, generator_optimizer, discriminator_optimizer)
+        if (self.trainer.fit_loop.epoch_loop.total_batch_idx + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            self._log(steps)
+        return steps
+
+    def _log(self, steps: dict[str, Step]) -> None:
+        losses = {f"loss/{player}": step.loss for player, step in steps.items()}
+        losses |= {f"loss/{name}": term for step in steps.values() for name, term in step.terms.items()}
+        self.log_dict(losses, prog_bar=True, batch_size=1)
+        step = steps["discriminator"]
+        self.log_dict(
+            {
+                "discriminator/real_logit": step.real_logits.mean(),  # type: ignore[union-attr]
+                "discriminator/fake_logit": step.fake_logits.mean(),
+                "progress/generator_updates": float(self.generator_updates),
+                "progress/discriminator_updates": float(self.discriminator_updates),
+            },
+            batch_size=1,
+        )
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Losses on held-out samples: a D that knows its training set by heart shows here and nowhere else."""
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Losses on the test split."""
+        self._evaluate(batch, "test")
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """As many samples as the batch has, with its labels where the game is conditional."""
+        real, labels = self.unpack(batch)
+        return self.generate(len(real), labels)
+
+    def _evaluate(self, batch: Batch, split: str) -> None:
+        real, labels = self.unpack(batch)
+        real_logits = self.judge(self.discriminator, real, labels)
+        fake_logits = self.judge(self.discriminator, self.generate(len(real), labels), labels)
+        self.log_dict(
+            {
+                f"{split}/discriminator_loss": self.objective.discriminator_loss(real_logits, fake_logits),
+                f"{split}/generator_loss": self.objective.generator_loss(fake_logits, real_logits),
+                f"{split}/real_logit": real_logits.mean(),
+                f"{split}/fake_logit": fake_logits.mean(),
+            },
+            batch_size=len(real),
+            sync_dist=True,
+        )
+
+    # ---------------------------------------------------------------- the life of a run
+
+    def configure_optimizers(self) -> Any:
+        """The generator's optimizer, then the discriminator's, each with its schedule if it has one."""
+        optimizers = [
+            self.generator_optimizer(self.generator.parameters()),
+            self.discriminator_optimizer(self.discriminator.parameters()),
+        ]
+        factories = [self.generator_scheduler, self.discriminator_scheduler]
+        schedulers = [make(optimizer) for optimizer, make in zip(optimizers, factories, strict=True) if make]
+        for scheduler in schedulers:
+            if isinstance(scheduler, ReduceLROnPlateau):
+                raise ValueError(
+                    "ReduceLROnPlateau needs a metric, and a GAN's losses are none; use a schedule that counts "
+                    "updates, such as LinearLR, CosineAnnealingLR or ExponentialLR."
+                )
+        return optimizers, schedulers
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Check the Trainer's settings; this is the first hook of a run, before anything is prepared."""
+        checks.trainer_settings(self.trainer)
+        return []
+
+    def setup(self, stage: str) -> None:
+        """Let the module's own stabilizers prepare, as Lightning does for those of the Trainer."""
+        for stabilizer in self.stabilizers:
+            stabilizer.setup(self.trainer, self, stage)
+
+    def on_train_start(self) -> None:
+        """Remember the run's seed, and refuse a strategy under which two players cannot take turns."""
+        checks.two_players_can_alternate(self.trainer.strategy)
+        self._seed = torch.initial_seed()
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Draw this batch's random numbers from (seed, rank, batch): ranks differ, a resume repeats them."""
+        batches = self.trainer.fit_loop.epoch_loop.total_batch_idx
+        seed = hash((self._seed, self.global_rank, batches)) % 2**63
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        if batch_idx == 0:
+            checks.samples(self.unpack(batch)[0], self.generator.sample_shape)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """The counters of updates and the state of the module's own stabilizers."""
+        return {
+            "generator_updates": self.generator_updates,
+            "discriminator_updates": self.discriminator_updates,
+            "stabilizers": [stabilizer.state_dict() for stabilizer in self.stabilizers],
+        }
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore what `get_extra_state` gave."""
+        self.generator_updates = state["generator_updates"]
+        self.discriminator_updates = state["discriminator_updates"]
+        for stabilizer, saved in zip(self.stabilizers, state["stabilizers"], strict=False):
+            stabilizer.load_state_dict(saved)
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> GAN:
+        """Lightning's, but of the class that made the checkpoint: `GAN.load_from_checkpoint(path)` is enough.
+
+        Networks, optimizers and whatever else the command line built are rebuilt from the checkpoint. What
+        was passed in Python and is no plain value (networks, callables) is not in it: pass it again.
+        """
+        made_by = checks.class_of_checkpoint(checkpoint_path, cls)
+        return super(GAN, made_by).load_from_checkpoint(checkpoint_path, *args, **kwargs)  # type: ignore[misc]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note which class made the checkpoint."""
+        checkpoint["gan_class"] = f"{type(self).__module__}.{type(self).__qualname__}"
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another model in one line, before anything is loaded."""
+        checks.checkpoint_fits(checkpoint, self)
+
+    def _attached_trainer(self) -> Trainer | None:
+        try:
+            return self.trainer
+        except RuntimeError:
+            return None
+
+
+@contextmanager
+def _frozen(network: nn.Module) -> Iterator[None]:
+    """No gradients for a network's parameters, which saves computing them in the other player's step."""
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
+def _parts(batch: Batch, number: int) -> Iterator[tuple[Batch, float]]:
+    """A batch in parts, each with its share of the samples."""
+    if number == 1:
+        yield batch, 1.0
+    elif isinstance(batch, Tensor):
+        for part in batch.tensor_split(min(number, len(batch))):
+            yield part, len(part) / len(batch)
+    else:
+        splits = [tensor.tensor_split(min(number, len(tensor))) for tensor in batch]
+        for parts in zip(*splits, strict=True):
+            yield list(parts), len(parts[0]) / len(batch[0])
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, int | float | str | bool)

@@ -1,0 +1,153 @@
+"""What every generator and discriminator has: shapes, latents, labels, features and head."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lightning_gans.networks.latents import Latents, as_latents, at_least
+
+
+class Generator(nn.Module, ABC):
+    """Network that maps latents z, and labels if it is conditional, to samples.
+
+    A subclass defines `forward` on top of `condition`, which checks the input and joins a learned embedding
+    of the label, as wide as z and of the same scale at the start, to z:
+
+        class Linear(Generator):
+            def __init__(self, sample_shape: Sequence[int], num_classes: int = 0):
+                super().__init__(sample_shape, latents=16, num_classes=num_classes)
+                self.linear = nn.Linear(self.input_dim, sample_shape[0])
+
+            def forward(self, z, labels=None):
+                return self.linear(self.condition(z, labels))
+
+    Args:
+        sample_shape: shape of one sample, (C, H, W) for images, (D,) for points.
+        latents: distribution of z; an integer is the width of Gaussian latents.
+        num_classes: number of labels; 0 is an unconditional generator.
+
+    Raises:
+        ValueError: if an argument is out of its range; in use, if z or the labels do not fit.
+
+    Reference:
+        Mirza, Osindero, "Conditional Generative Adversarial Nets", 2014, arXiv 1411.1784.
+    """
+
+    def __init__(self, sample_shape: Sequence[int], latents: Latents | int = 100, num_classes: int = 0) -> None:
+        super().__init__()
+        self.sample_shape = as_shape(sample_shape)
+        self.latents = as_latents(latents)
+        self.num_classes = at_least("num_classes", num_classes, 0)
+        self.embedding = nn.Embedding(num_classes, self.latent_dim) if num_classes else None
+
+    @property
+    def latent_dim(self) -> int:
+        """Width of z."""
+        return self.latents.dim
+
+    @property
+    def input_dim(self) -> int:
+        """Width of what `condition` returns, hence of the input of the first layer."""
+        return self.latent_dim if self.embedding is None else 2 * self.latent_dim
+
+    def condition(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Check z (N, latent_dim) and labels (N,), and join them to (N, input_dim)."""
+        if z.dim() != 2 or z.shape[1] != self.latent_dim:
+            raise ValueError(
+                f"z has shape {tuple(z.shape)}, expected (N, {self.latent_dim}); "
+                "draw it with generator.latents.sample(n)"
+            )
+        check_labels(self, self.num_classes, labels, len(z))
+        if self.embedding is None:
+            return z
+        return torch.cat([z, self.embedding(labels)], dim=1)
+
+    @abstractmethod
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Map z (N, latent_dim) and labels (N,) to samples (N, *sample_shape)."""
+
+
+class Discriminator(nn.Module):
+    """Network that maps samples, and labels if it is conditional, to logits: features, then head.
+
+        logit = head(features(x)) + ⟨embedding(label), features(x)⟩
+
+    The second term, the projection of the label, exists with `num_classes` above 0 only. A subclass defines
+    `features`, as a method or as a submodule, and may replace `head`:
+
+        class Linear(Discriminator):
+            def __init__(self, sample_shape: Sequence[int], num_classes: int = 0):
+                super().__init__(sample_shape, num_features=64, num_classes=num_classes)
+                self.features = nn.Sequential(nn.Linear(sample_shape[0], 64), nn.ReLU())
+
+    Attributes:
+        features: maps samples (N, *sample_shape) to features (N, num_features).
+        head: module that maps features (N, num_features) to logits (N,).
+
+    Args:
+        sample_shape: shape of one sample, (C, H, W) for images, (D,) for points.
+        num_features: width of the features.
+        num_classes: number of labels; 0 is an unconditional discriminator.
+
+    Raises:
+        ValueError: if an argument is out of its range; in use, if the samples or the labels do not fit.
+
+    Reference:
+        Miyato, Koyama, "cGANs with Projection Discriminator", ICLR 2018, arXiv 1802.05637.
+    """
+
+    features: Callable[[Tensor], Tensor]
+
+    def __init__(self, sample_shape: Sequence[int], num_features: int, num_classes: int = 0) -> None:
+        super().__init__()
+        self.sample_shape = as_shape(sample_shape)
+        self.num_features = at_least("num_features", num_features, 1)
+        self.num_classes = at_least("num_classes", num_classes, 0)
+        self.head: nn.Module = nn.Sequential(nn.Linear(num_features, 1), nn.Flatten(0))
+        self.embedding = nn.Embedding(num_classes, num_features) if num_classes else None
+        if self.embedding is not None:  # of the scale of the head, or the label would outweigh the sample
+            nn.init.normal_(self.embedding.weight, std=num_features**-0.5)
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Map samples (N, *sample_shape) and labels (N,) to logits (N,)."""
+        if x.shape[1:] != self.sample_shape:
+            raise ValueError(
+                f"samples have shape {tuple(x.shape[1:])} each, expected {self.sample_shape}; "
+                f"resize the data, or build the {type(self).__name__} for their shape"
+            )
+        check_labels(self, self.num_classes, labels, len(x))
+        features = self.features(x)
+        logits = self.head(features)
+        if self.embedding is None:
+            return logits
+        return logits + (self.embedding(labels) * features).sum(1)
+
+
+def as_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of a sample as a tuple of integers, each at least 1."""
+    if isinstance(shape, int) or len(shape) == 0:
+        raise ValueError(f"sample_shape is {shape!r}, expected a tuple; use (D,) for points, (C, H, W) for images")
+    return tuple(at_least(f"sample_shape[{i}]", size, 1) for i, size in enumerate(shape))
+
+
+def check_labels(network: nn.Module, num_classes: int, labels: Tensor | None, n: int) -> None:
+    """Check presence, type and shape of labels; not their values, which would wait for the device."""
+    name = type(network).__name__
+    if labels is None:
+        if num_classes:
+            raise ValueError(f"{name} got no labels, expected shape ({n},); pass them, or build it with num_classes=0")
+    elif not num_classes:
+        raise ValueError(
+            f"{name} got labels, expected none; build it with num_classes above 0, or leave the labels out"
+        )
+    elif labels.dtype not in (torch.int64, torch.int32):
+        raise ValueError(f"labels have dtype {labels.dtype}, expected torch.int64; convert with labels.long()")
+    elif labels.shape != (n,):
+        raise ValueError(f"labels have shape {tuple(labels.shape)}, expected ({n},); pass one class index per sample")
+
+
+def cancels_bias(norm: nn.Module | None) -> bool:
+    """Whether `norm` subtracts the mean of every channel, so that a bias before it has no effect."""
+    return isinstance(norm, nn.modules.batchnorm._NormBase)

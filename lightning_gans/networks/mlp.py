@@ -1,0 +1,194 @@
+"""Fully connected generator and discriminator, for points and small images."""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from lightning_gans.networks.base import Discriminator, Generator, as_shape, cancels_bias
+from lightning_gans.networks.latents import Latents, at_least
+
+
+class MLPGenerator(Generator):
+    """Fully connected generator, depth × [Linear → norm → activation] → Linear (→ tanh).
+
+    Args:
+        sample_shape: shape of one sample, (D,) for points, (C, H, W) for images.
+        latents: distribution of z; an integer is the width of Gaussian latents.
+        width: units of a hidden layer.
+        depth: number of hidden layers, at least 0.
+        activation: makes the activation of a hidden layer.
+        norm: makes the normalisation of a hidden layer from its width, like `nn.BatchNorm1d`; None is none.
+        bounded: whether a tanh bounds the samples to (−1, 1); None bounds images and leaves points free.
+        num_classes: number of labels; 0 is an unconditional generator.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Reference:
+        Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014, arXiv 1406.2661.
+    """
+
+    def __init__(
+        self,
+        sample_shape: Sequence[int],
+        latents: Latents | int = 100,
+        width: int = 128,
+        depth: int = 2,
+        activation: Callable[[], nn.Module] = nn.ReLU,
+        norm: Callable[[int], nn.Module] | None = None,
+        bounded: bool | None = None,
+        num_classes: int = 0,
+    ) -> None:
+        super().__init__(sample_shape, latents, num_classes)
+        at_least("width", width, 1)
+        widths = [self.input_dim] + [width] * at_least("depth", depth, 0)
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += dense(before, after, activation, norm)
+        layers.append(nn.Linear(widths[-1], math.prod(self.sample_shape)))
+        if len(self.sample_shape) == 3 if bounded is None else bounded:
+            layers.append(nn.Tanh())
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Map z (N, latent_dim) and labels (N,) to samples (N, *sample_shape)."""
+        return self.layers(self.condition(z, labels)).unflatten(1, self.sample_shape)
+
+
+class MLPDiscriminator(Discriminator):
+    """Fully connected discriminator, depth × [Linear → norm → activation → dropout] → Linear.
+
+    Args:
+        sample_shape: shape of one sample; samples of any shape are flattened.
+        width: units of a hidden layer.
+        depth: number of hidden layers, at least 0.
+        activation: makes the activation of a hidden layer; unused with maxout.
+        norm: makes the normalisation of a hidden layer from its width, like `nn.LayerNorm`; None is none.
+        maxout_pieces: pieces of a `Maxout` in place of Linear and activation, at least 2; 0 is no maxout.
+        dropout: probability of dropping a hidden unit, in [0, 1].
+        input_dropout: probability of dropping an input of the first layer, in [0, 1].
+        fourier_frequencies: sines and cosines to add to every coordinate, see `FourierFeatures`; 0 adds none.
+        max_frequency: highest of their frequencies, radians per unit of scaled input, at least 1.
+        input_scale: factor on the samples; 0.25 brings points in [−4, 4] to [−1, 1].
+        num_classes: number of labels; 0 is an unconditional discriminator.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Reference:
+        Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014, arXiv 1406.2661.
+    """
+
+    def __init__(
+        self,
+        sample_shape: Sequence[int],
+        width: int = 128,
+        depth: int = 2,
+        activation: Callable[[], nn.Module] = lambda: nn.LeakyReLU(negative_slope=0.2),
+        norm: Callable[[int], nn.Module] | None = None,
+        maxout_pieces: int = 0,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        fourier_frequencies: int = 0,
+        max_frequency: float = 100.0,
+        input_scale: float = 1.0,
+        num_classes: int = 0,
+    ) -> None:
+        at_least("width", width, 1)
+        if maxout_pieces == 1:
+            raise ValueError("maxout_pieces is 1, which makes the network linear; use 2 or more, or 0 for none")
+        at_least("maxout_pieces", maxout_pieces, 0)
+        inputs = math.prod(as_shape(sample_shape)) * (1 + 2 * at_least("fourier_frequencies", fourier_frequencies, 0))
+        widths = [inputs] + [width] * at_least("depth", depth, 0)
+        super().__init__(sample_shape, num_features=widths[-1], num_classes=num_classes)
+        self.input_scale = input_scale
+        layers: list[nn.Module] = []
+        if fourier_frequencies:
+            layers.append(FourierFeatures(fourier_frequencies, max_frequency))
+        if input_dropout:
+            layers.append(nn.Dropout(input_dropout))
+        for before, after in pairwise(widths):
+            if maxout_pieces:
+                layers.append(Maxout(before, after, maxout_pieces))
+                layers += [norm(after)] if norm else []
+            else:
+                layers += dense(before, after, activation, norm)
+            layers += [nn.Dropout(dropout)] if dropout else []
+        self.layers = nn.Sequential(*layers)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Map samples (N, *sample_shape) to the last hidden layer (N, num_features)."""
+        x = x.flatten(1)
+        return self.layers(x if self.input_scale == 1 else x * self.input_scale)
+
+
+def dense(
+    before: int, after: int, activation: Callable[[], nn.Module], norm: Callable[[int], nn.Module] | None
+) -> list[nn.Module]:
+    """Make the modules of one hidden layer; the Linear has no bias where the norm would cancel it."""
+    normalisation = norm(after) if norm else None
+    linear = nn.Linear(before, after, bias=not cancels_bias(normalisation))
+    return [linear, *([normalisation] if normalisation else []), activation()]
+
+
+class Maxout(nn.Module):
+    """Layer of maxima of affine maps, h_i(x) = max_j (w_ij · x + b_ij), j = 1 … pieces.
+
+    Args:
+        in_features: width of the input.
+        out_features: width of the output.
+        pieces: affine maps behind every output, at least 1.
+
+    Raises:
+        ValueError: if `pieces` is out of its range.
+
+    Reference:
+        Goodfellow, Warde-Farley, Mirza, Courville, Bengio, "Maxout Networks", ICML 2013, arXiv 1302.4389.
+    """
+
+    def __init__(self, in_features: int, out_features: int, pieces: int = 5) -> None:
+        super().__init__()
+        self.pieces = at_least("pieces", pieces, 1)
+        self.linear = nn.Linear(in_features, pieces * out_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_features) to (N, out_features)."""
+        return self.linear(x).unflatten(-1, (self.pieces, -1)).amax(-2)
+
+
+class FourierFeatures(nn.Module):
+    """Coordinates x beside their sines and cosines, [x, sin(f₁x), …, sin(f_k x), cos(f₁x), …, cos(f_k x)].
+
+    The frequencies are spaced evenly on a log scale from 1 to `max_frequency`. A network on plain
+    coordinates learns sharp functions slowly; on these it can see modes that are narrow beside the range.
+
+    Args:
+        frequencies: number k of frequencies, at least 1; one is the frequency 1.
+        max_frequency: highest frequency, radians per unit of input, at least 1; the period 2π/f should not be
+            much shorter than the finest detail of the data.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Reference:
+        Tancik et al., "Fourier Features Let Networks Learn High Frequency Functions in Low Dimensional
+        Domains", NeurIPS 2020, arXiv 2006.10739.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, frequencies: int = 8, max_frequency: float = 100.0) -> None:
+        super().__init__()
+        at_least("frequencies", frequencies, 1)
+        if not max_frequency >= 1:
+            raise ValueError(f"max_frequency is {max_frequency!r}, expected at least 1; scale the input up instead")
+        spaced = torch.logspace(0, math.log10(max_frequency), frequencies)
+        self.register_buffer("frequencies", spaced, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, D) to (N, D · (1 + 2k))."""
+        angles = (x.unsqueeze(1) * self.frequencies.unsqueeze(1)).flatten(1)
+        return torch.cat([x, angles.sin(), angles.cos()], dim=1)

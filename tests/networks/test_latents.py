@@ -1,0 +1,94 @@
+"""The distributions of z."""
+
+import pytest
+import torch
+
+from lightning_gans.networks import Gaussian, GaussianWithCode, Latents, Uniform, as_latents
+
+EVERY = [Gaussian(5), Uniform(5), GaussianWithCode(2, 3, 4.0)]
+
+
+@pytest.mark.parametrize("latents", EVERY, ids=repr)
+def test_draws_have_the_shape_type_and_generator_asked_for(latents):
+    z = latents.sample(7)
+    assert z.shape == (7, latents.dim) == (7, 5)
+    assert z.dtype == torch.float32 and z.device.type == "cpu"
+    assert not torch.equal(z, latents.sample(7))
+    assert latents.sample(7, dtype=torch.float64).dtype == torch.float64
+    assert latents.sample(7, dtype=torch.bfloat16).dtype == torch.bfloat16
+    assert latents.sample(7, device="meta").device.type == "meta"
+    assert latents.sample(0).shape == (0, 5)
+
+    state = torch.random.get_rng_state()
+    draws = [latents.sample(7, generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
+    assert torch.equal(state, torch.random.get_rng_state())  # nothing was taken from the global generator
+
+
+def test_gaussian_is_standard_normal():
+    z = Gaussian(4).sample(20000, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(z.mean(0), torch.zeros(4), atol=0.03, rtol=0)
+    torch.testing.assert_close(z.T.cov(), torch.eye(4), atol=0.04, rtol=0)
+
+
+def test_uniform_fills_minus_one_to_one():
+    z = Uniform(4).sample(20000, generator=torch.Generator().manual_seed(0))
+    assert -1 <= z.min() < -0.99 and 0.99 < z.max() <= 1
+    torch.testing.assert_close(z.mean(0), torch.zeros(4), atol=0.02, rtol=0)
+    torch.testing.assert_close(z.T.cov(), torch.eye(4) / 3, atol=0.02, rtol=0)
+
+
+def test_code_is_one_scaled_category_drawn_uniformly_beside_a_gaussian():
+    z = GaussianWithCode(2, 4, scale=3.0).sample(20000, generator=torch.Generator().manual_seed(0))
+    gaussian, code = z[:, :2], z[:, 2:]
+    assert torch.equal(code.sort(1).values, torch.tensor([0.0, 0.0, 0.0, 3.0]).expand(20000, 4))
+    torch.testing.assert_close(code.mean(0), torch.full((4,), 0.75), atol=0.04, rtol=0)
+    torch.testing.assert_close(gaussian.T.cov(), torch.eye(2), atol=0.04, rtol=0)
+    torch.testing.assert_close(z.T.corrcoef()[:2, 2:], torch.zeros(2, 4), atol=0.03, rtol=0)
+    assert GaussianWithCode(0, 4).sample(3).shape == (3, 4)
+
+
+def test_latents_are_values():
+    assert Gaussian(3) == Gaussian(3) and hash(Gaussian(3)) == hash(Gaussian(3))
+    assert Gaussian(3) != Gaussian(4) and Gaussian(3) != Uniform(3) and Gaussian(3) != 3
+    assert GaussianWithCode(scale=1.0) != GaussianWithCode(scale=2.0)
+    assert repr(Uniform(3)) == "Uniform(dim=3)"
+    assert repr(GaussianWithCode()) == "GaussianWithCode(gaussian_dim=2, categories=256, scale=4.0, dim=258)"
+
+
+def test_an_integer_means_gaussian():
+    assert as_latents(7) == Gaussian(7)
+    uniform = Uniform(7)
+    assert as_latents(uniform) is uniform
+
+
+def test_a_subclass_takes_a_few_lines():
+    class Ones(Latents):
+        dim = 3
+
+        def sample(self, n, device=None, dtype=None, generator=None):
+            return torch.ones(n, 3, device=device, dtype=dtype)
+
+    assert as_latents(Ones()).sample(2).shape == (2, 3)
+    with pytest.raises(TypeError, match="abstract"):
+        Latents()
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: Gaussian(0), "dim is 0, expected an integer; set it to 1 or more"),
+        (lambda: Uniform(-1), "dim is -1"),
+        (lambda: Gaussian(2.5), "dim is 2.5"),
+        (lambda: as_latents(0), "dim is 0"),
+        (lambda: as_latents("gaussian"), "latents must be a Latents or an integer width, got 'gaussian'"),
+        (lambda: as_latents(True), "got True"),
+        (lambda: GaussianWithCode(-1), "gaussian_dim is -1"),
+        (lambda: GaussianWithCode(categories=0), "categories is 0"),
+        (lambda: GaussianWithCode(scale=0.0), "scale must be above 0, got 0.0"),
+    ],
+)
+def test_bad_values_are_named(make, words):
+    with pytest.raises(ValueError, match=words) as raised:
+        make()
+    assert "\n" not in str(raised.value)
