@@ -51,14 +51,23 @@ def trainer_settings(trainer: Trainer) -> None:
         )
 
 
-def two_players_can_alternate(strategy: Strategy) -> None:
+TWO_PLAYER_DDP = "ddp_find_unused_parameters_true"
+
+
+def strategy_name(name: Any) -> None:
     """Plain DDP waits for gradients of the player whose turn it is not."""
+    if name in ("ddp", "ddp_spawn", "ddp_fork", "ddp_notebook"):
+        raise ValueError(
+            f"strategy '{name}' waits for a gradient of every parameter in every backward, but each player moves "
+            f"alone; use --trainer.strategy {TWO_PLAYER_DDP}."
+        )
+
+
+def two_players_can_alternate(strategy: Strategy) -> None:
+    """The same for a strategy that is already at work, however it was chosen."""
     wrapped = strategy.model
     if isinstance(wrapped, DistributedDataParallel) and not wrapped.find_unused_parameters:
-        raise ValueError(
-            "strategy 'ddp' waits for a gradient of every parameter in every backward, but each player moves "
-            "alone; use --trainer.strategy ddp_find_unused_parameters_true."
-        )
+        strategy_name("ddp")
 
 
 def samples(x: Tensor, sample_shape: Sequence[int]) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
-import sys
 import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace, auto_cli
@@ -18,10 +15,12 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from lightning_gans import GAN, data, models, networks, objectives, optimizers, stabilizers
+from lightning_gans import GAN, checks
 from lightning_gans.callbacks import SampleGrid, SampleWriter
+from lightning_gans.cli_errors import Parser, fail
 from lightning_gans.data import GANData
 from lightning_gans.generation import sample
 
@@ -31,16 +30,13 @@ _LINK_PLACES = ("", "generator.init_args.", "discriminator.init_args.")
 
 def run(args: Sequence[str]) -> None:
     """Run a command, given with its arguments."""
-    if args[0] == "sample":
-        auto_cli(
-            sample,
-            args=list(args[1:]),
-            as_positional=False,
-            prog="lightning-gans sample",
-            parser_class=_Parser,
-        )
-    else:
+    if args[0] != "sample":
         GANCLI(list(args))
+        return
+    try:
+        auto_cli(sample, args=list(args[1:]), as_positional=False, prog="lightning-gans sample", parser_class=Parser)
+    except (ValueError, OSError) as error:
+        fail(str(error))
 
 
 class GANCLI(LightningCLI):
@@ -74,7 +70,7 @@ class GANCLI(LightningCLI):
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
         """A parser whose errors are one line."""
-        parser = _Parser(**kwargs)
+        parser = Parser(**kwargs)
         parser.add_argument(
             "-c",
             "--config",
@@ -99,7 +95,6 @@ class GANCLI(LightningCLI):
                 "checkpoint.filename": "epoch_{epoch:04d}",
                 "checkpoint.auto_insert_metric_name": False,
                 "checkpoint.save_last": True,
-                "data": {"class_path": "lightning_gans.data.Digits"},
             }
         )
         for place in _LINK_PLACES:
@@ -112,8 +107,17 @@ class GANCLI(LightningCLI):
                 )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse, after refusing what a link would silently replace."""
-        _refuse_linked(args)
+        """Parse, after refusing what a link would silently replace; data left out are the embedded digits."""
+        keys = _given_keys(args)
+        for key in keys:
+            attribute = _LINKED.get(key.rsplit(".", 1)[-1])
+            if key.startswith("model.") and attribute:
+                fail(
+                    f"{key} comes from the data (its {attribute}) and cannot be set; change the data instead: its "
+                    "size or, for classes, --data.labels true."
+                )
+        if args and args[0] in self.subcommands() and not any(key.split(".")[0] in ("data", "help") for key in keys):
+            args = [*args, "--data=Digits"]  # not a default: its settings would leak into other data
         self.config = parser.parse_args(args)
 
     def before_instantiate_classes(self) -> None:
@@ -145,17 +149,23 @@ class GANCLI(LightningCLI):
         if self.subcommand == "predict":
             callbacks.append(SampleWriter())
         callbacks.append(config.samples)
-        if settings.enable_checkpointing is not False and not any(isinstance(one, Checkpoint) for one in callbacks):
+        keeps = settings.enable_checkpointing is not False and not settings.fast_dev_run
+        if keeps and not any(isinstance(one, Checkpoint) for one in callbacks):
             callbacks.append(config.checkpoint)
         if settings.logger is not False and not settings.fast_dev_run:
             callbacks.append(_SaveConfig(self._parser(self.subcommand), self.config[self.subcommand]))
-        return Trainer(**{**settings, **kwargs, "callbacks": callbacks})
+        kwargs = {**settings, **kwargs, "callbacks": callbacks}
+        checks.strategy_name(settings.strategy)
+        trainer = Trainer(**kwargs)
+        if settings.strategy == "auto" and isinstance(trainer.strategy, DDPStrategy):
+            trainer = Trainer(**{**kwargs, "strategy": checks.TWO_PLAYER_DDP})
+        return trainer
 
     def after_fit(self) -> None:
         """Say where everything is and what to do next."""
         if not self.trainer.is_global_zero or self.trainer.fast_dev_run or not self.trainer.loggers:  # type: ignore[attr-defined]
             return
-        print(f"\nThe run is in {self.trainer.log_dir}: config.yaml, metrics.csv, checkpoints/ and samples/.")
+        print(f"\nThe run is in {self.run_logger.log_dir}: config.yaml, metrics.csv, checkpoints/ and samples/.")
         last = getattr(self.trainer.checkpoint_callback, "last_model_path", "")
         if last:
             print(f"Draw new samples: lightning-gans sample --checkpoint {os.path.relpath(last)} --out grid.png")
@@ -184,23 +194,18 @@ def _ask_data(attribute: str, config: Any) -> Any:
     return getattr(parser.instantiate_classes(parser.parse_object({"data": config})).data, attribute)
 
 
-def _refuse_linked(args: Sequence[str]) -> None:
-    """A value for a linked parameter would be replaced without a word."""
-    keys = [argument[2:].split("=")[0] for argument in args if argument.startswith("--model.")]
-    for flag, value in zip(args, [*args[1:], ""], strict=True):
-        path = flag.split("=", 1)[1] if flag.startswith(("--config=", "-c=")) else value
-        if flag.split("=")[0] in ("--config", "-c") and Path(path).is_file():
-            with open(path) as file:
-                content = yaml.safe_load(file)
-            if isinstance(content, dict):
-                keys += [f"model.{key}" for key in _keys(content.get("model"))]
-    for key in keys:
-        name = key.rsplit(".", 1)[-1]
-        if name in _LINKED:
-            fail(
-                f"{key} comes from the data ({_LINKED[name]} of the data module) and cannot be set; change the data "
-                "instead: its size or, for classes, --data.labels true."
-            )
+def _given_keys(args: Sequence[str]) -> list[str]:
+    """Every key that the user gives, on the line or in a config file, such as `model.init_args.width`."""
+    keys = [argument[2:].split("=")[0] for argument in args if argument.startswith("--")]
+    for flag, following in zip(args, [*args[1:], ""], strict=True):
+        name, _, value = flag.partition("=")
+        path = Path(value or following)
+        if name in ("--config", "-c") and path.is_file():
+            try:
+                keys += _keys(yaml.safe_load(path.read_text()))
+            except (yaml.YAMLError, UnicodeDecodeError) as error:
+                fail(f"{path} is not a YAML file: {str(error).splitlines()[0]}")
+    return keys
 
 
 def _keys(tree: Any, prefix: str = "") -> list[str]:
@@ -227,49 +232,3 @@ def _last_checkpoint(folder: Path) -> str:
     if not found:
         raise FileNotFoundError(f"--ckpt_path last: no run below '{folder}' has a last.ckpt; give a checkpoint's path.")
     return str(found[-1])
-
-
-def fail(message: str) -> NoReturn:
-    """One line on stderr, exit code 2."""
-    sys.stderr.write(f"lightning-gans: error: {_one_line(message)}\n")
-    sys.exit(2)
-
-
-class _Parser(LightningArgumentParser):
-    """A parser whose errors are one line."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        if not self.exit_on_error:  # a parser inside another, whose caller wants the exception
-            super().error(message, ex)
-        fail(message)
-
-
-_NOISE = re.compile(
-    r"^(Does not validate against any of the Union subtypes|Subtypes: .*|Errors:|Given value( type)?: .*"
-    r"|- Expected a <class 'NoneType'>.*|- Expected a path but .*)$"
-)
-
-
-def _one_line(message: str) -> str:
-    """The parser's nested message without what a reader cannot use, and with the names that were meant."""
-    unknown = re.search(
-        r"(?:Expected a dot import path string|Unexpected import path format|No module named): ?'?(\w+)",
-        message,
-    )
-    if unknown:
-        close = difflib.get_close_matches(unknown[1], _class_names(), 3, 0.5)
-        meant = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(_class_names())}."
-        return f"unknown class '{unknown[1]}'; {meant}"
-    lines = [line.strip() for line in message.splitlines()]
-    kept = [re.sub(r"^- ", "", line) for line in lines if line and not _NOISE.match(line)]
-    text = " ".join(kept) or message.strip()
-    text = re.sub(r"Call to compute_fn of link .*? failed: ", "", text)
-    text = re.sub(r"Parser key \"([^\"]+)\":", r"\1:", text)
-    return re.sub(r"Problem with given class_path '(?:\w+\.)*(\w+)':", r"\1:", text)
-
-
-def _class_names() -> list[str]:
-    homes = (models, data, networks, stabilizers)
-    names = ["GAN", *(name for home in homes for name in home.__all__)]
-    names += [name for home in (objectives, optimizers) for name, kind in vars(home).items() if isinstance(kind, type)]
-    return sorted(set(names))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
@@ -58,6 +58,11 @@ class SampleGrid(Callback):
         self._latents: Tensor | None = None
         self._real: Tensor | None = None
         self._last_epoch = -1
+        self._folder = Path("samples")
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find the run's folder; every process must ask, since Lightning has them agree on it."""
+        self._folder = _samples_folder(trainer)
 
     def state_dict(self) -> dict[str, Any]:
         """The fixed latents."""
@@ -82,7 +87,7 @@ class SampleGrid(Callback):
         if self._real is None and self._draws(trainer):
             self._real = pl_module.unpack(batch)[0].detach()[: len(self._latents)].float().cpu()  # type: ignore[arg-type]
             real = generation.picture(self._real, columns=self._row(pl_module))
-            generation.save_picture(real, self._folder(trainer) / "real.png")
+            generation.save_picture(real, self._folder / "real.png")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
         """Draw this epoch's picture if it is due."""
@@ -94,7 +99,7 @@ class SampleGrid(Callback):
         if self._last_epoch < 0 or self._last_epoch < trainer.current_epoch - 1:
             self._draw(trainer, pl_module)
         if self._draws(trainer) and self.gif:
-            _animate(sorted(self._folder(trainer).glob("epoch_*.png")), self._folder(trainer) / "training.gif")
+            _animate(sorted(self._folder.glob("epoch_*.png")), self._folder / "training.gif")
 
     @torch.no_grad()
     def _draw(self, trainer: Trainer, gan: GAN) -> None:
@@ -106,7 +111,7 @@ class SampleGrid(Callback):
             z = self._latents.to(gan.device, gan.dtype)  # type: ignore[arg-type]
             samples = gan(z, None if labels is None else labels.to(gan.device)).float().cpu()
         image = generation.picture(samples, self._real, self._row(gan))
-        generation.save_picture(image, self._folder(trainer) / f"epoch_{trainer.current_epoch + 1:04d}.png")
+        generation.save_picture(image, self._folder / f"epoch_{trainer.current_epoch + 1:04d}.png")
         batches = trainer.fit_loop.epoch_loop.total_batch_idx
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):  # as uint8: W&B shows floats as black
@@ -116,9 +121,6 @@ class SampleGrid(Callback):
 
     def _draws(self, trainer: Trainer) -> bool:
         return bool(self.every_n_epochs) and trainer.is_global_zero and not trainer.fast_dev_run  # type: ignore[attr-defined]
-
-    def _folder(self, trainer: Trainer) -> Path:
-        return Path(trainer.log_dir or trainer.default_root_dir) / "samples"
 
     def _row(self, gan: GAN) -> int:
         return gan.generator.num_classes if 2 <= gan.generator.num_classes <= 16 else self.columns
@@ -144,6 +146,11 @@ class SampleWriter(BasePredictionWriter):
 
     def __init__(self) -> None:
         super().__init__("batch")
+        self._folder = Path("samples")
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find the run's folder."""
+        self._folder = _samples_folder(trainer)
 
     def write_on_batch_end(  # type: ignore[override]
         self,
@@ -156,9 +163,12 @@ class SampleWriter(BasePredictionWriter):
         dataloader_idx: int,
     ) -> None:
         """Write one batch."""
-        folder = Path(trainer.log_dir or trainer.default_root_dir) / "samples"
-        folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
         name = f"batch_{batch_idx:04d}" + (f"_rank_{trainer.global_rank}" if trainer.world_size > 1 else "")
         samples = prediction.float().cpu()
-        torch.save(samples, folder / f"{name}.pt")
-        generation.save_picture(generation.picture(samples), folder / f"{name}.png")
+        torch.save(samples, self._folder / f"{name}.pt")
+        generation.save_picture(generation.picture(samples), self._folder / f"{name}.png")
+
+
+def _samples_folder(trainer: Trainer) -> Path:
+    return Path(trainer.log_dir or trainer.default_root_dir) / "samples"
