@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Sequence
@@ -48,6 +49,7 @@ class GANCLI(LightningCLI):
 
     def __init__(self, args: list[str]):
         self.args = args
+        logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
@@ -136,6 +138,14 @@ class GANCLI(LightningCLI):
             if isinstance(logger, Namespace) and "save_dir" in logger.get("init_args", {}):
                 _keep_beside(self.run_logger.log_dir, logger)
 
+    def after_instantiate_classes(self) -> None:
+        """Complete the hyperparameters, from which Lightning leaves out what links set inside the networks."""
+        for name in ("generator", "discriminator"):
+            saved = self.model.hparams.get(name)
+            if isinstance(saved, dict):
+                parsed = self.config[self.subcommand].model.init_args[name].init_args
+                saved["init_args"] = saved.get("init_args", {}) | {key: parsed[key] for key in _LINKED if key in parsed}
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Lightning's, with the run's folder first among the loggers and a calm progress bar."""
         config = self.config_init[self.subcommand]
@@ -183,6 +193,10 @@ class _SaveConfig(SaveConfigCallback):
             if isinstance(logger, WandbLogger):
                 config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
                 logger.experiment.config.update(config, allow_val_change=True)
+
+
+def _is_no_advertisement(record: logging.LogRecord) -> bool:
+    return "Tip: For seamless cloud" not in record.getMessage()
 
 
 def _ask_data(attribute: str, config: Any) -> Any:

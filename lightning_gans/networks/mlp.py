@@ -52,6 +52,7 @@ class MLPGenerator(Generator):
         if len(self.sample_shape) == 3 if bounded is None else bounded:
             layers.append(nn.Tanh())
         self.layers = nn.Sequential(*layers)
+        initialize_he(self)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Map z (N, latent_dim) and labels (N,) to samples (N, *sample_shape)."""
@@ -118,6 +119,7 @@ class MLPDiscriminator(Discriminator):
                 layers += dense(before, after, activation, norm)
             layers += [nn.Dropout(dropout)] if dropout else []
         self.layers = nn.Sequential(*layers)
+        initialize_he(self)
 
     def features(self, x: Tensor) -> Tensor:
         """Map samples (N, *sample_shape) to the last hidden layer (N, num_features)."""
@@ -132,6 +134,21 @@ def dense(
     normalisation = norm(after) if norm else None
     linear = nn.Linear(before, after, bias=not cancels_bias(normalisation))
     return [linear, *([normalisation] if normalisation else []), activation()]
+
+
+def initialize_he(network: nn.Module) -> None:
+    """Draw the weights of every Linear from N(0, 2/fan_in), which keeps the scale through rectifiers; zero biases.
+
+    With torch's own, smaller weights the first samples of a deep generator lie almost on one point.
+
+    Reference:
+        He, Zhang, Ren, Sun, "Delving Deep into Rectifiers", ICCV 2015, arXiv 1502.01852.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 class Maxout(nn.Module):
