@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,14 +23,23 @@ def positive(**values: float | None) -> None:
             raise ValueError(f"{name}={value}: expected a number above 0.")
 
 
-def networks_fit(generator: Generator, discriminator: Discriminator) -> None:
-    """The two networks must agree on samples and classes."""
-    for name in ("sample_shape", "num_classes"):
+def networks_fit(generator: Generator, discriminator: Discriminator, shapes: bool = True) -> None:
+    """The two networks must agree on the classes and, unless a judge of one's own reshapes samples, on shapes."""
+    for name in ("sample_shape", "num_classes") if shapes else ("num_classes",):
         theirs, ours = getattr(generator, name), getattr(discriminator, name)
         if theirs != ours:
             raise ValueError(
                 f"the generator has {name}={theirs} and the discriminator {name}={ours}; give both the same."
             )
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a checkpoint may hold the value: it must load without running code."""
+    if isinstance(value, dict):
+        return all(map(is_plain, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(is_plain, value))
+    return value is None or isinstance(value, int | float | str | bool)
 
 
 def trainer_settings(trainer: Trainer) -> None:
@@ -87,16 +97,33 @@ def samples(x: Tensor, sample_shape: Sequence[int]) -> None:
         )
 
 
-def class_of_checkpoint(path: Any, expected: type) -> type:
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """A checkpoint's content, read without running code from it and without loading its tensors yet."""
+    content, reason = None, "it holds something else"
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # whatever a strange file makes the loader raise
+        reason = type(error).__name__
+    if not isinstance(content, dict) or not {"state_dict", "pytorch-lightning_version"} <= set(content):
+        raise ValueError(
+            f"'{path}' is no checkpoint of Lightning ({reason}); give one that lightning-gans fit wrote, such as "
+            "runs/quickstart/version_0/checkpoints/last.ckpt."
+        )
+    return content
+
+
+def class_of_checkpoint(path: str | Path, expected: type) -> type:
     """The class that made a checkpoint, of this package or imported: a file cannot have other code imported."""
-    made_by = torch.load(path, map_location="cpu", weights_only=True).get("gan_class")
-    if str(made_by).startswith("lightning_gans."):
+    if not Path(path).is_file():
+        return expected  # a remote file, or none: Lightning reads it, or says so
+    made_by = str(read_checkpoint(path).get("gan_class"))
+    if made_by.startswith("lightning_gans."):
         import_module(made_by.rsplit(".", 1)[0])
     known = [expected]
     for kind in known:  # grows as it goes: subclasses of subclasses too
         known += kind.__subclasses__()
     for kind in known:
-        if made_by in (None, f"{kind.__module__}.{kind.__qualname__}"):
+        if made_by in ("None", f"{kind.__module__}.{kind.__qualname__}"):
             return kind
     raise ValueError(
         f"the checkpoint was made by {made_by}, which is no imported subclass of {expected.__name__}; import its "

@@ -74,20 +74,14 @@ class GANCLI(LightningCLI):
         """A parser whose errors are one line."""
         parser = Parser(**kwargs)
         parser.add_argument(
-            "-c",
-            "--config",
-            action="config",
-            help="A config file; give several to stack them, the last one wins.",
+            "-c", "--config", action="config", help="A config file; give several to stack them, the last one wins."
         )
         return parser
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the run's folder, the standing callbacks and the links from the data to the model."""
         parser.add_argument(
-            "--experiment",
-            type=str | None,
-            default=None,
-            help="Name of the run's folder; <model>_<data> if left out.",
+            "--experiment", type=str | None, default=None, help="Name of the run's folder; <model>_<data> if left out."
         )
         parser.add_argument("--runs", type=str, default="runs", help="Where runs are kept.")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
@@ -118,21 +112,27 @@ class GANCLI(LightningCLI):
                     f"{key} comes from the data (its {attribute}) and cannot be set; change the data instead: its "
                     "size or, for classes, --data.labels true."
                 )
-        if args and args[0] in self.subcommands() and not any(key.split(".")[0] in ("data", "help") for key in keys):
-            args = [*args, "--data=Digits"]  # not a default: its settings would leak into other data
+        if args and not {"data", "data.class_path"} & set(keys):
+            args = [args[0], "--data=Digits", *args[1:]]  # not a default: its settings would leak into other data
         self.config = parser.parse_args(args)
+        # out of sight of Lightning, which would replace the settings given here by those in the checkpoint
+        self.checkpoint = self.config[self.config.subcommand].pop("ckpt_path", None)
 
     def before_instantiate_classes(self) -> None:
         """Decide where the run is kept, before loggers are made that write beside it."""
         config = self.config[self.subcommand]
-        if config.get("model") is None:
-            raise ValueError("no model; name one, such as --model DCGAN, or give a --config.")
         name = config.experiment or "_".join(
             config[part].class_path.rsplit(".", 1)[1].lower() for part in ("model", "data")
         )
         self.run_logger = CSVLogger(config.runs, name=name)
-        if config.get("ckpt_path") == "last":
+        config.ckpt_path = self.checkpoint
+        if self.checkpoint == "last":
             config.ckpt_path = _last_checkpoint(Path(config.runs, name))
+        elif self.checkpoint not in (None, "best", "hpc"):
+            checks.read_checkpoint(self.checkpoint)
+        self.config_to_save = config.clone()  # without this run's folder, so that it can be used for another
+        if config.trainer.fast_dev_run:
+            return
         loggers = config.trainer.logger if isinstance(config.trainer.logger, list) else [config.trainer.logger]
         for logger in loggers:
             if isinstance(logger, Namespace) and "save_dir" in logger.get("init_args", {}):
@@ -163,7 +163,7 @@ class GANCLI(LightningCLI):
         if keeps and not any(isinstance(one, Checkpoint) for one in callbacks):
             callbacks.append(config.checkpoint)
         if settings.logger is not False and not settings.fast_dev_run:
-            callbacks.append(_SaveConfig(self._parser(self.subcommand), self.config[self.subcommand]))
+            callbacks.append(_SaveConfig(self._parser(self.subcommand), self.config_to_save))
         kwargs = {**settings, **kwargs, "callbacks": callbacks}
         checks.strategy_name(settings.strategy)
         trainer = Trainer(**kwargs)
@@ -216,9 +216,16 @@ def _given_keys(args: Sequence[str]) -> list[str]:
         path = Path(value or following)
         if name in ("--config", "-c") and path.is_file():
             try:
-                keys += _keys(yaml.safe_load(path.read_text()))
+                content = yaml.safe_load(path.read_text())
             except (yaml.YAMLError, UnicodeDecodeError) as error:
-                fail(f"{path} is not a YAML file: {str(error).splitlines()[0]}")
+                where = getattr(error, "problem_mark", None)
+                line = f" (line {where.line + 1})" if where else ""
+                fail(f"{path} is not a YAML file{line}; give a config such as those in configs/.")
+            if not isinstance(content, dict):
+                fail(
+                    f"{path} holds no settings; give a config such as those in configs/, with model, data and trainer."
+                )
+            keys += _keys(content)
     return keys
 
 
@@ -230,15 +237,12 @@ def _keys(tree: Any, prefix: str = "") -> list[str]:
 
 def _keep_beside(folder: str, logger: Namespace) -> None:
     """Let a logger of the user write into the run's folder, unless it was given one of its own."""
-    if logger.class_path.endswith("TensorBoardLogger") and logger.init_args.get("save_dir") in (
-        None,
-        ".",
-        "runs",
-    ):
+    own = logger.init_args.get("save_dir")
+    if logger.class_path.endswith("TensorBoardLogger") and own == "runs":
         logger.init_args.update(Namespace(save_dir=folder, name="", version=""))
-    elif logger.class_path.endswith("WandbLogger") and logger.init_args.get("save_dir") in (None, "."):
-        logger.init_args.save_dir = folder
+    elif logger.class_path.endswith("WandbLogger") and own in (None, "."):
         Path(folder).mkdir(parents=True, exist_ok=True)
+        logger.init_args.save_dir = str(Path(folder).resolve())  # W&B's own process may stand elsewhere
 
 
 def _last_checkpoint(folder: Path) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
 import sys
 from typing import NoReturn
 
+from lightning.pytorch import callbacks, loggers
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lightning_gans import data, models, networks, objectives, optimizers, stabilizers
+from lightning_gans import GAN, data, models, networks, objectives, optimizers, stabilizers
+from lightning_gans import callbacks as our_callbacks
 
 
 def fail(message: str) -> NoReturn:
@@ -34,29 +37,51 @@ _NOISE = re.compile(
 )
 
 
+_REMEDIES = [
+    (r"arguments are required: (?:\w+\.)?model$", "name a model, such as --model DCGAN, or give a --config"),
+    (r"arguments are required: ([\w.]+)$", r"give --\1"),
+    (r"^(\w+): (\w+): .*Option '\w+' is not accepted", r"`lightning-gans fit --\1.help \2` lists the options"),
+    (r"unrecognized arguments|does not accept option", "`--help` after the command lists the options"),
+    (r"File does not exist", "give the path of a config"),
+    (
+        r"No supported gpu backend|No CUDA GPUs|MisconfigurationException: .*accelerator",
+        "use --trainer.accelerator cpu",
+    ),
+]
+
+
 def one_line(message: str) -> str:
-    """The parser's nested message without what a reader cannot use, and with the names that were meant."""
+    """The parser's nested message without what a reader cannot use, and with the remedy."""
     unknown = re.search(
         r"(?:Expected a dot import path string|Unexpected import path format|No module named): ?'?(\w+)", message
     )
     if unknown:
         close = difflib.get_close_matches(unknown[1], class_names(), 3, 0.5)
-        meant = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(class_names())}."
+        meant = (
+            f"did you mean {' or '.join(close)}?" if close else "give a class of this library or a full import path."
+        )
         return f"unknown class '{unknown[1]}'; {meant}"
     lines = [_NOISE.sub("", line.strip()) for line in message.splitlines()]
     text = " ".join(re.sub(r"^- ", "", line).strip() for line in lines if line) or message.strip()
     text = re.sub(r"Parser key \"([^\"]+)\":", r"\1:", text)
     text = re.sub(r"Problem with given class_path '(?:\w+\.)*(\w+)':", r"\1:", text)
-    refused = re.search(r"^(\w+): (\w+): .*Option '\w+' is not accepted", text)
-    if refused:
-        text += f"; `lightning-gans fit --{refused[1]}.help {refused[2]}` lists what is."
-    if re.search(r"arguments are required: (\w+\.)?model$", text):
-        text += "; name a model, such as --model DCGAN, or give a --config."
+    given = re.search(r"Given value: (?!Namespace|NestedArg)(.+)", message)
+    if given and "Got value" not in text:
+        text += f". Got value: {given[1]}"
+    for pattern, remedy in _REMEDIES:
+        found = re.search(pattern, text)
+        if found:
+            return f"{text}; {found.expand(remedy)}."
     return text
 
 
 def class_names() -> list[str]:
     """The short class names that a config may use."""
-    names = ["GAN", *(name for home in (models, data, networks, stabilizers) for name in home.__all__)]
-    names += [name for home in (objectives, optimizers) for name, kind in vars(home).items() if isinstance(kind, type)]
-    return sorted(set(names))
+    homes = (models, data, networks, stabilizers, our_callbacks, objectives, optimizers, callbacks, loggers)
+    kinds = {"GAN": GAN} | {name: kind for home in homes for name, kind in vars(home).items()}
+    return sorted(name for name, kind in kinds.items() if _is_concrete(kind))
+
+
+def _is_concrete(kind: object) -> bool:
+    ours = isinstance(kind, type) and kind.__module__.startswith(("lightning_gans", "lightning.pytorch"))
+    return ours and not inspect.isabstract(kind)

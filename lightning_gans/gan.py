@@ -119,8 +119,9 @@ class GAN(LightningModule):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*is an instance of `nn.Module`.*")
             self.save_hyperparameters()
-        for name in [name for name, value in self.hparams.items() if not _is_plain(value)]:
-            del self.hparams[name]  # a checkpoint holds tensors and plain types: it loads without running code
+        for name in [name for name, value in self.hparams.items() if not checks.is_plain(value)]:
+            del self.hparams[name]
+        self.save_hyperparameters(dict(self.hparams))  # again, for the copy that Lightning made of the first
         checks.positive(
             generator_clip=generator_clip,
             discriminator_clip=discriminator_clip,
@@ -128,7 +129,7 @@ class GAN(LightningModule):
             discriminator_accumulation=discriminator_accumulation,
             n_critic=n_critic,
         )
-        checks.networks_fit(generator, discriminator)
+        checks.networks_fit(generator, discriminator, shapes=type(self).judge is GAN.judge)
         self.automatic_optimization = False
         self.generator = generator
         self.discriminator = discriminator
@@ -145,6 +146,7 @@ class GAN(LightningModule):
         self.generator_updates = 0
         self.discriminator_updates = 0
         self.stabilizers: list[Stabilizer] = []
+        self._seed: int | None = None
 
     # ---------------------------------------------------------------- what the game is made of
 
@@ -179,10 +181,7 @@ class GAN(LightningModule):
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def discriminator_step(
-        self,
-        batch: Batch,
-        fake: Tensor | None = None,
-        discriminator: Callable[..., Tensor] | None = None,
+        self, batch: Batch, fake: Tensor | None = None, discriminator: Callable[..., Tensor] | None = None
     ) -> Step:
         """The discriminator's loss on a batch, with its graph; no optimizer, no logging, no Trainer.
 
@@ -276,12 +275,7 @@ class GAN(LightningModule):
             stabilizer.on_discriminator_step_end(self)
         if generator_moves:
             steps["generator"] = self.update(
-                generator_optimizer,
-                self.generator_step,
-                batch,
-                fake,
-                self.generator_accumulation,
-                counted=False,
+                generator_optimizer, self.generator_step, batch, fake, self.generator_accumulation, counted=False
             )
             self.generator_updates += 1
             for stabilizer in self.active_stabilizers:
@@ -343,7 +337,8 @@ class GAN(LightningModule):
         """Play one batch; the steps, detached, are what observers find in `on_train_batch_end`."""
         generator_optimizer, discriminator_optimizer = self.optimizers()  # type: ignore[attr-defined]
         steps = self.alternate(batch, generator_optimizer, discriminator_optimizer)
-        if (self.trainer.fit_loop.epoch_loop.total_batch_idx + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        every, batches = self.trainer.log_every_n_steps, self.trainer.fit_loop.epoch_loop.total_batch_idx + 1  # type: ignore[attr-defined]
+        if every and batches % every == 0:  # each key that is logged costs more than the rest of a small step
             self._log(steps)
         return steps
 
@@ -421,7 +416,8 @@ class GAN(LightningModule):
     def on_train_start(self) -> None:
         """Remember the run's seed, and refuse a strategy under which two players cannot take turns."""
         checks.two_players_can_alternate(self.trainer.strategy)
-        self._seed = torch.initial_seed()
+        if self._seed is None or not self.trainer.ckpt_path:
+            self._seed = torch.initial_seed()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Draw this batch's random numbers from (seed, rank, batch): ranks differ, a resume repeats them."""
@@ -459,12 +455,14 @@ class GAN(LightningModule):
         return super(GAN, made_by).load_from_checkpoint(checkpoint_path, *args, **kwargs)  # type: ignore[misc]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note which class made the checkpoint."""
+        """Note which class made the checkpoint, and from which seed its run draws."""
         checkpoint["gan_class"] = f"{type(self).__module__}.{type(self).__qualname__}"
+        checkpoint["gan_seed"] = self._seed
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another model in one line, before anything is loaded."""
         checks.checkpoint_fits(checkpoint, self)
+        self._seed = checkpoint.get("gan_seed")
 
     def _attached_trainer(self) -> Trainer | None:
         try:
@@ -497,11 +495,3 @@ def _parts(batch: Batch, number: int) -> Iterator[tuple[Batch, float]]:
         splits = [tensor.tensor_split(min(number, len(tensor))) for tensor in batch]
         for parts in zip(*splits, strict=True):
             yield list(parts), len(parts[0]) / len(batch[0])
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(map(_is_plain, value.values()))
-    if isinstance(value, list | tuple):
-        return all(map(_is_plain, value))
-    return value is None or isinstance(value, int | float | str | bool)

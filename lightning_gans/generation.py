@@ -31,8 +31,8 @@ def load(checkpoint: str | Path) -> GAN:
         )
     try:
         gan = GAN.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a strange file makes the loader raise
-        raise ValueError(f"'{checkpoint}' cannot be rebuilt as a GAN: {_first_line(error)}") from error
+    except Exception as error:  # a class unknown, a network missing, a value refused
+        raise ValueError(f"'{checkpoint}' cannot be rebuilt as a GAN: {str(error).splitlines()[0]}") from error
     return gan.eval()
 
 
@@ -154,7 +154,3 @@ def sample(
     columns = 8 if classes is None else min(len(classes.unique()), 16)
     save_picture(picture(samples, columns=max(columns, 2)), out)
     print(f"{num} samples of {type(gan).__name__} after {gan.generator_updates} generator updates: {out}")
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

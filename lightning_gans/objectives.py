@@ -245,9 +245,5 @@ class RelativisticAverage(Relativistic):
     ) -> Tensor:
         """The cost of each sample relative to the mean of the other kind."""
         return Objective.discriminator_loss(
-            self,
-            real_logits - fake_logits.mean(),
-            fake_logits - real_logits.mean(),
-            real_targets,
-            fake_targets,
+            self, real_logits - fake_logits.mean(), fake_logits - real_logits.mean(), real_targets, fake_targets
         )

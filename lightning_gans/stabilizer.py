@@ -41,6 +41,7 @@ class Stabilizer(Callback):
             bound = inspect.signature(cls).bind(*args, **kwargs)
         except TypeError:  # wrong arguments (the constructor reports them), or a copy, which brings its own
             return ""
+        bound.apply_defaults()
         return ", ".join(f"{name}={value!r}" for name, value in bound.arguments.items())
 
     def __repr__(self) -> str:

@@ -36,12 +36,7 @@ class SampleGrid(Callback):
     """
 
     def __init__(
-        self,
-        num_samples: int = 64,
-        every_n_epochs: int = 1,
-        columns: int = 8,
-        gif: bool = True,
-        seed: int = 0,
+        self, num_samples: int = 64, every_n_epochs: int = 1, columns: int = 8, gif: bool = True, seed: int = 0
     ):
         for name, value, least in (
             ("num_samples", num_samples, 1),
@@ -57,7 +52,7 @@ class SampleGrid(Callback):
         self.seed = seed
         self._latents: Tensor | None = None
         self._real: Tensor | None = None
-        self._last_epoch = -1
+        self._drawn = 0
         self._folder = Path("samples")
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -92,26 +87,26 @@ class SampleGrid(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
         """Draw this epoch's picture if it is due."""
         if self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
-            self._draw(trainer, pl_module)
+            self._draw(trainer, pl_module, trainer.current_epoch + 1)
 
     def on_train_end(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
         """Draw the last epoch if its picture is missing, and write the animation."""
-        if self._last_epoch < 0 or self._last_epoch < trainer.current_epoch - 1:
-            self._draw(trainer, pl_module)
+        if self._drawn < trainer.current_epoch:  # by now the number of epochs that have ended
+            self._draw(trainer, pl_module, trainer.current_epoch)
         if self._draws(trainer) and self.gif:
             _animate(sorted(self._folder.glob("epoch_*.png")), self._folder / "training.gif")
 
     @torch.no_grad()
-    def _draw(self, trainer: Trainer, gan: GAN) -> None:
+    def _draw(self, trainer: Trainer, gan: GAN, epoch: int) -> None:
         if not self._draws(trainer) or self._latents is None:
             return
-        self._last_epoch = trainer.current_epoch
+        self._drawn = epoch
         labels = generation.class_labels(gan, len(self._latents))
         with generation.evaluating(gan.generator):
             z = self._latents.to(gan.device, gan.dtype)  # type: ignore[arg-type]
             samples = gan(z, None if labels is None else labels.to(gan.device)).float().cpu()
         image = generation.picture(samples, self._real, self._row(gan))
-        generation.save_picture(image, self._folder / f"epoch_{trainer.current_epoch + 1:04d}.png")
+        generation.save_picture(image, self._folder / f"epoch_{epoch:04d}.png")
         batches = trainer.fit_loop.epoch_loop.total_batch_idx
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):  # as uint8: W&B shows floats as black

@@ -59,11 +59,7 @@ class StackedMNIST(MNIST):
         super().__init__(root, size, val_size, batch_size, labels, num_workers)
         at_least(1, val_size=val_size, num_samples=num_samples)
         at_least(1, num_val_samples=num_val_samples, num_test_samples=num_test_samples)
-        self._sizes: dict[Split, int] = {
-            "train": num_samples,
-            "val": num_val_samples,
-            "test": num_test_samples,
-        }
+        self._sizes: dict[Split, int] = {"train": num_samples, "val": num_val_samples, "test": num_test_samples}
 
     @property
     def sample_shape(self) -> tuple[int, ...]:

@@ -117,11 +117,7 @@ class WGANGP(GAN):
 
 
 def _networks(
-    sample_shape: Sequence[int],
-    latent_dim: int,
-    width: int,
-    num_classes: int,
-    norm: Callable[[int], nn.Module] | None,
+    sample_shape: Sequence[int], latent_dim: int, width: int, num_classes: int, norm: Callable[[int], nn.Module] | None
 ) -> tuple[Generator, Discriminator]:
     """Generator and critic for images or for points; `norm` is that of the image critic."""
     latents = Gaussian(latent_dim)

@@ -20,8 +20,8 @@ class GradientPenalty(Stabilizer):
 
         weight · mean[(‖∇D(x̂)‖₂ − target)²],    x̂ = εx + (1 − ε)G(z),  ε ~ U(0, 1), one per sample
 
-    The norm is per sample, over all its dimensions, of the gradient with respect to the input. It is
-    computed in single precision whatever the Trainer's precision. It needs a double backward: about one more
+    The norm is per sample, over all its dimensions, of the gradient with respect to the input. Under mixed
+    precision it is computed in the precision of the weights, autocast off. It needs a double backward: about one more
     forward and two more backwards of the discriminator per step. Do not use BatchNorm in the
     discriminator: it makes a sample's gradient depend on its batch, and you are warned if it is there.
 

@@ -1,0 +1,198 @@
+"""Small games that the tests share; each plays a batch in about a millisecond."""
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from lightning_gans import GAN
+from lightning_gans.networks import (
+    DCGANDiscriminator,
+    DCGANGenerator,
+    Discriminator,
+    Generator,
+    MLPDiscriminator,
+    MLPGenerator,
+)
+from lightning_gans.objectives import (
+    Hinge,
+    LeastSquares,
+    Minimax,
+    NonSaturating,
+    Relativistic,
+    RelativisticAverage,
+    Wasserstein,
+)
+from lightning_gans.optimizers import SGD
+
+OBJECTIVES = [
+    NonSaturating(),
+    Minimax(),
+    Wasserstein(),
+    LeastSquares(),
+    Hinge(),
+    Relativistic(),
+    Relativistic(LeastSquares()),
+    RelativisticAverage(),
+    RelativisticAverage(Hinge()),
+]
+
+
+def pytest_configure(config):
+    """Silence what Lightning says of runs as small as ours."""
+    for message in (
+        "You defined a `validation_step` but have no",
+        "Using ModelCheckpoint with manual optimization",
+        "Couldn't infer the batch indices fetched",
+    ):
+        config.addinivalue_line("filterwarnings", f"ignore:{message}")
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    """Every test sees the same random numbers, whatever ran before it."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture(params=OBJECTIVES, ids=repr)
+def objective(request):
+    """Every objective in turn."""
+    return request.param
+
+
+def _make_gan(num_classes=0, seed=0, dropout=0.0, kind=GAN, **kwargs):
+    torch.manual_seed(seed)
+    return kind(
+        MLPGenerator((2,), 3, width=8, depth=1, num_classes=num_classes),
+        MLPDiscriminator((2,), width=8, depth=1, dropout=dropout, num_classes=num_classes),
+        **kwargs,
+    )
+
+
+def _make_image_gan(num_classes=0, seed=0, size=8, norm=nn.BatchNorm2d, **kwargs):
+    torch.manual_seed(seed)
+    return GAN(
+        DCGANGenerator((1, size, size), 3, width=2, num_classes=num_classes),
+        DCGANDiscriminator((1, size, size), width=2, norm=norm, num_classes=num_classes),
+        **kwargs,
+    )
+
+
+def _batches(num, shape=(2,), size=8, num_classes=0):
+    source = torch.Generator().manual_seed(1)
+    x = [torch.rand(size, *shape, generator=source) * 2 - 1 for _ in range(num)]
+    return [(part, torch.arange(size) % num_classes) for part in x] if num_classes else x
+
+
+@pytest.fixture
+def make_gan():
+    """Make a GAN of two tiny perceptrons on points in the plane, from a seed."""
+    return _make_gan
+
+
+@pytest.fixture
+def make_image_gan():
+    """Make a GAN of two tiny convolutional networks on grey images, from a seed; D has norms from 16 × 16 up."""
+    return _make_image_gan
+
+
+@pytest.fixture
+def batches():
+    """Make fixed batches with values in [−1, 1], and labels where there are classes."""
+    return _batches
+
+
+@pytest.fixture
+def quiet(tmp_path):
+    """Settings of a Trainer that writes nothing, anywhere but in the test's own folder."""
+    return {
+        "accelerator": "cpu",
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_checkpointing": False,
+        "enable_model_summary": False,
+        "log_every_n_steps": 1,
+        "max_epochs": 1,
+        "default_root_dir": tmp_path,
+    }
+
+
+@pytest.fixture
+def fit(quiet):
+    """Fit a GAN on a number of fixed batches, or on given ones, from a seed; the Trainer comes back."""
+
+    def fit(gan, data=2, seed=0, val=None, ckpt_path=None, **settings):
+        shape, classes = gan.generator.sample_shape, gan.generator.num_classes
+        if isinstance(data, int):
+            data = _batches(data, shape, num_classes=classes)
+        loaders = [None if one is None else DataLoader(one, batch_size=None) for one in (data, val)]
+        if seed is not None:
+            torch.manual_seed(seed)
+        trainer = Trainer(**{**quiet, **settings})
+        trainer.fit(gan, *loaders, ckpt_path=ckpt_path)
+        return trainer
+
+    return fit
+
+
+@pytest.fixture
+def weights():
+    """Copy everything that is learned, running statistics included, into one vector."""
+
+    def weights(module):
+        state = module.state_dict().values()
+        return torch.cat([value.detach().flatten().double() for value in state if isinstance(value, Tensor)])
+
+    return weights
+
+
+@pytest.fixture
+def norms():
+    """An optimizer factory and the list in which it notes the norm of each gradient that it is given."""
+    seen = []
+
+    class Noting(SGD):
+        def step(self, closure=None):
+            if closure is not None:  # in which Lightning clips
+                closure()
+            parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+            seen.append(torch.linalg.vector_norm(torch.cat([p.grad.flatten() for p in parameters])).item())
+            return super().step()
+
+    return lambda params: Noting(params, lr=1e-4), seen
+
+
+class _DiracGenerator(Generator):
+    def __init__(self):
+        super().__init__((1,), 1)
+        self.theta = nn.Parameter(torch.ones(1))
+
+    def forward(self, z, labels=None):
+        return self.theta.expand(len(z), 1)
+
+
+class _DiracDiscriminator(Discriminator):
+    def __init__(self):
+        super().__init__((1,), 1)
+        self.features = nn.Identity()
+        self.head = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Flatten(0))
+        nn.init.ones_(self.head[0].weight)
+
+
+@pytest.fixture
+def dirac():
+    """Play the Dirac-GAN (data at 0, a fake at θ, D(x) = ψx) from (1, 1); the distances of (θ, ψ) from (0, 0)."""
+
+    def dirac(*stabilizers, steps=300, lr=0.1, **kwargs):
+        gan = GAN(_DiracGenerator(), _DiracDiscriminator(), **kwargs)
+        gan.stabilizers += stabilizers
+        optimizers = [SGD(player.parameters(), lr, momentum=0) for player in (gan.generator, gan.discriminator)]
+        theta, psi = gan.generator.theta, gan.discriminator.head[0].weight
+        path = []
+        for _ in range(steps * gan.n_critic):
+            gan.alternate(torch.zeros(1, 1), *optimizers)
+            path.append([theta.item(), psi.item()])
+        return torch.tensor(path)
+
+    return dirac

@@ -1,0 +1,207 @@
+"""Each mistake is one line that names the value and the remedy, and nothing is trained before it is said."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader
+
+from lightning_gans import DCGAN, GAN, WGAN, WGANGP, checks
+from lightning_gans.networks import MLPDiscriminator, MLPGenerator
+
+
+def refuse(message, play, *args, **kwargs):
+    """The call raises a ValueError of one line that matches."""
+    with pytest.raises(ValueError, match=message) as refused:
+        play(*args, **kwargs)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("generator_clip", 0.0),
+        ("discriminator_clip", -1.0),
+        ("discriminator_clip", float("nan")),
+        ("generator_accumulation", 0),
+        ("discriminator_accumulation", -2),
+        ("n_critic", 0),
+    ],
+)
+def test_numbers_must_be_above_0(make_gan, name, value):
+    refuse(rf"{name}={value}: expected a number above 0", make_gan, **{name: value})
+
+
+def test_networks_must_fit_each_other():
+    refuse(
+        r"the generator has sample_shape=\(2,\) and the discriminator sample_shape=\(3,\); give both the same",
+        lambda: GAN(MLPGenerator((2,), 3), MLPDiscriminator((3,))),
+    )
+    refuse(
+        "the generator has num_classes=3 and the discriminator num_classes=0; give both the same",
+        lambda: GAN(MLPGenerator((2,), 3, num_classes=3), MLPDiscriminator((2,))),
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"gradient_clip_val": 0.5}, r"gradient_clip_val=0.5\) cannot know which player.*discriminator_clip 1.0"),
+        ({"accumulate_grad_batches": 2}, r"accumulate_grad_batches=2\) cannot know.*generator_accumulation"),
+        ({"max_steps": 0}, "max_steps=0 and max_epochs=1 train nothing; give numbers above 0, or -1 for no limit"),
+        ({"max_epochs": 0}, "max_steps=-1 and max_epochs=0 train nothing; give numbers above 0, or -1 for no limit"),
+    ],
+)
+def test_settings_that_mean_nothing_with_two_players(make_gan, fit, weights, settings, message):
+    gan = make_gan()
+    before = weights(gan)
+    refuse(message, fit, gan, **settings)
+    assert torch.equal(weights(gan), before) and gan.discriminator_updates == 0
+
+
+@pytest.mark.parametrize("settings", [{"gradient_clip_val": 0}, {"max_steps": 1}, {"fast_dev_run": True}], ids=str)
+def test_settings_that_mean_something_pass(make_gan, fit, settings):
+    gan = make_gan()
+    fit(gan, **settings)
+    assert gan.discriminator_updates > 0
+
+
+@pytest.fixture
+def one_process(tmp_path):
+    """A group of this process alone."""
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+def test_plain_ddp_is_refused(one_process):
+    def strategy(**kwargs):
+        return SimpleNamespace(model=DistributedDataParallel(nn.Linear(2, 1), **kwargs))
+
+    refuse("ddp_find_unused_parameters_true", checks.two_players_can_alternate, strategy())
+    checks.two_players_can_alternate(strategy(find_unused_parameters=True))
+    checks.two_players_can_alternate(SimpleNamespace(model=nn.Linear(2, 1)))
+
+
+def test_the_strategy_is_looked_at_when_training_starts(make_gan, fit, monkeypatch):
+    seen = []
+    monkeypatch.setattr(checks, "two_players_can_alternate", seen.append)
+    trainer = fit(make_gan())
+    assert seen == [trainer.strategy]
+
+
+POINTS = torch.rand(8, 2)
+IMAGES = torch.rand(8, 1, 8, 8)
+
+
+def with_value(x, value, index=(3, 0)):
+    x = x.clone()
+    x[index] = value
+    return x
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        (with_value(POINTS, float("nan")), "1 of the 8 samples in the first batch hold NaN or infinity"),
+        (with_value(POINTS, float("inf"), slice(2, 4)), "2 of the 8 samples in the first batch hold NaN or infinity"),
+        (torch.rand(8, 3), r"samples of shape \(3,\), but the networks are made for \(2,\); .*`size`"),
+        (IMAGES, r"samples of shape \(1, 8, 8\), but the networks are made for \(2,\)"),
+    ],
+)
+def test_points_that_cannot_be_learned_from(make_gan, fit, weights, batch, message):
+    gan = make_gan()
+    before = weights(gan)
+    refuse(message, fit, gan, [batch])
+    assert torch.equal(weights(gan), before) and gan.discriminator_updates == 0
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        (IMAGES * 255, r"images must lie in \[-1, 1\], but the first batch spans \[.*scale them: x \* 2 - 1"),
+        (with_value(IMAGES, 0.0) - 1.2, r"spans \[-1.2, -0.2\d*\]"),
+        (with_value(IMAGES, float("nan")), "1 of the 8 samples"),
+        (torch.rand(8, 3, 8, 8), r"samples of shape \(3, 8, 8\), but the networks are made for \(1, 8, 8\)"),
+        (torch.rand(8, 1, 8, 9), r"samples of shape \(1, 8, 9\)"),
+    ],
+)
+def test_images_that_cannot_be_learned_from(make_image_gan, fit, weights, batch, message):
+    gan = make_image_gan()
+    before = weights(gan)
+    refuse(message, fit, gan, [batch])
+    assert torch.equal(weights(gan), before) and gan.discriminator_updates == 0
+
+
+def test_labelled_batches_are_looked_at_too(make_gan, fit):
+    refuse("NaN", fit, make_gan(num_classes=2), [(with_value(POINTS, float("nan")), torch.arange(8) % 2)])
+
+
+def test_points_may_lie_anywhere_and_images_may_round(make_gan, make_image_gan, fit):
+    fit(make_gan(), [POINTS * 100])
+    fit(make_image_gan(), [IMAGES.sign() * 1.005])
+
+
+@pytest.mark.parametrize(
+    ("other", "fault"),
+    [
+        (lambda: DCGAN((1, 8, 8), latent_dim=3, width=3), "has shape .* in it and .* here"),
+        (lambda: WGANGP((1, 8, 8), latent_dim=4, width=2), "has shape"),
+        (lambda: DCGAN((1, 8, 8), latent_dim=3, width=2, num_classes=2), "embedding.weight is missing"),
+    ],
+)
+def test_another_models_checkpoint_is_refused(fit, weights, tmp_path, other, fault):
+    gan = DCGAN((1, 8, 8), latent_dim=3, width=2)
+    fit(gan).save_checkpoint(tmp_path / "a.ckpt")
+    wrong = other()
+    before = weights(wrong)
+    message = rf"made by lightning_gans.models.dcgan.DCGAN and does not fit this {type(wrong).__name__}: .*{fault}.*"
+    refuse(message + "use the config that was saved beside", fit, wrong, max_epochs=2, ckpt_path=tmp_path / "a.ckpt")
+    assert torch.equal(weights(wrong), before) and wrong.discriminator_updates == 0
+
+
+def test_another_models_checkpoint_is_refused_by_evaluation(make_gan, make_image_gan, batches, fit, quiet, tmp_path):
+    fit(make_gan()).save_checkpoint(tmp_path / "a.ckpt")
+    loader = DataLoader(batches(1, (1, 8, 8)), batch_size=None)
+    for play in (Trainer(**quiet).validate, Trainer(**quiet).test, Trainer(**quiet).predict):
+        refuse("does not fit this GAN", play, make_image_gan(), loader, ckpt_path=tmp_path / "a.ckpt")
+
+
+def test_the_checkpoint_of_another_class_is_not_loaded(fit, tmp_path):
+    fit(WGAN((2,), latent_dim=3, width=4)).save_checkpoint(tmp_path / "wgan.ckpt")
+    assert type(GAN.load_from_checkpoint(tmp_path / "wgan.ckpt")) is WGAN
+    refuse("made by lightning_gans.models.wgan.WGAN, which is no", DCGAN.load_from_checkpoint, tmp_path / "wgan.ckpt")
+
+
+def test_a_checkpoint_cannot_have_code_imported(fit, tmp_path, monkeypatch):
+    (tmp_path / "trap_for_gans.py").write_text("class Trap: ...")
+    monkeypatch.syspath_prepend(tmp_path)
+    fit(WGAN((2,), latent_dim=3, width=4)).save_checkpoint(tmp_path / "a.ckpt")
+    checkpoint = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    checkpoint["gan_class"] = "trap_for_gans.Trap"
+    torch.save(checkpoint, tmp_path / "b.ckpt")
+    refuse("made by trap_for_gans.Trap, which is no imported", GAN.load_from_checkpoint, tmp_path / "b.ckpt")
+    assert "trap_for_gans" not in sys.modules
+
+
+class Own(GAN):
+    """Made by a user, in a module that is imported."""
+
+    def __init__(self, width: int = 4, **kwargs):
+        super().__init__(MLPGenerator((2,), 3, width=width), MLPDiscriminator((2,), width=width), **kwargs)
+
+
+class Deeper(Own):
+    """A subclass of a subclass, with its parent's constructor."""
+
+
+@pytest.mark.parametrize("kind", [Own, Deeper])
+def test_an_own_class_is_found_if_it_is_imported(fit, weights, tmp_path, kind):
+    gan = kind(width=5, n_critic=2)
+    fit(gan).save_checkpoint(tmp_path / "a.ckpt")
+    loaded = GAN.load_from_checkpoint(tmp_path / "a.ckpt")
+    assert type(loaded) is kind and loaded.n_critic == 2 and torch.equal(weights(loaded), weights(gan))

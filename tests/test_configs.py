@@ -1,0 +1,189 @@
+"""Every config runs, stacks, and can be repeated from what a run saves."""
+
+import hashlib
+import pickle
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from lightning_gans.__main__ import main
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+MODELS = sorted(CONFIGS.glob("*.yaml"))
+TRAINERS = sorted(CONFIGS.glob("trainer/*.yaml"))
+LOGGERS = sorted(CONFIGS.glob("logger/*.yaml"))
+NEED_GPU = ("gpu", "ddp")
+FAST = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning:lightning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+def named(path):
+    return path.stem
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    return tmp_path
+
+
+def write_mnist(root):
+    folder = root / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    noise = np.random.default_rng(0)
+    for name, count in (("train", 40), ("t10k", 10)):
+        x = noise.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        y = np.arange(count, dtype=np.uint8) % 10
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">iiii", 2051, count, 28, 28) + x.tobytes())
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">ii", 2049, count) + y.tobytes())
+
+
+def write_cifar(root):
+    folder = root / "cifar-10-batches-py"
+    folder.mkdir()
+    noise = np.random.default_rng(0)
+    for name in [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]:
+        batch = {"data": noise.integers(0, 256, (8, 3072), dtype=np.uint8), "labels": list(range(8))}
+        (folder / name).write_bytes(pickle.dumps(batch))
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
+
+
+def write_pictures(root):
+    noise = np.random.default_rng(0)
+    for number in range(12):
+        path = root / ("cats" if number < 6 else "dogs") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise.integers(0, 256, (70, 80, 3), dtype=np.uint8)).save(path)
+
+
+@pytest.fixture
+def small(folder, monkeypatch):
+    """Options that give a config small data, written on demand, and narrow networks."""
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
+
+    def small(config):
+        settings = yaml.safe_load(config.read_text())
+        name = settings["data"]["class_path"]
+        options = ["--data.batch_size=4"]
+        if name == "MNIST":
+            write_mnist(folder)
+        elif name == "CIFAR10":
+            write_cifar(folder)
+        elif name == "ImageFolder":
+            write_pictures(folder / "pictures")
+        if name in ("MNIST", "CIFAR10"):
+            options += [f"--data.root={folder}", "--data.val_size=8"]
+        if settings["data"].get("init_args", {}).get("num_workers") or name == "ImageFolder":
+            options.append("--data.num_workers=0")
+        if settings["model"]["class_path"] in ("DCGAN", "WGAN", "WGANGP"):
+            options.append("--model.width=8")
+        return options
+
+    return small
+
+
+def test_there_are_configs():
+    assert len(MODELS) > 10 and TRAINERS and LOGGERS
+
+
+@pytest.mark.parametrize("config", sorted(CONFIGS.rglob("*.yaml")), ids=named)
+def test_config_explains_itself_and_is_short(config):
+    text = config.read_text()
+    assert text.startswith("# ")
+    assert len(text.splitlines()) <= 25
+    assert isinstance(yaml.safe_load(text), dict)
+
+
+@pytest.mark.parametrize("config", MODELS, ids=named)
+def test_config_fits(config, small, folder):
+    main(["fit", "--config", str(config), "--trainer.fast_dev_run=2", *small(config), *FAST])
+    assert not (folder / "runs").exists(), "a trial leaves nothing behind"
+
+
+def test_own_pictures_with_classes(small, folder):
+    config = CONFIGS / "dcgan_folder.yaml"
+    options = [*small(config), "--data.labels=true", "--trainer.max_steps=2", "--samples.num_samples=4"]
+    main(["fit", "--config", str(config), *options, *FAST])
+    saved = torch.load("runs/dcgan_imagefolder/version_0/checkpoints/last.ckpt", weights_only=True)
+    assert saved["hyper_parameters"]["num_classes"] == 2
+
+
+def quickstart(*stacked):
+    configs = [CONFIGS / "quickstart.yaml", *stacked]
+    return ["fit", *(word for config in configs for word in ("--config", str(config)))]
+
+
+@pytest.mark.parametrize("config", [*TRAINERS, *LOGGERS], ids=named)
+def test_config_stacks_on_the_quickstart(config, capsys, folder):
+    args = [*quickstart(config), "--trainer.fast_dev_run=2", *FAST[1:]]
+    if config.stem in NEED_GPU and not torch.cuda.is_available():
+        with pytest.raises(SystemExit) as stopped:
+            main(args)
+        (line,) = capsys.readouterr().err.splitlines()
+        assert stopped.value.code == 2 and line.startswith("lightning-gans: error: ") and "gpu" in line
+    else:
+        main(args)
+    assert not list(folder.rglob("*")), "a trial leaves nothing behind"
+
+
+@pytest.mark.parametrize("name", NEED_GPU)
+def test_settings_for_gpus_are_understood(name, capsys):
+    config = CONFIGS / "trainer" / f"{name}.yaml"
+    with pytest.raises(SystemExit) as stopped:
+        main([*quickstart(config), "--print_config"])
+    assert stopped.value.code == 0
+    merged = yaml.safe_load(capsys.readouterr().out)
+    assert merged["trainer"]["max_epochs"] == 100 and merged["data"]["init_args"]["size"] == 16, "the quickstart's"
+    assert yaml.safe_load(config.read_text())["trainer"].items() <= merged["trainer"].items()
+
+
+def contents(folder):
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+REPEATED = ["quickstart", "vanilla_ring", "wgan_ring", "wgan_gp_grid", "mixed_ring"]
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_a_run_repeats_from_its_saved_config(name, small, folder):
+    config = CONFIGS / f"{name}.yaml"
+    options = ["--trainer.max_steps=6", "--trainer.limit_val_batches=2", "--trainer.log_every_n_steps=1"]
+    main(["fit", "--config", str(config), "--seed_everything=3", *options, *small(config)[1:], *FAST])
+    (first,) = folder.glob("runs/*/version_0")
+    before = contents(first)
+    main(["fit", "--config", str(first / "config.yaml")])
+    second = first.with_name("version_1")
+    assert contents(first) == before, "the first run is untouched"
+    assert sorted(path.name for path in first.parent.iterdir()) == ["version_0", "version_1"]
+    after = contents(second)
+    assert {"config.yaml", "metrics.csv", "samples/real.png"} <= set(before) and list(after) == list(before)
+    for name in before:
+        assert after[name] == before[name] or name.endswith(".ckpt"), f"{name}, which a checkpoint's paths excuse"
+    states = [torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for run in (first, second)]
+    assert states[0].keys() == states[1].keys()
+    for key, value in states[0].items():
+        equal = torch.equal(value, states[1][key]) if isinstance(value, torch.Tensor) else value == states[1][key]
+        assert equal, key
+
+
+def test_every_model_class_has_a_config_and_a_repeated_one():
+    from lightning_gans import models
+
+    used = {yaml.safe_load(config.read_text())["model"]["class_path"] for config in MODELS}
+    assert used >= {"GAN", *models.__all__}
+    repeated = {yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())["model"]["class_path"] for name in REPEATED}
+    assert repeated == used
