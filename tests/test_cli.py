@@ -183,6 +183,8 @@ def test_tensorboard_writes_into_the_run_folder(folder):
     written = events.read_bytes()
     assert b"loss/generator" in written and b"samples/grid" in written
     assert (events.parent / "metrics.csv").is_file() and last(events.parent).is_file()
+    main(["fit", "--config", str(events.parent / "config.yaml")])
+    assert [path.parent.name for path in sorted(folder.rglob("events.out*"))] == ["version_0", "version_1"]
 
 
 def test_wandb_writes_into_the_run_folder_and_knows_the_whole_config(folder):
@@ -197,7 +199,8 @@ def test_wandb_writes_into_the_run_folder_and_knows_the_whole_config(folder):
             assert wandb.run.project == "lightning-gans"
         finally:
             wandb.finish()
-        assert list(run.glob("wandb/offline-run-*/*.wandb")) and last(run).is_file()
+        assert len(list(run.glob("wandb/offline-run-*/*.wandb"))) == 1 and last(run).is_file()
+        assert list(run.glob("wandb/offline-run-*/files/output.log")), "which W&B's own process writes"
         assert not (folder / "wandb").exists() and not (folder / "lightning-gans").exists()
         saved = settings_of(run)
         for section in ("model", "data", "trainer", "samples", "seed_everything"):

@@ -15,10 +15,7 @@ from lightning_gans.optimizers import SGD
 from lightning_gans.stabilizers import GradientPenalty, WeightClipping
 
 # by class, arguments with which it does nothing; None for a class that has no such arguments
-NEUTRAL = {
-    GradientPenalty: {"weight": 0.0},
-    WeightClipping: {"limit": 1e9},
-}
+NEUTRAL = {GradientPenalty: {"weight": 0.0}, WeightClipping: {"limit": 1e9}}
 
 
 def walk():

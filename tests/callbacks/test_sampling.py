@@ -40,8 +40,7 @@ def test_every_epoch_has_a_picture(make_image_gan, fit, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("every", "epochs", "pictures"),
-    [(2, 4, [2, 4]), (2, 3, [2, 3]), (2, 1, [1]), (5, 3, [3]), (3, 7, [3, 6, 7])],
+    ("every", "epochs", "pictures"), [(2, 4, [2, 4]), (2, 3, [2, 3]), (2, 1, [1]), (5, 3, [3]), (3, 7, [3, 6, 7])]
 )
 def test_every_n_epochs_and_the_last(make_gan, fit, tmp_path, every, epochs, pictures):
     fit(make_gan(), 1, max_epochs=epochs, callbacks=[SampleGrid(1, every_n_epochs=every, gif=False)])

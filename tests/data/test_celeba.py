@@ -18,9 +18,7 @@ def celeba(tmp_path, monkeypatch):
         image.paste((20 * number, 100, 200), (0, 20, 178, 198))
         image.save(folder / "img_align_celeba" / name, quality=100)
     lines = {
-        "list_eval_partition.txt": [
-            f"{name} {number // 6 + (number > 9)}" for number, name in enumerate(files)
-        ],
+        "list_eval_partition.txt": [f"{name} {number // 6 + (number > 9)}" for number, name in enumerate(files)],
         "identity_CelebA.txt": [f"{name} 1" for name in files],
         "list_bbox_celeba.txt": ["12", "image_id x y w h", *(f"{name} 1 2 3 4" for name in files)],
         "list_landmarks_align_celeba.txt": ["12", "a b", *(f"{name} 1 2" for name in files)],
@@ -58,9 +56,7 @@ def test_without_labels_and_in_workers(celeba):
 def test_attribute(celeba):
     assert CelebA(str(celeba), labels=True).load("train").y.tolist() == [1] * 6, "Smiling is the default"
     assert CelebA(str(celeba), labels=True, attribute="Eyeglasses").load("train").y.tolist() == [0] * 6
-    with pytest.raises(
-        ValueError, match="attribute='Smile' is not one of CelebA's; use one of Eyeglasses, Male, Smil"
-    ):
+    with pytest.raises(ValueError, match="attribute='Smile' is not one of CelebA's; use one of Eyeglasses, Male, Smil"):
         CelebA(str(celeba), labels=True, attribute="Smile").setup("fit")
 
 

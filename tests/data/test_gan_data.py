@@ -98,9 +98,7 @@ def quiet_trainer(**options):
 
 
 @pytest.mark.parametrize(("cls", "options", "shape", "classes"), EVERY)
-def test_shape_and_classes_are_known_before_anything_is_read(
-    cls, options, shape, classes, tmp_path, monkeypatch
-):
+def test_shape_and_classes_are_known_before_anything_is_read(cls, options, shape, classes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data = cls(**options)
     assert data.sample_shape == shape
@@ -115,9 +113,7 @@ def test_command_line_parses_builds_and_saves(cls, options, shape, classes):
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(GANData, "data")
     options = {name: list(v) if isinstance(v, tuple) else v for name, v in options.items()}
-    config = parser.parse_object(
-        {"data": {"class_path": cls.__name__, "init_args": {**options, "batch_size": 3}}}
-    )
+    config = parser.parse_object({"data": {"class_path": cls.__name__, "init_args": {**options, "batch_size": 3}}})
     saved = parser.dump(config)
     again = parser.parse_string(saved)
     instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes  # the older name
@@ -139,16 +135,12 @@ def test_batches_of_a_fit():
     module, data = Recorder(), Counting()
     quiet_trainer(max_epochs=2, num_sanity_val_steps=0).fit(module, data)
     train = module.seen["train"]
-    assert [len(x) for x in train] == [4] * 4, (
-        "two epochs of two full batches; the last partial one is dropped"
-    )
+    assert [len(x) for x in train] == [4] * 4, "two epochs of two full batches; the last partial one is dropped"
     assert all(x.dtype == torch.float32 for x in train)
     epochs = [torch.cat(train[:2]).flatten(), torch.cat(train[2:]).flatten()]
     assert len(epochs[0].unique()) == 8
     assert not torch.equal(epochs[0], epochs[1]), "shuffled anew"
-    assert torch.cat(module.seen["val"][:2]).flatten().tolist() == [0, 1, 2, 3, 4], (
-        "in order, nothing dropped"
-    )
+    assert torch.cat(module.seen["val"][:2]).flatten().tolist() == [0, 1, 2, 3, 4], "in order, nothing dropped"
     assert data.loaded == ["train", "val"], "loaded once each; the test set is not read to fit"
 
 
@@ -201,9 +193,7 @@ def test_an_empty_validation_set_is_no_loader():
 
 
 def test_batch_larger_than_the_set():
-    with pytest.raises(
-        ValueError, match=r"batch_size=11 .*Counting holds \(10 samples\); use batch_size <= 10"
-    ):
+    with pytest.raises(ValueError, match=r"batch_size=11 .*Counting holds \(10 samples\); use batch_size <= 10"):
         Counting(batch_size=11).train_dataloader()
     assert len(Counting(batch_size=10).train_dataloader()) == 1
 
@@ -271,6 +261,4 @@ def test_torchvision_and_sklearn_are_imported_only_where_they_are_used():
     for path in Path(lightning_gans.data.__file__).parent.glob("*.py"):
         for statement in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(statement, ast.Import | ast.ImportFrom):
-                assert not {"torchvision", "sklearn"} & set(
-                    ast.unparse(statement).replace(".", " ").split()
-                ), path
+                assert not {"torchvision", "sklearn"} & set(ast.unparse(statement).replace(".", " ").split()), path

@@ -17,9 +17,7 @@ def write_idx(folder, train=60, test=20):
         x[:, 0, 0] = torch.arange(count, dtype=torch.uint8) + (100 if name == "t10k" else 0)
         header = struct.pack(">iiii", 2051, count, 28, 28)
         (folder / f"{name}-images-idx3-ubyte").write_bytes(header + x.numpy().tobytes())
-        (folder / f"{name}-labels-idx1-ubyte").write_bytes(
-            struct.pack(">ii", 2049, count) + y.numpy().tobytes()
-        )
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">ii", 2049, count) + y.numpy().tobytes())
 
 
 def write_cifar(folder, count=12):
@@ -113,9 +111,7 @@ def test_mnist_options(mnist):
     assert x.shape == (7, 1, 32, 32) and x.min() >= -1 and x.max() <= 1
     assert MNIST(mnist, val_size=0).val_dataloader() == []
     assert len(MNIST(mnist, val_size=0).load("train")) == 60
-    with pytest.raises(
-        ValueError, match="val_size=5000 leaves nothing of the 60 training images of MNIST; use val"
-    ):
+    with pytest.raises(ValueError, match="val_size=5000 leaves nothing of the 60 training images of MNIST; use val"):
         MNIST(mnist).setup("fit")
 
 
@@ -141,9 +137,7 @@ def test_cifar10(cifar, size):
 
 
 def test_stacked_mnist(mnist):
-    data = StackedMNIST(
-        mnist, val_size=10, num_samples=400, num_val_samples=300, num_test_samples=200, labels=True
-    )
+    data = StackedMNIST(mnist, val_size=10, num_samples=400, num_val_samples=300, num_test_samples=200, labels=True)
     for split, count in (("train", 400), ("val", 300), ("test", 200)):
         x, y = whole(data, split)
         assert x.shape == (count, 3, 28, 28) and x.dtype == torch.float32 and y.dtype == torch.int64
@@ -181,10 +175,7 @@ def test_stacked_mnist_size(mnist):
 )
 def test_missing_files_without_a_network(cls, folder, tmp_path, no_network, capsys):
     data = cls(str(tmp_path))
-    for method, said in (
-        (data.prepare_data, "could not be downloaded"),
-        (data.setup, "is missing or incomplete"),
-    ):
+    for method, said in ((data.prepare_data, "could not be downloaded"), (data.setup, "is missing or incomplete")):
         with pytest.raises(FileNotFoundError) as caught:
             method()
         line = str(caught.value)

@@ -41,9 +41,7 @@ def test_split(folder):
     data = make(folder)
     parts = {split: greens(whole(data, split)) for split in ("train", "val", "test")}
     assert [len(part) for part in parts.values()] == [16, 2, 2]
-    assert sorted(number for part in parts.values() for number in part) == list(range(20)), (
-        "disjoint, nothing lost"
-    )
+    assert sorted(number for part in parts.values() for number in part) == list(range(20)), "disjoint, nothing lost"
     torch.manual_seed(7)
     assert greens(whole(make(folder), "val")) == parts["val"], "the same each time"
     assert parts["val"] + parts["test"] not in ([0, 1, 2, 3], [16, 17, 18, 19])
@@ -175,9 +173,7 @@ def test_corrupt_files_are_named(folder):
     with pytest.raises(ValueError, match=r"3 of 23 files in .* cannot be read as pictures") as caught:
         make(folder).setup("fit")
     line = str(caught.value)
-    assert all(
-        name in line for name in ("empty.png", "text.png", "cut.png", "remove them or use skip_corrupt=True")
-    )
+    assert all(name in line for name in ("empty.png", "text.png", "cut.png", "remove them or use skip_corrupt=True"))
     assert "\n" not in line
 
 
@@ -251,9 +247,7 @@ def test_labels_without_class_folders(tmp_path):
 
 def test_loose_pictures_have_no_class(folder):
     picture(folder / "loose.png")
-    with pytest.raises(
-        ValueError, match=r"loose\.png in .* has no class; move it into a class folder or use"
-    ):
+    with pytest.raises(ValueError, match=r"loose\.png in .* has no class; move it into a class folder or use"):
         make(folder, labels=True).setup("fit")
     make(folder).setup("fit")
 
@@ -261,8 +255,7 @@ def test_loose_pictures_have_no_class(folder):
 def test_too_few_to_split(tmp_path):
     picture(tmp_path / "a.png")
     with pytest.raises(
-        ValueError,
-        match=r"holds too few pictures \(1\) to split in three; add pictures, or use val_fraction=0",
+        ValueError, match=r"holds too few pictures \(1\) to split in three; add pictures, or use val_fraction=0"
     ):
         make(tmp_path).setup("fit")
 

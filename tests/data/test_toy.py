@@ -54,9 +54,7 @@ def test_published_positions():
         (a, b) for a in (-4.0, -2.0, 0.0, 2.0, 4.0) for b in (-4.0, -2.0, 0.0, 2.0, 4.0)
     }
     assert grid[1].tolist() == [-2.0, -4.0], "column first, then row"
-    assert torch.allclose(GaussianGrid(side=4, spacing=1.0).means.mean(0), torch.zeros(2)), (
-        "centred when even"
-    )
+    assert torch.allclose(GaussianGrid(side=4, spacing=1.0).means.mean(0), torch.zeros(2)), "centred when even"
 
 
 @pytest.mark.parametrize("cls", [GaussianRing, GaussianGrid, ParallelLines])
@@ -72,9 +70,7 @@ def test_fixed_set_ignores_the_seed_of_the_run(cls):
 def test_splits_are_independent_and_sized(cls):
     data = cls(num_samples=500, num_val_samples=400, num_test_samples=300, fresh=True)
     assert [len(data.load(split)) for split in ("train", "val", "test")] == [500, 400, 300]
-    assert torch.equal(points(data, "val"), points(data, "val")), (
-        "validation is fixed even when training is fresh"
-    )
+    assert torch.equal(points(data, "val"), points(data, "val")), "validation is fixed even when training is fresh"
     data = cls(num_samples=300, num_val_samples=300, num_test_samples=300)
     rows = {tuple(row) for split in ("train", "val", "test") for row in points(data, split).tolist()}
     assert len(rows) == 900

@@ -46,14 +46,7 @@ CHANGES = {
     },
     DCGAN: {"latent_dim": 4, "width": 3, "num_classes": 3, **OTHER_OPTIMIZERS},
     WGAN: {"latent_dim": 4, "width": 5, "clip": 0.02, "n_critic": 2, "num_classes": 3, **OTHER_OPTIMIZERS},
-    WGANGP: {
-        "latent_dim": 4,
-        "width": 5,
-        "gradient_penalty": 1.0,
-        "n_critic": 2,
-        "num_classes": 3,
-        **OTHER_OPTIMIZERS,
-    },
+    WGANGP: {"latent_dim": 4, "width": 5, "gradient_penalty": 1.0, "n_critic": 2, "num_classes": 3, **OTHER_OPTIMIZERS},
 }
 KWARGS = {
     "generator_clip": 1.0,

@@ -89,8 +89,7 @@ def test_projection_is_the_inner_product_of_embedding_and_features(make):
     x, labels = inputs(d), torch.tensor([2, 0, 1, 2])
     features = d.features(x)
     expected = [
-        d.head(f[None]).item() + (d.embedding.weight[k] @ f).item()
-        for f, k in zip(features, labels, strict=True)
+        d.head(f[None]).item() + (d.embedding.weight[k] @ f).item() for f, k in zip(features, labels, strict=True)
     ]
     torch.testing.assert_close(d(x, labels), torch.tensor(expected), atol=1e-5, rtol=1e-4)
 

@@ -20,10 +20,7 @@ CONFIGURATIONS = [
     ("MLPDiscriminator", {"sample_shape": [2], "maxout_pieces": 3, "fourier_frequencies": 2, "norm": None}),
     ("DCGANGenerator", {"image_shape": [1, 8, 8]}),
     ("DCGANGenerator", {"image_shape": [1, 8, 8], "norm": None, "upsampling": "ResizeConv"}),
-    (
-        "DCGANGenerator",
-        {"image_shape": [1, 8, 8], "latents": {"class_path": "Uniform", "init_args": {"dim": 9}}},
-    ),
+    ("DCGANGenerator", {"image_shape": [1, 8, 8], "latents": {"class_path": "Uniform", "init_args": {"dim": 9}}}),
     ("DCGANDiscriminator", {"image_shape": [1, 8, 8]}),
     ("DCGANDiscriminator", {"image_shape": [1, 8, 8], "norm": {"class_path": "torch.nn.InstanceNorm2d"}}),
     (
@@ -42,9 +39,7 @@ def test_configuration_saves_and_loads(name, arguments):
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--network", type=Generator if "Generator" in name else Discriminator)
     arguments = {"width": 4, "num_classes": 2, **arguments}
-    config = parser.parse_object(
-        {"network": {"class_path": f"lightning_gans.networks.{name}", "init_args": arguments}}
-    )
+    config = parser.parse_object({"network": {"class_path": f"lightning_gans.networks.{name}", "init_args": arguments}})
     text = dump(parser, config)
     again = parser.parse_string(text)
     assert again == config and dump(parser, again) == text

@@ -133,9 +133,7 @@ def test_options_of_the_generator():
     assert len(of(make(norm=nn.InstanceNorm2d), nn.InstanceNorm2d)) == 2
     assert not of(make(norm=None), nn.BatchNorm2d)
     assert len(of(make(activation=nn.ELU), nn.ELU)) == 2 and not of(make(activation=nn.ELU), nn.ReLU)
-    assert len(of(make(upsampling=ResizeConv), ResizeConv)) == 2 and not of(
-        make(upsampling=ResizeConv), TransposedConv
-    )
+    assert len(of(make(upsampling=ResizeConv), ResizeConv)) == 2 and not of(make(upsampling=ResizeConv), TransposedConv)
     assert make(latents=9).layers[0].in_features == 9
 
 
@@ -169,9 +167,7 @@ def test_resize_conv_shows_no_checkerboard():
     assert spread[ResizeConv] < 1e-6 < spread[TransposedConv]
 
 
-@pytest.mark.parametrize(
-    "kind, size", [(TransposedConv, 14), (ResizeConv, 14), (StridedConv, 3), (PooledConv, 3)]
-)
+@pytest.mark.parametrize("kind, size", [(TransposedConv, 14), (ResizeConv, 14), (StridedConv, 3), (PooledConv, 3)])
 def test_layers_double_and_halve(kind, size):
     assert kind(2, 5)(torch.randn(1, 2, 7, 7)).shape == (1, 5, size, size)
 
@@ -202,10 +198,7 @@ def test_channels_last_gives_the_same_numbers(size):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (
-            {"image_shape": (3, 7, 64)},
-            r"\(3, 7, 64\), expected H and W of at least 8; resize the data, or use MLP",
-        ),
+        ({"image_shape": (3, 7, 64)}, r"\(3, 7, 64\), expected H and W of at least 8; resize the data, or use MLP"),
         ({"image_shape": (64, 64)}, r"image_shape is \(64, 64\), expected \(C, H, W\)"),
         ({"image_shape": (0, 64, 64)}, r"shape\[0\] is 0"),
         ({"image_shape": (3, 16, 16), "width": 0}, "width is 0"),

@@ -83,9 +83,7 @@ def test_maxout_is_the_maximum_of_its_pieces():
     layer = Maxout(3, 4, pieces=5)
     x = torch.randn(7, 3)
     weight, bias = layer.linear.weight.view(5, 4, 3), layer.linear.bias.view(5, 4)
-    expected = torch.stack(
-        [torch.stack([x @ weight[j, i] + bias[j, i] for i in range(4)], 1) for j in range(5)]
-    )
+    expected = torch.stack([torch.stack([x @ weight[j, i] + bias[j, i] for i in range(4)], 1) for j in range(5)])
     torch.testing.assert_close(layer(x), expected.max(0).values)
 
 
@@ -130,10 +128,7 @@ def test_fourier_and_scale_act_on_the_input():
         (lambda: MLPGenerator((2,), depth=-1), "depth is -1"),
         (lambda: MLPDiscriminator((2,), width=0), "width is 0"),
         (lambda: MLPDiscriminator((2,), depth=-1), "depth is -1"),
-        (
-            lambda: MLPDiscriminator((2,), maxout_pieces=1),
-            "maxout_pieces is 1, which makes the network linear",
-        ),
+        (lambda: MLPDiscriminator((2,), maxout_pieces=1), "maxout_pieces is 1, which makes the network linear"),
         (lambda: MLPDiscriminator((2,), maxout_pieces=-1), "maxout_pieces is -1"),
         (lambda: MLPDiscriminator((2,), fourier_frequencies=-1), "fourier_frequencies is -1"),
         (lambda: FourierFeatures(2, max_frequency=0.5), "max_frequency is 0.5, expected at least 1"),
