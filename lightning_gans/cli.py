@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from jsonargparse import ArgumentParser, Namespace, auto_cli
+from jsonargparse.typing import PositiveInt
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -88,6 +90,12 @@ class GANCLI(LightningCLI):
             "--experiment", type=str | None, default=None, help="Name of the run's folder; <model>_<data> if left out."
         )
         parser.add_argument("--runs", type=str, default="runs", help="Where runs are kept.")
+        parser.add_argument(
+            "--threads",
+            type=PositiveInt | None,
+            default=None,
+            help="CPU threads of torch, all cores if left out; 1 is best for small networks and on a busy machine.",
+        )
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(SampleGrid, "samples")
         parser.set_defaults(
@@ -126,6 +134,8 @@ class GANCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Decide where the run is kept, before loggers are made that write beside it."""
         config = self.config[self.subcommand]
+        if config.threads:
+            torch.set_num_threads(config.threads)
         name = config.experiment or "_".join(
             config[part].class_path.rsplit(".", 1)[1].lower() for part in ("model", "data")
         )

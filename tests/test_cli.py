@@ -671,3 +671,13 @@ def test_mistakes_of_sample(refused, run, conditional_run):
     for out in ("grid.xyz", "grid"):
         assert f"'{out}'" in refused("sample", "--checkpoint", last(run), "--out", out)
         assert not Path(out).exists()
+
+
+def test_threads_reach_torch(folder):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        main(["fit", *DIGITS, *SMALL, *BRIEF, "--threads=1"])
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)

@@ -127,7 +127,7 @@ def _animate(frames: Sequence[Path], path: Path) -> None:
         return
     from PIL import Image
 
-    images = [Image.open(frame).convert("RGB").quantize(64) for frame in frames]
+    images = [Image.open(frame).convert("RGB").quantize(64, dither=Image.Dither.NONE) for frame in frames]
     durations = [max(40, 8000 // len(images))] * (len(images) - 1) + [2000]
     images[0].save(path, save_all=True, append_images=images[1:], duration=durations, loop=0)
 
