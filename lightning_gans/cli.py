@@ -37,7 +37,14 @@ def run(args: Sequence[str]) -> None:
         GANCLI(list(args))
         return
     try:
-        auto_cli(sample, args=list(args[1:]), as_positional=False, prog="lightning-gans sample", parser_class=Parser)
+        auto_cli(
+            sample,
+            args=list(args[1:]),
+            as_positional=False,
+            prog="lightning-gans sample",
+            description=sample.__doc__.splitlines()[0],  # type: ignore[union-attr]
+            parser_class=Parser,
+        )
     except (ValueError, OSError) as error:
         fail(str(error))
 
