@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ from lightning_gans.networks import Discriminator, Generator
 from lightning_gans.objectives import NonSaturating, Objective
 from lightning_gans.optimizers import Adam
 from lightning_gans.stabilizer import Stabilizer
+
+if not torch.cuda.is_available():  # Lightning sets this for forks of GPU processes; without a GPU it makes every
+    os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)  # optimizer step look for a driver, 0.2 ms each time
 
 Batch = Tensor | tuple[Tensor, Tensor] | list[Tensor]
 
@@ -291,9 +295,7 @@ class GAN(LightningModule):
         accumulation: int = 1,
         counted: bool = True,
     ) -> Step:
-        """One player's move: backward, gradient clipping, the optimizer's step and its schedule's.
-
-        Of a batch worked through in parts, the last part's step is returned.
+        """One player's move: backward, clipping, the optimizer's step and its schedule's; of parts, the last is returned.
 
         Args:
             optimizer: the player's; Lightning's own wrapper inside a Trainer, which handles precision and

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import lightning_gans
 
@@ -180,3 +181,11 @@ def test_every_public_function_says_what_it_does(module):
     for name, function in vars(module).items():
         if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_"):
             assert function.__doc__, name
+
+
+def test_optimizers_do_not_look_for_a_driver_that_is_not_there():
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU, for whose processes Lightning sets the variable")
+    code = "import os, lightning_gans.gan; print(os.environ.get('PYTORCH_NVML_BASED_CUDA_CHECK'))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "None"
