@@ -295,7 +295,7 @@ class GAN(LightningModule):
         accumulation: int = 1,
         counted: bool = True,
     ) -> Step:
-        """One player's move: backward, clipping, the optimizer's step and its schedule's; of parts, the last is returned.
+        """One player's move: backward, clipping, the optimizer's step and its schedule's; of parts, the last one's.
 
         Args:
             optimizer: the player's; Lightning's own wrapper inside a Trainer, which handles precision and
