@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -56,10 +56,10 @@ class Step:
 
     def detached(self) -> Step:
         """The same record without its graph."""
-        tensors: dict[str, Any] = {
-            name: value.detach() for name, value in vars(self).items() if isinstance(value, Tensor)
-        }
-        return replace(self, **tensors, terms={name: term.detach() for name, term in self.terms.items()})
+        tensors = (self.loss, self.fake, self.fake_logits, self.real, self.real_logits)
+        detached: list[Any] = [None if tensor is None else tensor.detach() for tensor in tensors]
+        terms = {name: term.detach() for name, term in self.terms.items()}
+        return Step(*detached, self.labels, self.discriminator, terms)
 
 
 class GAN(LightningModule):
