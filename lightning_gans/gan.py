@@ -59,7 +59,7 @@ class Step:
         tensors = (self.loss, self.fake, self.fake_logits, self.real, self.real_logits)
         detached: list[Any] = [None if tensor is None else tensor.detach() for tensor in tensors]
         terms = {name: term.detach() for name, term in self.terms.items()}
-        return Step(*detached, labels=self.labels, discriminator=self.discriminator, terms=terms)
+        return Step(*detached, self.labels, self.discriminator, terms)  # type: ignore[call-arg]
 
 
 class GAN(LightningModule):
