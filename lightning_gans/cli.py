@@ -208,7 +208,7 @@ class GANCLI(LightningCLI):
 
     def _has_trained(self) -> bool:
         trainer = getattr(self, "trainer", None)
-        return trainer is not None and trainer.global_step > 0
+        return trainer is not None and trainer.fit_loop.epoch_loop.total_batch_idx > 0
 
 
 class _SaveConfig(SaveConfigCallback):

@@ -41,7 +41,8 @@ class Step:
             objective needs them.
         real_logits: (N,), or None where `real` is None.
         labels: (N,) integers of a conditional game, else None.
-        discriminator: who judged: the discriminator, or what an algorithm put in its place.
+        discriminator: who judged: the discriminator, or what an algorithm put in its place; the latter is
+            None once detached.
         terms: what stabilizers added to the loss, by name, for the log.
     """
 
@@ -59,7 +60,8 @@ class Step:
         tensors = (self.loss, self.fake, self.fake_logits, self.real, self.real_logits)
         detached: list[Any] = [None if tensor is None else tensor.detach() for tensor in tensors]
         terms = {name: term.detach() for name, term in self.terms.items()}
-        return Step(*detached, self.labels, self.discriminator, terms)  # type: ignore[call-arg]
+        judge = self.discriminator if isinstance(self.discriminator, nn.Module) else None
+        return Step(*detached, self.labels, judge, terms)  # type: ignore[call-arg]
 
 
 class GAN(LightningModule):
@@ -175,8 +177,8 @@ class GAN(LightningModule):
         z = self.generator.latents.sample(num, device=self.device, dtype=self.dtype)  # type: ignore[arg-type]
         return self(z, labels).to(z.dtype)
 
-    def opponent(self, batch: Batch) -> Callable[..., Tensor]:
-        """The discriminator that the generator faces."""
+    def opponent(self, batch: Batch, fake: Tensor) -> Callable[..., Tensor]:
+        """The discriminator that the generator faces with these fakes, which carry a gradient."""
         return self.discriminator
 
     def judge(self, discriminator: Callable[..., Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
@@ -227,10 +229,9 @@ class GAN(LightningModule):
         """
         real, labels = self.unpack(batch)
         stabilizers = self.active_stabilizers
+        fake = self.generate(len(real), labels) if fake is None else fake
+        discriminator = self.opponent(batch, fake)
         with _frozen(self.discriminator):
-            discriminator = self.opponent(batch)
-            if fake is None:
-                fake = self.generate(len(real), labels)
             for stabilizer in stabilizers:
                 fake = stabilizer.on_discriminator_input(self, fake)
             fake_logits = self.judge(discriminator, fake, labels)

@@ -91,6 +91,51 @@ class Minimax(NonSaturating):
         return -self.fake(fake_logits).mean()
 
 
+class ZeroSum(Objective):
+    """What one player wins the other loses, the discriminator's whole loss: L_G = −L_D.
+
+    Against a fixed discriminator the real samples add nothing to the generator's gradient, and over
+    `NonSaturating` this is `Minimax`. They do where the discriminator depends on the generator, as in
+    unrolling, whose authors play this saddle. L_D is that of hard targets.
+
+    Args:
+        base: the objective that the discriminator minimises; None is `NonSaturating`.
+
+    Reference:
+        Metz et al., Unrolled Generative Adversarial Networks, ICLR 2017, arXiv 1611.02163, equations 1–9.
+    """
+
+    needs_real_logits = True
+
+    def __init__(self, base: Objective | None = None):
+        self.base = NonSaturating() if base is None else base
+
+    def real(self, logits: Tensor) -> Tensor:
+        """What the base charges a logit as real."""
+        return self.base.real(logits)
+
+    def fake(self, logits: Tensor) -> Tensor:
+        """What the base charges a logit as fake."""
+        return self.base.fake(logits)
+
+    def discriminator_loss(
+        self,
+        real_logits: Tensor,
+        fake_logits: Tensor,
+        real_targets: Tensor | None = None,
+        fake_targets: Tensor | None = None,
+    ) -> Tensor:
+        """The base's."""
+        return self.base.discriminator_loss(real_logits, fake_logits, real_targets, fake_targets)
+
+    def generator_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
+        """Minus the discriminator's loss."""
+        return -self.base.discriminator_loss(_given(self, real_logits), fake_logits)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base})"
+
+
 class Wasserstein(Objective):
     """The difference of means that a Lipschitz critic turns into the Wasserstein-1 distance.
 
@@ -177,7 +222,7 @@ class Relativistic(Objective):
 
     def __init__(self, base: Objective | None = None):
         self.base = NonSaturating() if base is None else base
-        if isinstance(self.base, Minimax | Relativistic):
+        if isinstance(self.base, Minimax | ZeroSum | Relativistic):
             raise ValueError(
                 f"{type(self).__name__}(base={self.base}): the base must be a plain, non-saturating objective; "
                 "use NonSaturating, LeastSquares, Hinge or Wasserstein."
@@ -213,12 +258,7 @@ class Relativistic(Objective):
 
     def generator_loss(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
         """The discriminator's loss with real and fake swapped."""
-        if real_logits is None:
-            raise ValueError(
-                f"{type(self).__name__}.generator_loss needs real_logits too: the generator is judged "
-                "against real samples; pass the discriminator's logits of a real batch."
-            )
-        return self.discriminator_loss(fake_logits, real_logits)
+        return self.discriminator_loss(fake_logits, _given(self, real_logits))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base})"
@@ -247,3 +287,12 @@ class RelativisticAverage(Relativistic):
         return Objective.discriminator_loss(
             self, real_logits - fake_logits.mean(), fake_logits - real_logits.mean(), real_targets, fake_targets
         )
+
+
+def _given(objective: Objective, real_logits: Tensor | None) -> Tensor:
+    if real_logits is None:
+        raise ValueError(
+            f"{type(objective).__name__}.generator_loss needs real_logits too: the generator is judged "
+            "against real samples; pass the discriminator's logits of a real batch."
+        )
+    return real_logits

@@ -24,6 +24,8 @@ class Stabilizer(Callback):
     Give it to the Trainer like any callback, or append it to `gan.stabilizers` (that is where the parts of
     an algorithm live, and what counts without a Trainer; call `apply_to` yourself then). State that must
     survive a resume goes through Lightning's `state_dict` and `load_state_dict`, as tensors and plain types.
+    In the look-ahead of an `UnrolledGAN` the hooks up to the discriminator's loss see imagined steps too: fakes
+    carry a gradient there, which a hook passes on and must not store.
     Whoever only observes is a plain Lightning `Callback` and reads the `Step`s that `training_step` returns.
     """
 

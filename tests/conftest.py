@@ -23,12 +23,14 @@ from lightning_gans.objectives import (
     Relativistic,
     RelativisticAverage,
     Wasserstein,
+    ZeroSum,
 )
 from lightning_gans.optimizers import SGD
 
 OBJECTIVES = [
     NonSaturating(),
     Minimax(),
+    ZeroSum(),
     Wasserstein(),
     LeastSquares(),
     Hinge(),

@@ -14,6 +14,7 @@ from lightning_gans.objectives import (
     Relativistic,
     RelativisticAverage,
     Wasserstein,
+    ZeroSum,
 )
 
 PLAIN = [NonSaturating(), Minimax(), Wasserstein(), LeastSquares(), Hinge()]
@@ -38,6 +39,14 @@ FORMULAS = {
     Minimax(): (
         lambda r, f: -log_sigmoid(r).mean() - log_sigmoid(-f).mean(),
         lambda r, f: np.log(1 - 1 / (1 + np.exp(-f))).mean(),
+    ),
+    ZeroSum(): (
+        lambda r, f: -log_sigmoid(r).mean() - log_sigmoid(-f).mean(),
+        lambda r, f: log_sigmoid(r).mean() + log_sigmoid(-f).mean(),
+    ),
+    ZeroSum(Hinge()): (
+        lambda r, f: margin(r).mean() + margin(-f).mean(),
+        lambda r, f: -margin(r).mean() - margin(-f).mean(),
     ),
     Wasserstein(): (lambda r, f: f.mean() - r.mean(), lambda r, f: -f.mean()),
     LeastSquares(): (
@@ -167,7 +176,7 @@ def test_relativistic_average_takes_targets_per_sample():
     torch.testing.assert_close(loss, expected)
 
 
-@pytest.mark.parametrize("kind", [Relativistic, RelativisticAverage])
+@pytest.mark.parametrize("kind", [Relativistic, RelativisticAverage, ZeroSum])
 @pytest.mark.parametrize("base", [Minimax(), Relativistic(), RelativisticAverage()], ids=repr)
 def test_a_base_that_makes_no_sense_is_refused(kind, base):
     with pytest.raises(ValueError, match=rf"{kind.__name__}\(base=.*use NonSaturating"):
@@ -187,8 +196,8 @@ def test_unequal_batches_weigh_alike(plain):
     torch.testing.assert_close(loss, doubled)
 
 
-@pytest.mark.parametrize("kind", [Relativistic, RelativisticAverage])
-def test_relativistic_generators_need_real_logits(kind):
+@pytest.mark.parametrize("kind", [Relativistic, RelativisticAverage, ZeroSum])
+def test_generators_that_are_judged_with_real_samples_need_their_logits(kind):
     with pytest.raises(ValueError, match=rf"{kind.__name__}.generator_loss needs real_logits"):
         kind().generator_loss(torch.zeros(3))
 

@@ -95,7 +95,7 @@ FLOORS = {
     "checks": {"networks"},
     "gan": {"checks", "networks", "objectives", "optimizers", "stabilizer"},
     "stabilizers": {"networks", "objectives", "schedules", "stabilizer"},
-    "models": {"checks", "gan", "networks", "objectives", "optimizers", "stabilizers"},
+    "models": {"checks", "gan", "networks", "objectives", "optimizers", "stabilizer", "stabilizers"},
     "generation": {"gan"},
     "callbacks": {"gan", "generation", "networks"},
     "metrics": set(),

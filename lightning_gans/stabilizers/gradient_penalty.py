@@ -61,7 +61,8 @@ class GradientPenalty(Stabilizer):
         with torch.autocast(loss.device.type, enabled=False):
             real, fake = step.real.to(gan.dtype), step.fake.to(gan.dtype)
             epsilon = torch.rand([len(real)] + [1] * (real.dim() - 1), dtype=real.dtype, device=real.device)
-            mixed = torch.lerp(fake.detach(), real.detach(), epsilon).requires_grad_()
+            mixed = torch.lerp(fake, real, epsilon)  # in a look-ahead it has a graph: G moves where D is held
+            mixed = mixed if mixed.requires_grad else mixed.requires_grad_()
             logits = gan.judge(step.discriminator, mixed, step.labels)
             (gradient,) = torch.autograd.grad(logits.sum(), mixed, create_graph=True)
             norm = torch.linalg.vector_norm(gradient.flatten(1).to(logits.dtype), dim=1)
