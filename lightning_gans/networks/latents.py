@@ -137,6 +137,30 @@ class GaussianWithCode(Latents):
         return z
 
 
+class Constant(Latents):
+    """Constant latents, z = 1 in every coordinate, for generators whose variety comes from elsewhere.
+
+    Args:
+        dim: width of z, at least 1.
+
+    Raises:
+        ValueError: if `dim` is not an integer of at least 1.
+    """
+
+    def __init__(self, dim: int = 100) -> None:
+        self.dim = at_least("dim", dim, 1)
+
+    def sample(
+        self,
+        n: int,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Make z of shape (n, dim); no random number is drawn."""
+        return torch.ones(n, self.dim, device=device, dtype=dtype)
+
+
 def as_latents(latents: Latents | int) -> Latents:
     """Return `latents` itself, or Gaussian latents of that width if it is an integer."""
     if isinstance(latents, Latents):

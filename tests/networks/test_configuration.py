@@ -21,6 +21,12 @@ CONFIGURATIONS = [
     ("DCGANGenerator", {"image_shape": [1, 8, 8]}),
     ("DCGANGenerator", {"image_shape": [1, 8, 8], "norm": None, "upsampling": "ResizeConv"}),
     ("DCGANGenerator", {"image_shape": [1, 8, 8], "latents": {"class_path": "Uniform", "init_args": {"dim": 9}}}),
+    ("StochasticEnsembleGenerator", {"image_shape": [1, 16, 16], "stochastic_layers": 1, "routes_per_batch": 2}),
+    (
+        "StochasticEnsembleGenerator",
+        {"image_shape": [1, 16, 16], "latents": {"class_path": "Constant", "init_args": {"dim": 16}}},
+    ),
+    ("StochasticEnsembleMLPGenerator", {"sample_shape": [2], "latents": {"class_path": "Uniform"}}),
     ("DCGANDiscriminator", {"image_shape": [1, 8, 8]}),
     ("DCGANDiscriminator", {"image_shape": [1, 8, 8], "norm": {"class_path": "torch.nn.InstanceNorm2d"}}),
     (

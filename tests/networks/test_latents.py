@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lightning_gans.networks import Gaussian, GaussianWithCode, Latents, Uniform, as_latents
+from lightning_gans.networks import Constant, Gaussian, GaussianWithCode, Latents, Uniform, as_latents
 
 EVERY = [Gaussian(5), Uniform(5), GaussianWithCode(2, 3, 4.0)]
 
@@ -48,6 +48,15 @@ def test_code_is_one_scaled_category_drawn_uniformly_beside_a_gaussian():
     assert GaussianWithCode(0, 4).sample(3).shape == (3, 4)
 
 
+def test_constant_is_one_and_draws_nothing():
+    state = torch.random.get_rng_state()
+    z = Constant(5).sample(7, dtype=torch.float64)
+    assert torch.equal(z, torch.ones(7, 5, dtype=torch.float64)) and Constant(5).sample(7).dtype == torch.float32
+    assert Constant(5).sample(7, device="meta").device.type == "meta" and Constant(5).sample(0).shape == (0, 5)
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert Constant(3) == Constant(3) != Constant(4) and repr(Constant(3)) == "Constant(dim=3)"
+
+
 def test_latents_are_values():
     assert Gaussian(3) == Gaussian(3) and hash(Gaussian(3)) == hash(Gaussian(3))
     assert Gaussian(3) != Gaussian(4) and Gaussian(3) != Uniform(3) and Gaussian(3) != 3
@@ -79,6 +88,7 @@ def test_a_subclass_takes_a_few_lines():
     [
         (lambda: Gaussian(0), "dim is 0, expected an integer; set it to 1 or more"),
         (lambda: Uniform(-1), "dim is -1"),
+        (lambda: Constant(0), "dim is 0"),
         (lambda: Gaussian(2.5), "dim is 2.5"),
         (lambda: as_latents(0), "dim is 0"),
         (lambda: as_latents("gaussian"), "latents must be a Latents or an integer width, got 'gaussian'"),

