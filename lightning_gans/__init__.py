@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from lightning_gans.gan import GAN, Step
-    from lightning_gans.models import DCGAN, WGAN, WGANGP, UnrolledGAN, VanillaGAN
+    from lightning_gans.models import DCGAN, SEPGAN, WGAN, WGANGP, UnrolledGAN, VanillaGAN
     from lightning_gans.stabilizer import Stabilizer
 
 _HOMES = {
@@ -21,10 +21,11 @@ _HOMES = {
     "DCGAN": "models",
     "WGAN": "models",
     "WGANGP": "models",
+    "SEPGAN": "models",
     "UnrolledGAN": "models",
 }
 
-__all__ = ["DCGAN", "GAN", "WGAN", "WGANGP", "Stabilizer", "Step", "UnrolledGAN", "VanillaGAN"]
+__all__ = ["DCGAN", "GAN", "SEPGAN", "WGAN", "WGANGP", "Stabilizer", "Step", "UnrolledGAN", "VanillaGAN"]
 
 
 def __getattr__(name: str) -> Any:

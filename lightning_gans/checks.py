@@ -12,6 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import Strategy
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightning_gans.networks import Discriminator, Generator
 
@@ -31,6 +32,15 @@ def networks_fit(generator: Generator, discriminator: Discriminator, shapes: boo
             raise ValueError(
                 f"the generator has {name}={theirs} and the discriminator {name}={ours}; give both the same."
             )
+
+
+def schedules(schedulers: Sequence[Any]) -> None:
+    """A schedule must count updates; there is no metric to watch."""
+    if any(isinstance(scheduler, ReduceLROnPlateau) for scheduler in schedulers):
+        raise ValueError(
+            "ReduceLROnPlateau needs a metric, and a GAN's losses are none; use a schedule that counts "
+            "updates, such as LinearLR, CosineAnnealingLR or ExponentialLR."
+        )
 
 
 def is_plain(value: Any) -> bool:

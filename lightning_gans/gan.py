@@ -15,7 +15,6 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightning_gans import checks
 from lightning_gans.networks import Discriminator, Generator
@@ -135,7 +134,7 @@ class GAN(LightningModule):
             discriminator_accumulation=discriminator_accumulation,
             n_critic=n_critic,
         )
-        checks.networks_fit(generator, discriminator, shapes=type(self).judge is GAN.judge)
+        self.check_networks(generator, discriminator)
         self.automatic_optimization = False
         self.generator = generator
         self.discriminator = discriminator
@@ -155,6 +154,10 @@ class GAN(LightningModule):
         self._seed: int | None = None
 
     # ---------------------------------------------------------------- what the game is made of
+
+    def check_networks(self, generator: Generator, discriminator: Discriminator) -> None:
+        """Refuse networks that do not fit each other."""
+        checks.networks_fit(generator, discriminator, shapes=type(self).judge is GAN.judge)
 
     @property
     def active_stabilizers(self) -> list[Stabilizer]:
@@ -267,13 +270,9 @@ class GAN(LightningModule):
         if generator_moves and self.generator_accumulation == self.discriminator_accumulation == 1:
             real, labels = self.unpack(batch)
             fake = self.generate(len(real), labels)
-        steps = {}
+        steps, shown = {}, None if fake is None else fake.detach()
         steps["discriminator"] = self.update(
-            discriminator_optimizer,
-            self.discriminator_step,
-            batch,
-            None if fake is None else fake.detach(),
-            self.discriminator_accumulation,
+            discriminator_optimizer, self.discriminator_step, batch, shown, self.discriminator_accumulation
         )
         self.discriminator_updates += 1
         for stabilizer in self.active_stabilizers:
@@ -338,8 +337,8 @@ class GAN(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Step]:
         """Play one batch; the steps, detached, are what observers find in `on_train_batch_end`."""
-        generator_optimizer, discriminator_optimizer = self.optimizers()  # type: ignore[attr-defined]
-        steps = self.alternate(batch, generator_optimizer, discriminator_optimizer)
+        optimizers = self.optimizers()
+        steps = self.alternate(batch, *(optimizers if isinstance(optimizers, list) else [optimizers]))
         every, batches = self.trainer.log_every_n_steps, self.trainer.fit_loop.epoch_loop.total_batch_idx + 1  # type: ignore[attr-defined]
         if every and batches % every == 0:  # each key that is logged costs more than the rest of a small step
             self._log(steps)
@@ -349,16 +348,17 @@ class GAN(LightningModule):
         losses = {f"loss/{player}": step.loss for player, step in steps.items()}
         losses |= {f"loss/{name}": term for step in steps.values() for name, term in step.terms.items()}
         self.log_dict(losses, prog_bar=True, batch_size=1)
+        self.log_dict(self.figures(steps), batch_size=1)
+
+    def figures(self, steps: dict[str, Step]) -> dict[str, Tensor | float]:
+        """What is logged beside the losses."""
         step = steps["discriminator"]
-        self.log_dict(
-            {
-                "discriminator/real_logit": step.real_logits.mean(),  # type: ignore[union-attr]
-                "discriminator/fake_logit": step.fake_logits.mean(),
-                "progress/generator_updates": float(self.generator_updates),
-                "progress/discriminator_updates": float(self.discriminator_updates),
-            },
-            batch_size=1,
-        )
+        return {
+            "discriminator/real_logit": step.real_logits.mean(),  # type: ignore[union-attr]
+            "discriminator/fake_logit": step.fake_logits.mean(),
+            "progress/generator_updates": float(self.generator_updates),
+            "progress/discriminator_updates": float(self.discriminator_updates),
+        }
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Losses on held-out samples: a D that knows its training set by heart shows here and nowhere else."""
@@ -392,18 +392,16 @@ class GAN(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The generator's optimizer, then the discriminator's, each with its schedule if it has one."""
-        optimizers = [
-            self.generator_optimizer(self.generator.parameters()),
-            self.discriminator_optimizer(self.discriminator.parameters()),
+        players = [
+            (self.generator, self.generator_optimizer, self.generator_scheduler),
+            (self.discriminator, self.discriminator_optimizer, self.discriminator_scheduler),
         ]
-        factories = [self.generator_scheduler, self.discriminator_scheduler]
-        schedulers = [make(optimizer) for optimizer, make in zip(optimizers, factories, strict=True) if make]
-        for scheduler in schedulers:
-            if isinstance(scheduler, ReduceLROnPlateau):
-                raise ValueError(
-                    "ReduceLROnPlateau needs a metric, and a GAN's losses are none; use a schedule that counts "
-                    "updates, such as LinearLR, CosineAnnealingLR or ExponentialLR."
-                )
+        optimizers, schedulers = [], []
+        for network, make_optimizer, make_scheduler in players:
+            if any(True for _ in network.parameters()):  # a network without parameters never moves
+                optimizers.append(make_optimizer(network.parameters()))
+                schedulers += [make_scheduler(optimizers[-1])] if make_scheduler else []
+        checks.schedules(schedulers)
         return optimizers, schedulers
 
     def configure_callbacks(self) -> list[Callback]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gans.gan import GAN
+from lightning_gans.networks import StochasticGenerator
 
 _CELL = 48  # a small image is enlarged to at least this many pixels per side, so that a person sees it
 _PLOT = 480  # side of the picture of two-dimensional samples, in pixels
@@ -45,22 +47,60 @@ def draw(
     Args:
         gan: its mode is left as it was.
         num: how many, at least 1.
-        seed: of the latents; None draws from torch's own generator.
+        seed: of the latents and whatever else the generator draws; None draws from torch's own generator.
         labels: classes to draw, repeated as often as needed; None takes all classes in turn.
         batch_size: how many at a time.
     """
     if num < 1:
         raise ValueError(f"num={num}: expected at least 1 sample.")
-    source = None if seed is None else torch.Generator().manual_seed(seed)
-    z = gan.generator.latents.sample(num, generator=source)
     classes = class_labels(gan, num, labels)
     samples = []
-    with evaluating(gan.generator):
+    with seeded(seed), evaluating(gan.generator):
+        z = gan.generator.latents.sample(num)
         for start in range(0, num, batch_size):
             part = slice(start, start + batch_size)
             part_labels = None if classes is None else classes[part].to(gan.device)
             samples.append(gan(z[part].to(gan.device, gan.dtype), part_labels).float().cpu())  # type: ignore[arg-type]
     return torch.cat(samples), classes
+
+
+@torch.no_grad()
+def draw_by_route(
+    gan: GAN, routes: int, per_route: int = 8, seed: int | None = None, labels: Sequence[int] | None = None
+) -> Tensor:
+    """The same latents along several routes of a stochastic ensemble, (routes, per_route, …) on the CPU.
+
+    Args:
+        gan: its generator must have routes; its mode is left as it was.
+        routes: how many, drawn without repetition.
+        per_route: samples along each.
+        seed: of latents and routes; None draws from torch's own generator.
+        labels: classes to draw, repeated as often as needed; None takes all classes in turn.
+    """
+    generator = gan.generator
+    if not isinstance(generator, StochasticGenerator):
+        raise ValueError(f"routes={routes}, but {type(generator).__name__} has none; leave them out.")
+    if not 1 <= routes <= generator.num_routes:
+        raise ValueError(f"routes={routes}: expected 1 to {generator.num_routes}, which is all that there are.")
+    if per_route < 1:
+        raise ValueError(f"per_route={per_route}: expected at least 1 sample.")
+    classes = class_labels(gan, per_route, labels)
+    with seeded(seed), evaluating(generator):
+        z = generator.latents.sample(per_route).to(gan.device, gan.dtype)  # type: ignore[arg-type]
+        chosen = random.Random(torch.randint(2**62, ()).item()).sample(range(generator.num_routes), routes)
+        rows = [generator(z, None if classes is None else classes.to(gan.device), route) for route in chosen]
+    return torch.stack(rows).float().cpu()
+
+
+@contextmanager
+def seeded(seed: int | None) -> Iterator[None]:
+    """Torch's random numbers from a seed for a while, and as they were afterwards; None leaves them alone."""
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
 
 
 def class_labels(gan: GAN, num: int, labels: Sequence[int] | None = None) -> Tensor | None:
@@ -138,7 +178,12 @@ def save_picture(image: Tensor, path: str | Path) -> None:
 
 
 def sample(
-    checkpoint: str, out: str = "grid.png", num: int = 64, seed: int = 0, labels: list[int] | None = None
+    checkpoint: str,
+    out: str = "grid.png",
+    num: int = 64,
+    seed: int = 0,
+    labels: list[int] | None = None,
+    routes: int | None = None,
 ) -> None:
     """Draw samples of a trained generator and write them as one picture.
 
@@ -148,9 +193,18 @@ def sample(
         num: how many samples.
         seed: of the latents; the same seed gives the same picture.
         labels: classes to draw, for a conditional generator, as a list such as [3,7]; all in turn if left out.
+        routes: for a stochastic ensemble, how many routes to draw, one per row, the same latents in each; num is
+            shared among them.
     """
     gan = load(checkpoint)
-    samples, classes = draw(gan, num, seed, labels)
-    columns = 8 if classes is None else min(len(classes.unique()), 16)
-    save_picture(picture(samples, columns=max(columns, 2)), out)
-    print(f"{num} samples of {type(gan).__name__} after {gan.generator_updates} generator updates: {out}")
+    if routes is None:
+        samples, classes = draw(gan, num, seed, labels)
+        columns = 8 if classes is None else min(len(classes.unique()), 16)
+    else:
+        columns = max(1, num // max(1, routes))
+        samples = draw_by_route(gan, routes, columns, seed, labels).flatten(0, 1)
+    save_picture(picture(samples, columns=columns if routes else max(columns, 2)), out)
+    along = f" along {routes} routes of {gan.generator.num_routes}" if routes else ""
+    print(
+        f"{len(samples)} samples{along} of {type(gan).__name__} after {gan.generator_updates} generator updates: {out}"
+    )

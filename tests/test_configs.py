@@ -155,7 +155,7 @@ def contents(folder):
     }
 
 
-REPEATED = ["quickstart", "vanilla_ring", "wgan_ring", "wgan_gp_grid", "mixed_ring"]
+REPEATED = ["quickstart", "vanilla_ring", "wgan_ring", "wgan_gp_grid", "mixed_ring", "unrolled_ring", "sepgan_digits"]
 
 
 @pytest.mark.parametrize("name", REPEATED)

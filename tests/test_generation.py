@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from lightning_gans import DCGAN, WGAN, generation
-from lightning_gans.networks import GaussianWithCode, MLPGenerator
+from lightning_gans import DCGAN, GAN, WGAN, generation
+from lightning_gans.networks import DCGANDiscriminator, GaussianWithCode, MLPGenerator, StochasticEnsembleGenerator
 
 ORANGE, GREY, WHITE = [214, 69, 30], [190, 190, 190], [255, 255, 255]
 
@@ -177,6 +177,61 @@ def test_pictures_are_written_in_the_format_of_their_name(tmp_path):
         generation.save_picture(image, tmp_path / "a.xyz")
     with pytest.raises(ValueError, match=r"end it in \.png"):
         generation.save_picture(image, tmp_path / "a")
+
+
+# ---------------------------------------------------------------- along routes
+
+
+def ensemble(num_classes=0, **arguments):
+    torch.manual_seed(0)
+    generator = StochasticEnsembleGenerator((1, 13, 13), width=2, groups=3, num_classes=num_classes, **arguments)
+    return GAN(generator, DCGANDiscriminator((1, 13, 13), width=2, num_classes=num_classes))
+
+
+@pytest.mark.parametrize("num_classes", [0, 2])
+def test_every_row_is_one_route_with_the_same_latents(num_classes):
+    gan = ensemble(num_classes)
+    routes = gan.generator.num_routes
+    rows = generation.draw_by_route(gan, routes, 4, seed=3)
+    assert rows.shape == (routes, 4, 1, 13, 13)
+    with generation.seeded(3), torch.no_grad():
+        z = gan.generator.latents.sample(4)
+        labels = torch.arange(4) % 2 if num_classes else None
+        every = torch.stack([gan.generator(z, labels, route) for route in range(routes)])
+    order = torch.cdist(rows.flatten(1), every.flatten(1)).argmin(1)
+    assert sorted(order.tolist()) == list(range(routes)), "each route once"
+    torch.testing.assert_close(rows, every[order])
+    assert torch.equal(generation.draw_by_route(gan, routes, 4, seed=3), rows)
+    assert not torch.equal(generation.draw_by_route(gan, routes, 4, seed=4), rows)
+
+
+def test_a_seed_fixes_the_routes_too():
+    gan = ensemble()
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = generation.draw(gan, 20, seed=3)[0]
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(generation.draw(gan, 20, seed=3)[0], first)
+
+
+def test_routes_that_do_not_exist_are_refused(make_gan):
+    for routes in (0, 4):
+        with pytest.raises(ValueError, match=rf"routes={routes}: expected 1 to 3, which is all that there are"):
+            generation.draw_by_route(ensemble(), routes)
+    with pytest.raises(ValueError, match=r"per_route=0: expected at least 1"):
+        generation.draw_by_route(ensemble(), 2, per_route=0)
+    with pytest.raises(ValueError, match="routes=2, but MLPGenerator has none; leave them out"):
+        generation.draw_by_route(make_gan(), 2)
+
+
+def test_sample_draws_a_row_for_each_route(monkeypatch, tmp_path, capsys):
+    gan, out = ensemble(), tmp_path / "routes.png"
+    monkeypatch.setattr(generation, "load", lambda path: gan)
+    generation.sample("run.ckpt", str(out), num=11, seed=5, routes=3)
+    assert capsys.readouterr().out == f"9 samples along 3 routes of 3 of GAN after 0 generator updates: {out}\n"
+    expected = generation.picture(generation.draw_by_route(gan, 3, 3, 5).flatten(0, 1), columns=3)
+    with Image.open(out) as saved:
+        assert torch.equal(torch.from_numpy(np.array(saved)), expected)
 
 
 # ---------------------------------------------------------------- from a checkpoint

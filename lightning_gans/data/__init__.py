@@ -1,6 +1,7 @@
 """Data modules: toy distributions, image data sets, and a folder of pictures."""
 
 from lightning_gans.data.base import BatchDataset, GANData, Samples
+from lightning_gans.data.blank import Blank
 from lightning_gans.data.celeba import CelebA
 from lightning_gans.data.folder import ImageFolder
 from lightning_gans.data.images import CIFAR10, MNIST, Digits, FashionMNIST, TorchvisionData
@@ -11,6 +12,7 @@ __all__ = [
     "CIFAR10",
     "MNIST",
     "BatchDataset",
+    "Blank",
     "CelebA",
     "Digits",
     "FashionMNIST",

@@ -143,7 +143,6 @@ class FrozenClassifier(nn.Module):
         self.num_classes = self._count_classes()
         if num_classes not in (None, self.num_classes):
             raise ValueError(f"num_classes is {num_classes}, the network has {self.num_classes}; leave it out")
-        self.eval()
 
     @property
     def network(self) -> nn.Module:
@@ -154,7 +153,10 @@ class FrozenClassifier(nn.Module):
         """Map images (N, C, H, W) in [−1, 1] to logits (N, num_classes)."""
         channels, size = self.input_shape[0], self.input_shape[1:]
         if x.dim() != 4 or (x.shape[1] != channels and 1 not in (x.shape[1], channels)):
-            raise ValueError(f"images have shape {tuple(x.shape)}, expected (N, {channels}, H, W) or (N, 1, H, W)")
+            raise ValueError(
+                f"images have shape {tuple(x.shape)}, expected (N, {channels}, H, W) or (N, 1, H, W); change the "
+                "generator's channels, or give a classifier for them"
+            )
         x = x.to(torch.promote_types(x.dtype, torch.float32))
         if x.shape[1] > channels:
             x = x.mean(1, keepdim=True)
@@ -163,10 +165,6 @@ class FrozenClassifier(nn.Module):
         x = (x / 2 + 0.5 - self.mean) / self.std  # which also repeats one channel, where there are several means
         logits = self.network(x.expand(-1, channels, -1, -1).contiguous().to(self._weight().dtype))
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
-
-    def train(self, mode: bool = True) -> "FrozenClassifier":
-        """Stay in evaluation mode."""
-        return super().train(False)
 
     def _apply(self, fn: Callable[[Any], Any], recurse: bool = True) -> "FrozenClassifier":
         self.network._apply(fn, recurse)

@@ -9,8 +9,10 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lightning_gans import generation
+from lightning_gans import GAN, generation
 from lightning_gans.callbacks import SampleGrid, SampleWriter
+from lightning_gans.networks import MLPDiscriminator, StochasticEnsembleMLPGenerator
+from lightning_gans.optimizers import SGD
 
 
 def read(path):
@@ -93,6 +95,14 @@ def test_every_argument_changes_the_picture(make_image_gan, fit, tmp_path, chang
         )
     first, second = (read(tmp_path / name / "samples" / "epoch_0001.png") for name in ("a", "b"))
     assert not torch.equal(first, second)
+
+
+def test_an_ensemble_shows_the_same_routes_in_every_picture(fit, tmp_path):
+    generator = StochasticEnsembleMLPGenerator((1, 4, 4), 3, width=4, groups=8)
+    gan = GAN(generator, MLPDiscriminator((1, 4, 4), width=4), generator_optimizer=lambda p: SGD(p, lr=0.0))
+    fit(gan, max_epochs=2, callbacks=[SampleGrid(8)])
+    first, second = (read(tmp_path / "samples" / f"epoch_000{epoch}.png") for epoch in (1, 2))
+    assert torch.equal(first, second), "the generator does not learn here"
 
 
 def test_the_animation_can_be_left_out(make_gan, fit, tmp_path):

@@ -11,6 +11,7 @@ import lightning_gans.data
 from lightning_gans.data import (
     CIFAR10,
     MNIST,
+    Blank,
     CelebA,
     Digits,
     FashionMNIST,
@@ -28,6 +29,7 @@ EVERY = [
     (GaussianRing, {}, (2,), 8),
     (GaussianGrid, {}, (2,), 25),
     (ParallelLines, {}, (2,), 0),
+    (Blank, {"image_shape": [3, 12, 16]}, (3, 12, 16), 0),
     (Digits, {}, (1, 8, 8), 10),
     (Digits, {"size": 16}, (1, 16, 16), 10),
     (MNIST, {}, (1, 28, 28), 10),

@@ -5,7 +5,7 @@ from urllib.error import URLError
 import pytest
 import torch
 
-from lightning_gans.data import CIFAR10, MNIST, Digits, FashionMNIST, StackedMNIST
+from lightning_gans.data import CIFAR10, MNIST, Blank, Digits, FashionMNIST, StackedMNIST
 
 
 def write_idx(folder, train=60, test=20):
@@ -225,3 +225,26 @@ def test_damaged_files(mnist, tmp_path):
 def test_arguments_out_of_range(cls, name, value):
     with pytest.raises(ValueError, match=f"{name}={value} is out of range; give"):
         cls(**{name: value})
+
+
+def test_blank_images_are_blank_and_as_many_as_asked():
+    data = Blank((1, 4, 6), num_samples=10, batch_size=4)
+    for stage, split, sizes in (("fit", data.train_dataloader, [4, 4]), ("test", data.test_dataloader, [4, 4, 2])):
+        data.setup(stage)
+        found = list(split())
+        assert [tuple(x.shape) for x in found] == [(size, 1, 4, 6) for size in sizes]
+        assert not any(x.any() for x in found)
+    assert data.val_dataloader() == [] and data.num_classes == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"image_shape": [28, 28]}, r"image_shape=\[28, 28\] is no image; give channels, height and width"),
+        ({"image_shape": [0, 8, 8]}, r"channels=0 is out of range"),
+        ({"num_samples": 0}, r"num_samples=0 is out of range"),
+    ],
+)
+def test_blank_images_need_a_shape(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Blank(**arguments)

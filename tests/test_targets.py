@@ -1,0 +1,91 @@
+"""What a frozen classifier is to be shown, against formulas written out by hand."""
+
+import math
+
+import pytest
+import torch
+
+from lightning_gans.targets import Classes, Labels, MarginalEntropy, OwnGuess, PerRoute
+
+EVERY = [Classes([1]), Classes([0, 2]), Classes(), Labels(), PerRoute(), OwnGuess(), MarginalEntropy()]
+every_target = pytest.mark.parametrize("target", EVERY, ids=repr)
+CHOICE = torch.tensor([0, 1, 2, 3, 1, 0])
+
+
+def logits(scale=1.0):
+    return scale * torch.randn(6, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+
+
+def cross_entropy(logits, classes):
+    return -sum(math.log(row.exp()[one] / row.exp().sum()) for row, one in zip(logits, classes, strict=True)) / len(
+        logits
+    )
+
+
+def test_cross_entropies_equal_their_formulas():
+    x = logits()
+    assert Classes([1]).loss(x, None).item() == pytest.approx(cross_entropy(x, [1] * 6))
+    assert Labels().loss(x, CHOICE).item() == pytest.approx(cross_entropy(x, CHOICE))
+    assert PerRoute().loss(x, CHOICE + 4).item() == pytest.approx(cross_entropy(x, CHOICE)), "modulo the classes"
+    assert OwnGuess().loss(x, None).item() == pytest.approx(cross_entropy(x, x.argmax(1)))
+
+
+def test_classes_are_drawn_from_the_list_alone_and_all_of_it():
+    sure = torch.eye(4, dtype=torch.float64).repeat(100, 1) * 50  # a sample of class c costs 0 towards c, else 50
+    for classes in ([0, 2], [3], None):
+        asked = set(range(4)) if classes is None else set(classes)
+        costs = torch.zeros(4)
+        for one in range(4):
+            mine = sure[one::4]
+            costs[one] = Classes(classes).loss(mine, None)
+        for one in range(4):
+            expected = 50 * (1 - 1 / len(asked)) if one in asked else 50
+            assert costs[one].item() == pytest.approx(expected, abs=12), (classes, one)
+
+
+def test_marginal_entropy_equals_its_formula():
+    x = logits()
+    p = x.softmax(1)
+    mean = p.mean(0)
+    each = -(p * p.log()).sum(1).mean().item()
+    marginal = -(mean * mean.log()).sum().item()
+    for weight in (0.0, 1.0, 2.5):
+        expected = each + weight * (math.log(4) - marginal)
+        assert MarginalEntropy(weight).loss(x, None).item() == pytest.approx(expected)
+    inception = math.exp((p * (p / mean).log()).sum(1).mean())
+    assert MarginalEntropy().loss(x, None).item() == pytest.approx(math.log(4) - math.log(inception))
+
+
+@every_target
+def test_no_target_costs_less_than_nothing_and_large_logits_stay_finite(target):
+    for scale in (0.0, 1.0, 1e4):
+        x = logits(scale).requires_grad_()
+        loss = target.loss(x, CHOICE)
+        (slope,) = torch.autograd.grad(loss, x)
+        assert loss >= -1e-9 and loss.isfinite() and slope.isfinite().all()
+
+
+def test_the_best_marginal_entropy_is_every_class_for_sure():
+    assert MarginalEntropy().loss(torch.eye(4) * 100, None).item() == pytest.approx(0, abs=1e-6)
+    assert MarginalEntropy().loss(torch.eye(4)[[0, 0, 0]] * 100, None).item() == pytest.approx(math.log(4), abs=1e-6)
+
+
+@every_target
+def test_a_step_down_the_gradient_lowers_the_loss(target):
+    x = logits().requires_grad_()
+    torch.manual_seed(0)
+    loss = target.loss(x, CHOICE)
+    (slope,) = torch.autograd.grad(loss, x)
+    torch.manual_seed(0)
+    assert target.loss(x.detach() - 0.1 * slope, CHOICE) < loss
+
+
+def test_a_class_that_does_not_exist_is_named():
+    Classes([0, 9]).check(10)
+    for wrong in (10, -1):
+        with pytest.raises(ValueError, match=rf"no class {wrong}; give classes from 0 to 9"):
+            Classes([0, wrong]).check(10)
+    with pytest.raises(ValueError, match=r"classes=\[\]\): expected at least one class"):
+        Classes([])
+    with pytest.raises(ValueError, match=r"MarginalEntropy\(weight=-1\): expected a number of at least 0"):
+        MarginalEntropy(-1)
