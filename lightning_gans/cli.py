@@ -125,9 +125,11 @@ class GANCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, after refusing what a link would silently replace; data left out are the embedded digits."""
         keys = _given_keys(args)
+        linked = {f"model.{place}{name}": attribute for place in _LINK_PLACES for name, attribute in _LINKED.items()}
+        linked = {key.replace("init_args.", ""): attribute for key, attribute in linked.items()}
         for key in keys:
-            attribute = _LINKED.get(key.rsplit(".", 1)[-1])
-            if key.startswith("model.") and attribute:
+            attribute = linked.get(key.replace("init_args.", ""))
+            if attribute:
                 fail(
                     f"{key} comes from the data (its {attribute}) and cannot be set; change the data instead: its "
                     "size or, for classes, --data.labels true."
