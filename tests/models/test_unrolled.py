@@ -1,11 +1,15 @@
 """The unrolled GAN: the gradient through the look-ahead, and what the look-ahead leaves alone."""
 
+from functools import partial
+
 import pytest
 import torch
 import torch.multiprocessing as mp
+from lightning.pytorch import Trainer
 from torch import nn
 from torch.autograd import grad
 from torch.func import functional_call
+from torch.utils.data import DataLoader
 
 from lightning_gans import GAN, Stabilizer, UnrolledGAN
 from lightning_gans.networks import DCGANDiscriminator, DCGANGenerator, Discriminator, MLPDiscriminator, MLPGenerator
@@ -330,6 +334,50 @@ def test_two_processes_follow_the_whole_batch(tmp_path):
     mp.spawn(follow, (2, port, batch, z, tmp_path / "slope.pt"), nprocs=2)
     found = torch.load(tmp_path / "slope.pt")
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+
+
+class FixedLatents(UnrolledGAN):
+    """Every batch has the same latents, of which each process has its share."""
+
+    def generate(self, num, labels=None):
+        z = torch.randn(8, 3, generator=torch.Generator().manual_seed(2))
+        return self(z[self.global_rank :: self.trainer.world_size])
+
+
+@pytest.mark.slow
+def test_two_processes_of_a_trainer_learn_what_one_learns(quiet, weights):
+    x = torch.randn(24, 2, generator=torch.Generator().manual_seed(1))
+    learned = []
+    for devices, strategy in ((1, "auto"), (2, "ddp_spawn_find_unused_parameters_true")):
+        torch.manual_seed(0)
+        gan = FixedLatents(
+            MLPGenerator((2,), 3, width=6, depth=1),
+            MLPDiscriminator((2,), width=5, depth=1),
+            generator_optimizer=partial(SGD, lr=0.1),  # a lambda cannot be sent to a process
+            discriminator_optimizer=partial(Adam, lr=0.01),
+        )
+        loader = DataLoader(x, batch_size=8 // devices)
+        settings = {**quiet, "devices": devices, "strategy": strategy, "use_distributed_sampler": False}
+        if devices == 2:
+            loader = DataLoader(x, batch_sampler=Shares(len(x), 8))
+        Trainer(**settings).fit(gan, loader)
+        learned.append(weights(gan.generator))
+    torch.testing.assert_close(*learned, rtol=1e-4, atol=1e-6)
+
+
+class Shares:
+    """Each process's half of every batch."""
+
+    def __init__(self, count, size):
+        self.count, self.size = count, size
+
+    def __len__(self):
+        return self.count // self.size
+
+    def __iter__(self):
+        rank = torch.distributed.get_rank()
+        for start in range(0, self.count, self.size):
+            yield list(range(start + rank, start + self.size, 2))
 
 
 # ---------------------------------------------------------------- bad input
