@@ -145,7 +145,7 @@ class UnrolledGAN(GAN):
             for _ in range(self.unroll_steps):
                 weights = [part.detach().requires_grad_() for part in ahead.parts(theta)]
                 loss = ahead.play(weights, batch, fake)
-                slopes = torch.autograd.grad(loss, weights, create_graph=fake.requires_grad)
+                slopes = torch.autograd.grad(loss, weights, create_graph=fake.requires_grad, materialize_grads=True)
                 gradient = clipped = _averaged(_flat(slopes))
                 if self.discriminator_clip is not None:
                     gradient = gradient.requires_grad_()
@@ -190,18 +190,15 @@ class _LookAhead(torch.autograd.Function):
             asked = [ctx.fake, *weights] if ctx.tape else [ctx.fake]  # what moves θ⁰ is nobody's
             outputs, pulls = zip(*moving, strict=True)
             try:
-                found = torch.autograd.grad(outputs, asked, pulls, allow_unused=True)
+                of_this, *of_weights = torch.autograd.grad(outputs, asked, pulls, materialize_grads=True)
             except RuntimeError as error:
                 raise ValueError(
                     f"the look-ahead cannot be differentiated: {str(error).splitlines()[0]} Leave out what lacks the "
                     "derivative (BatchNorm has no third one for a gradient penalty: norm: null), or use detached: true."
                 ) from error
-            of_fake += 0 if found[0] is None else found[0]
+            of_fake += of_this
             if ctx.tape:
-                adjoint = adjoint + _flat(
-                    torch.zeros_like(weight) if part is None else part
-                    for weight, part in zip(weights, found[1:], strict=True)
-                )
+                adjoint = adjoint + _flat(of_weights)
         return of_fake, None, None, None, None
 
 

@@ -277,6 +277,24 @@ def test_it_fits_points_and_images(fit, weights, precision, norm):
         assert weights(gan).isfinite().all() and not torch.equal(weights(gan), before)
 
 
+def test_the_look_ahead_is_in_full_precision_and_the_judgement_is_not():
+    gan, seen = make(steps=2, double=False), []
+
+    class Notes(Stabilizer):
+        def on_discriminator_loss(self, gan, step, loss):
+            seen.append(torch.is_autocast_enabled("cpu"))
+            return loss
+
+        def on_generator_loss(self, gan, step, loss):
+            seen.append(torch.is_autocast_enabled("cpu"))
+            return loss
+
+    gan.stabilizers.append(Notes())
+    with torch.autocast("cpu", torch.bfloat16):
+        gan.generator_step(inputs()[0].float()).loss.backward()
+    assert seen == [False, False, True]
+
+
 def test_in_a_trainer_it_plays_as_without_one(fit, weights, batches):
     gan, other = make(double=False), make(double=False)
     fit(gan, 4)
@@ -452,6 +470,13 @@ def test_a_discriminator_with_buffers_keeps_them(batches):
     before = gan.discriminator.mean.clone()
     gan.generator_step(batches(1)[0])
     assert before.any() and torch.equal(gan.discriminator.mean, before)
+
+
+def test_a_weight_that_is_not_used_stays_as_it_is(batches):
+    gan = make()
+    gan.discriminator.idle = nn.Parameter(torch.ones(3, dtype=torch.float64))
+    batch, z, _ = inputs()
+    torch.testing.assert_close(slope(gan, batch, z), slope(make(), batch, z))
 
 
 def test_spectral_norm_is_unrolled_without_a_trace(batches, weights):
