@@ -60,8 +60,8 @@ DIGITS = {
     "one class, constant input": [*EVERY, "alike"],
     "one class, noise input": EVERY,
     "class per route, constant input": ["R = 4", "R = 16", "R = 64"],
-    "class per route, noise input": ["R = 4", "R = 16", "R = 64"],
-    "marginal entropy, noise input": EVERY,
+    "class per route, noise input": ["R = 16"],
+    "marginal entropy, noise input": ["R = 1", "R = 16", "wide"],
     "own guess, constant input": ["R = 1", "R = 16"],
 }
 IMAGENET = {

@@ -93,10 +93,10 @@ class StochasticGenerator(Generator):
 
     def last_group(self, route: Tensor, n: int) -> Tensor:
         """The group of each of n samples in the last stochastic layer, (n,), on routes (M,)."""
-        groups = next(layer.groups for layer in reversed(self.layers) if isinstance(layer, StochasticLayer))
+        banks = [layer.groups for layer in self.layers if isinstance(layer, StochasticLayer) and layer.groups > 1]
         chunks = zip(route, torch.empty(n).tensor_split(len(route)), strict=True)
         each = route if len(route) == n else torch.cat([one.expand(len(chunk)) for one, chunk in chunks])
-        return each // (self.num_routes // groups)
+        return each // (self.num_routes // banks[-1]) if banks else each
 
     def forward(self, z: Tensor, labels: Tensor | None = None, route: Tensor | int | None = None) -> Tensor:
         """Map z to samples.

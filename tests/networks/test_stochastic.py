@@ -442,3 +442,17 @@ def test_bad_values_are_named(make, words):
 def test_the_most_routes():
     assert points(groups=4, depth=31, width=1).num_routes == 2**62
     assert points(groups=4, depth=31, width=1).draw_routes(1000).min() >= 0
+
+
+def test_the_last_group_is_that_of_the_last_layer_with_a_choice():
+    image = StochasticEnsembleGenerator((1, 28, 28), width=2, groups=5)  # its upper layer is shared
+    points = StochasticEnsembleMLPGenerator((2,), 3, width=4, depth=3, groups=5, stochastic_layers=2)
+    route = torch.tensor([0, 4, 5, 13, 24])
+    for network in (image, points):
+        assert network.last_group(route, 5).tolist() == [0, 0, 1, 2, 4]
+        assert network.last_group(torch.tensor([13]), 3).tolist() == [2, 2, 2]
+        assert network.last_group(torch.tensor([13, 24]), 5).tolist() == [2, 2, 2, 4, 4], "as the batch is cut"
+    assert StochasticEnsembleMLPGenerator((2,), 3, width=4, groups=1).last_group(torch.zeros(2).long(), 2).tolist() == [
+        0,
+        0,
+    ]
