@@ -1,6 +1,7 @@
 """The pseudo-adversarial game: what its loss is, what is frozen, and what is refused."""
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -195,20 +196,26 @@ def test_the_logged_figures_are_what_they_say():
     assert figures["generator/confidence"].item() == pytest.approx(1 / (1 + 3 * torch.tensor(-9.0).exp().item()))
 
 
-def test_a_stuck_run_is_said_to_be_stuck_once(recwarn):
-    gan = make(Classes([0]))
+def test_a_stuck_run_is_said_to_be_stuck_once():
     stuck, free = torch.ones(4, *IMAGE), torch.zeros(4, *IMAGE)
 
-    def look(fake, drift=0.0):
-        step = gan.generator_step(blank(4), fake).detached()
-        step.loss = torch.tensor(3.0 + drift)
-        gan.figures({"generator": step})
-        return [str(warning.message) for warning in recwarn if "SEPGAN is stuck" in str(warning.message)]
+    def said(looks):
+        """What is said of a run whose figures are looked at with these images and losses."""
+        gan = make(Classes([0]))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for fake, loss in looks:
+                step = gan.generator_step(blank(4), fake).detached()
+                step.loss = torch.tensor(loss)
+                gan.figures({"generator": step})
+        return [str(one.message) for one in caught if "SEPGAN is stuck" in str(one.message)]
 
-    assert not any(look(free) for _ in range(2 * STUCK_AFTER)), "nothing is saturated"
-    assert not any(look(stuck, drift=1.0 / (1 + index)) for index in range(STUCK_AFTER)), "the loss still falls"
-    said = [look(stuck) for _ in range(3 * STUCK_AFTER)][-1]
-    assert len(said) == 1 and "100 % of the output is saturated" in said[0] and "lower learning rate" in said[0]
+    assert not said([(free, 3.0)] * 2 * STUCK_AFTER), "nothing is saturated"
+    assert not said([(stuck, 3.0)] * (STUCK_AFTER - 1)), "too early to say"
+    assert not said([(stuck, 4.0 - 0.1 * index) for index in range(2 * STUCK_AFTER)][:30]), "the loss still falls"
+    assert not said([(stuck, 0.01)] * 2 * STUCK_AFTER), "it has what it wants"
+    (line,) = said([(stuck, 3.0)] * 3 * STUCK_AFTER)
+    assert "100 % of the output is saturated" in line and "lower learning rate" in line
 
 
 # ---------------------------------------------------------------- stabilizers
