@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from lightning_gans.networks.base import Discriminator, Generator, as_shape, cancels_bias
 from lightning_gans.networks.latents import Latents, at_least
 
+HE_GAIN = math.sqrt(2)
+
 
 class MLPGenerator(Generator):
     """Fully connected generator, depth × [Linear → norm → activation] → Linear (→ tanh).
@@ -23,6 +25,7 @@ class MLPGenerator(Generator):
         norm: makes the normalisation of a hidden layer from its width, like `nn.BatchNorm1d`; None is none.
         bounded: whether a tanh bounds the samples to (−1, 1); None bounds images and leaves points free.
         num_classes: number of labels; 0 is an unconditional generator.
+        gain: of the initial weights, drawn from N(0, gain²/fan_in); √2 is He's, which suits rectifiers.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -41,6 +44,7 @@ class MLPGenerator(Generator):
         norm: Callable[[int], nn.Module] | None = None,
         bounded: bool | None = None,
         num_classes: int = 0,
+        gain: float = HE_GAIN,
     ) -> None:
         super().__init__(sample_shape, latents, num_classes)
         at_least("width", width, 1)
@@ -52,7 +56,7 @@ class MLPGenerator(Generator):
         if len(self.sample_shape) == 3 if bounded is None else bounded:
             layers.append(nn.Tanh())
         self.layers = nn.Sequential(*layers)
-        initialize_he(self)
+        initialize_he(self, gain)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Map z (N, latent_dim) and labels (N,) to samples (N, *sample_shape)."""
@@ -75,6 +79,7 @@ class MLPDiscriminator(Discriminator):
         max_frequency: highest of their frequencies, radians per unit of scaled input, at least 1.
         input_scale: factor on the samples; 0.25 brings points in [−4, 4] to [−1, 1].
         num_classes: number of labels; 0 is an unconditional discriminator.
+        gain: of the initial weights, drawn from N(0, gain²/fan_in); √2 is He's, which suits rectifiers.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -97,6 +102,7 @@ class MLPDiscriminator(Discriminator):
         max_frequency: float = 100.0,
         input_scale: float = 1.0,
         num_classes: int = 0,
+        gain: float = HE_GAIN,
     ) -> None:
         at_least("width", width, 1)
         if maxout_pieces == 1:
@@ -119,7 +125,7 @@ class MLPDiscriminator(Discriminator):
                 layers += dense(before, after, activation, norm)
             layers += [nn.Dropout(dropout)] if dropout else []
         self.layers = nn.Sequential(*layers)
-        initialize_he(self)
+        initialize_he(self, gain)
 
     def features(self, x: Tensor) -> Tensor:
         """Map samples (N, *sample_shape) to the last hidden layer (N, num_features)."""
@@ -136,17 +142,20 @@ def dense(
     return [linear, *([normalisation] if normalisation else []), activation()]
 
 
-def initialize_he(network: nn.Module) -> None:
-    """Draw the weights of every Linear from N(0, 2/fan_in), which keeps the scale through rectifiers; zero biases.
+def initialize_he(network: nn.Module, gain: float = HE_GAIN) -> None:
+    """Draw the weights of every Linear from N(0, gain²/fan_in); zero biases.
 
-    With torch's own, smaller weights the first samples of a deep generator lie almost on one point.
+    With gain √2 the scale is kept through rectifiers. With torch's own, smaller weights the first samples of a
+    deep generator lie almost on one point.
 
     Reference:
         He, Zhang, Ren, Sun, "Delving Deep into Rectifiers", ICCV 2015, arXiv 1502.01852.
     """
+    if not gain > 0:
+        raise ValueError(f"gain is {gain!r}, expected a number above 0; He's is 1.414")
     for module in network.modules():
         if isinstance(module, nn.Linear):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            nn.init.normal_(module.weight, std=gain / math.sqrt(module.in_features))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 

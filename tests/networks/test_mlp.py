@@ -1,5 +1,7 @@
 """The fully connected networks and their layers."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -126,6 +128,8 @@ def test_fourier_and_scale_act_on_the_input():
     [
         (lambda: MLPGenerator((2,), width=0), "width is 0"),
         (lambda: MLPGenerator((2,), depth=-1), "depth is -1"),
+        (lambda: MLPGenerator((2,), gain=0.0), "gain is 0.0, expected a number above 0"),
+        (lambda: MLPDiscriminator((2,), gain=-1.0), "gain is -1.0, expected a number above 0"),
         (lambda: MLPDiscriminator((2,), width=0), "width is 0"),
         (lambda: MLPDiscriminator((2,), depth=-1), "depth is -1"),
         (lambda: MLPDiscriminator((2,), maxout_pieces=1), "maxout_pieces is 1, which makes the network linear"),
@@ -140,3 +144,13 @@ def test_bad_values_are_named(make, words):
     with pytest.raises(ValueError, match=words) as raised:
         make()
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("make", [partial(MLPGenerator, (2,), 200), partial(MLPDiscriminator, (200,))])
+@pytest.mark.parametrize("gain", [None, 0.8])
+def test_initial_weights_have_the_asked_scale(make, gain):
+    network = make(width=200, depth=2, **({} if gain is None else {"gain": gain}))
+    for linear in (module for module in network.layers if isinstance(module, nn.Linear)):
+        if linear.out_features > 2:
+            assert linear.weight.std().item() == pytest.approx((gain or 2**0.5) / 200**0.5, rel=0.03)
+        assert not linear.bias.any()
