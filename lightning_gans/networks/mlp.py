@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from lightning_gans.networks.base import Discriminator, Generator, as_shape, cancels_bias
 from lightning_gans.networks.latents import Latents, at_least
 
-HE_GAIN = math.sqrt(2)
-
 
 class MLPGenerator(Generator):
     """Fully connected generator, depth × [Linear → norm → activation] → Linear (→ tanh).
@@ -25,7 +23,7 @@ class MLPGenerator(Generator):
         norm: makes the normalisation of a hidden layer from its width, like `nn.BatchNorm1d`; None is none.
         bounded: whether a tanh bounds the samples to (−1, 1); None bounds images and leaves points free.
         num_classes: number of labels; 0 is an unconditional generator.
-        gain: of the initial weights, drawn from N(0, gain²/fan_in); √2 is He's, which suits rectifiers.
+        orthogonal_gain: factor on orthogonal initial weights, above 0; None draws He's, which suit rectifiers.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -44,7 +42,7 @@ class MLPGenerator(Generator):
         norm: Callable[[int], nn.Module] | None = None,
         bounded: bool | None = None,
         num_classes: int = 0,
-        gain: float = HE_GAIN,
+        orthogonal_gain: float | None = None,
     ) -> None:
         super().__init__(sample_shape, latents, num_classes)
         at_least("width", width, 1)
@@ -56,7 +54,7 @@ class MLPGenerator(Generator):
         if len(self.sample_shape) == 3 if bounded is None else bounded:
             layers.append(nn.Tanh())
         self.layers = nn.Sequential(*layers)
-        initialize_he(self, gain)
+        initialize_he(self) if orthogonal_gain is None else initialize_orthogonal(self, orthogonal_gain)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Map z (N, latent_dim) and labels (N,) to samples (N, *sample_shape)."""
@@ -79,7 +77,7 @@ class MLPDiscriminator(Discriminator):
         max_frequency: highest of their frequencies, radians per unit of scaled input, at least 1.
         input_scale: factor on the samples; 0.25 brings points in [−4, 4] to [−1, 1].
         num_classes: number of labels; 0 is an unconditional discriminator.
-        gain: of the initial weights, drawn from N(0, gain²/fan_in); √2 is He's, which suits rectifiers.
+        orthogonal_gain: factor on orthogonal initial weights, above 0; None draws He's, which suit rectifiers.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -102,7 +100,7 @@ class MLPDiscriminator(Discriminator):
         max_frequency: float = 100.0,
         input_scale: float = 1.0,
         num_classes: int = 0,
-        gain: float = HE_GAIN,
+        orthogonal_gain: float | None = None,
     ) -> None:
         at_least("width", width, 1)
         if maxout_pieces == 1:
@@ -125,7 +123,7 @@ class MLPDiscriminator(Discriminator):
                 layers += dense(before, after, activation, norm)
             layers += [nn.Dropout(dropout)] if dropout else []
         self.layers = nn.Sequential(*layers)
-        initialize_he(self, gain)
+        initialize_he(self) if orthogonal_gain is None else initialize_orthogonal(self, orthogonal_gain)
 
     def features(self, x: Tensor) -> Tensor:
         """Map samples (N, *sample_shape) to the last hidden layer (N, num_features)."""
@@ -142,22 +140,35 @@ def dense(
     return [linear, *([normalisation] if normalisation else []), activation()]
 
 
-def initialize_he(network: nn.Module, gain: float = HE_GAIN) -> None:
-    """Draw the weights of every Linear from N(0, gain²/fan_in); zero biases.
+def initialize_he(network: nn.Module) -> None:
+    """Draw the weights of every Linear from N(0, 2/fan_in), which keeps the scale through rectifiers; zero biases.
 
-    With gain √2 the scale is kept through rectifiers. With torch's own, smaller weights the first samples of a
-    deep generator lie almost on one point.
+    With torch's own, smaller weights the first samples of a deep generator lie almost on one point.
 
     Reference:
         He, Zhang, Ren, Sun, "Delving Deep into Rectifiers", ICCV 2015, arXiv 1502.01852.
     """
+    for linear in (module for module in network.modules() if isinstance(module, nn.Linear)):
+        nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+        if linear.bias is not None:
+            nn.init.zeros_(linear.bias)
+
+
+def initialize_orthogonal(network: nn.Module, gain: float) -> None:
+    """Make the weights of every Linear `gain` times a random matrix with orthonormal rows or columns; zero biases.
+
+    Where a layer widens much, as the first on points does, its weights are far smaller than He's.
+
+    Reference:
+        Saxe, McClelland, Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep linear neural
+        networks", ICLR 2014, arXiv 1312.6120.
+    """
     if not gain > 0:
-        raise ValueError(f"gain is {gain!r}, expected a number above 0; He's is 1.414")
-    for module in network.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=gain / math.sqrt(module.in_features))
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+        raise ValueError(f"orthogonal_gain is {gain!r}, expected a number above 0; leave it out for He's weights")
+    for linear in (module for module in network.modules() if isinstance(module, nn.Linear)):
+        nn.init.orthogonal_(linear.weight, gain)
+        if linear.bias is not None:
+            nn.init.zeros_(linear.bias)
 
 
 class Maxout(nn.Module):

@@ -128,8 +128,8 @@ def test_fourier_and_scale_act_on_the_input():
     [
         (lambda: MLPGenerator((2,), width=0), "width is 0"),
         (lambda: MLPGenerator((2,), depth=-1), "depth is -1"),
-        (lambda: MLPGenerator((2,), gain=0.0), "gain is 0.0, expected a number above 0"),
-        (lambda: MLPDiscriminator((2,), gain=-1.0), "gain is -1.0, expected a number above 0"),
+        (lambda: MLPGenerator((2,), orthogonal_gain=0.0), "orthogonal_gain is 0.0, expected a number above 0"),
+        (lambda: MLPDiscriminator((2,), orthogonal_gain=-1.0), "orthogonal_gain is -1.0, expected a number above 0"),
         (lambda: MLPDiscriminator((2,), width=0), "width is 0"),
         (lambda: MLPDiscriminator((2,), depth=-1), "depth is -1"),
         (lambda: MLPDiscriminator((2,), maxout_pieces=1), "maxout_pieces is 1, which makes the network linear"),
@@ -147,10 +147,12 @@ def test_bad_values_are_named(make, words):
 
 
 @pytest.mark.parametrize("make", [partial(MLPGenerator, (2,), 200), partial(MLPDiscriminator, (200,))])
-@pytest.mark.parametrize("gain", [None, 0.8])
-def test_initial_weights_have_the_asked_scale(make, gain):
-    network = make(width=200, depth=2, **({} if gain is None else {"gain": gain}))
-    for linear in (module for module in network.layers if isinstance(module, nn.Linear)):
-        if linear.out_features > 2:
-            assert linear.weight.std().item() == pytest.approx((gain or 2**0.5) / 200**0.5, rel=0.03)
+def test_initial_weights_are_he_s_or_orthogonal(make):
+    for linear in (module for module in make(width=100).layers if isinstance(module, nn.Linear)):
+        if linear.out_features == 100:
+            assert linear.weight.std().item() == pytest.approx((2 / linear.in_features) ** 0.5, rel=0.03)
+        assert not linear.bias.any()
+    for linear in (module for module in make(width=100, orthogonal_gain=0.8).layers if isinstance(module, nn.Linear)):
+        rows = linear.weight @ linear.weight.T
+        torch.testing.assert_close(rows, 0.64 * torch.eye(len(rows)), atol=1e-5, rtol=0)
         assert not linear.bias.any()
