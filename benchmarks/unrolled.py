@@ -25,6 +25,7 @@ Settings:
 
 import argparse
 import csv
+import logging
 import math
 import statistics
 import sys
@@ -241,6 +242,7 @@ def draw(path: Path, setting: Setting, pictures: dict, players: list[tuple[str, 
 def cost(arguments: argparse.Namespace) -> None:
     """Milliseconds per step in a Trainer, K = 0, 1, 5 and 10 in turn, and their ratio to K = 0."""
     warnings.filterwarnings("ignore")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     torch.set_num_threads(1)
     rows = []
     for name in ("paper", "notebook", "sharp"):

@@ -43,17 +43,27 @@ def test_classes_are_drawn_from_the_list_alone_and_all_of_it():
             assert costs[one].item() == pytest.approx(expected, abs=12), (classes, one)
 
 
-def test_marginal_entropy_equals_its_formula():
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_marginal_entropy_equals_its_formula(temperature):
     x = logits()
-    p = x.softmax(1)
+    p = (x / temperature).softmax(1)
     mean = p.mean(0)
     each = -(p * p.log()).sum(1).mean().item()
     marginal = -(mean * mean.log()).sum().item()
     for weight in (0.0, 1.0, 2.5):
         expected = each + weight * (math.log(4) - marginal)
-        assert MarginalEntropy(weight).loss(x, None).item() == pytest.approx(expected)
+        assert MarginalEntropy(weight, temperature).loss(x, None).item() == pytest.approx(expected)
     inception = math.exp((p * (p / mean).log()).sum(1).mean())
-    assert MarginalEntropy().loss(x, None).item() == pytest.approx(math.log(4) - math.log(inception))
+    expected = math.log(4) - math.log(inception)
+    assert MarginalEntropy(1.0, temperature).loss(x, None).item() == pytest.approx(expected)
+
+
+def test_a_temperature_leads_away_from_one_class_that_the_classifier_is_sure_of():
+    slopes = []
+    for temperature in (1.0, 4.0):
+        x = (torch.eye(4, dtype=torch.float64)[[0] * 6] * 30 + 0.1 * logits()).requires_grad_()
+        slopes.append(torch.autograd.grad(MarginalEntropy(2.0, temperature).loss(x, None), x)[0].norm())
+    assert slopes[0] < 1e-9 and slopes[1] > 1e-4
 
 
 @every_target
@@ -67,7 +77,8 @@ def test_no_target_costs_less_than_nothing_and_large_logits_stay_finite(target):
 
 def test_the_best_marginal_entropy_is_every_class_for_sure():
     assert MarginalEntropy().loss(torch.eye(4) * 100, None).item() == pytest.approx(0, abs=1e-6)
-    assert MarginalEntropy().loss(torch.eye(4)[[0, 0, 0]] * 100, None).item() == pytest.approx(math.log(4), abs=1e-6)
+    one = MarginalEntropy(weight=1.5).loss(torch.eye(4)[[0, 0, 0]] * 100, None)
+    assert one.item() == pytest.approx(1.5 * math.log(4), abs=1e-6)
 
 
 @every_target
@@ -89,3 +100,5 @@ def test_a_class_that_does_not_exist_is_named():
         Classes([])
     with pytest.raises(ValueError, match=r"MarginalEntropy\(weight=-1\): expected a number of at least 0"):
         MarginalEntropy(-1)
+    with pytest.raises(ValueError, match=r"MarginalEntropy\(temperature=0\): expected a number above 0"):
+        MarginalEntropy(temperature=0)
