@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from lightning_gans import checks
 from lightning_gans.networks import Discriminator, Generator
 from lightning_gans.objectives import NonSaturating, Objective
 from lightning_gans.optimizers import Adam
+from lightning_gans.run import Run
 from lightning_gans.stabilizer import Stabilizer
 
 if not torch.cuda.is_available():  # Lightning sets this for forks of GPU processes; without a GPU it makes every
@@ -63,7 +63,7 @@ class Step:
         return Step(*detached, self.labels, judge, terms)  # type: ignore[call-arg]
 
 
-class GAN(LightningModule):
+class GAN(Run):
     """Two networks that play an objective against each other, one optimizer step each in turn.
 
     On every batch the discriminator takes a step; on every `n_critic`-th the generator takes one too:
@@ -135,7 +135,6 @@ class GAN(LightningModule):
             n_critic=n_critic,
         )
         self.check_networks(generator, discriminator)
-        self.automatic_optimization = False
         self.generator = generator
         self.discriminator = discriminator
         self.objective = objective
@@ -148,10 +147,6 @@ class GAN(LightningModule):
         self.generator_accumulation = generator_accumulation
         self.discriminator_accumulation = discriminator_accumulation
         self.n_critic = n_critic
-        self.generator_updates = 0
-        self.discriminator_updates = 0
-        self.stabilizers: list[Stabilizer] = []
-        self._seed: int | None = None
 
     # ---------------------------------------------------------------- what the game is made of
 
@@ -334,142 +329,6 @@ class GAN(LightningModule):
         limit = self.generator_clip if generator_moves else self.discriminator_clip
         if limit is not None:
             nn.utils.clip_grad_norm_(parameters, limit)
-
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Step]:
-        """Play one batch; the steps, detached, are what observers find in `on_train_batch_end`."""
-        optimizers = self.optimizers()
-        steps = self.alternate(batch, *(optimizers if isinstance(optimizers, list) else [optimizers]))
-        every, batches = self.trainer.log_every_n_steps, self.trainer.fit_loop.epoch_loop.total_batch_idx + 1  # type: ignore[attr-defined]
-        if every and batches % every == 0:  # each key that is logged costs more than the rest of a small step
-            self._log(steps)
-        return steps
-
-    def _log(self, steps: dict[str, Step]) -> None:
-        losses = {f"loss/{player}": step.loss for player, step in steps.items()}
-        losses |= {f"loss/{name}": term for step in steps.values() for name, term in step.terms.items()}
-        self.log_dict(losses, prog_bar=True, batch_size=1)
-        self.log_dict(self.figures(steps), batch_size=1)
-
-    def figures(self, steps: dict[str, Step]) -> dict[str, Tensor | float]:
-        """What is logged beside the losses."""
-        step = steps["discriminator"]
-        return {
-            "discriminator/real_logit": step.real_logits.mean(),  # type: ignore[union-attr]
-            "discriminator/fake_logit": step.fake_logits.mean(),
-            "progress/generator_updates": float(self.generator_updates),
-            "progress/discriminator_updates": float(self.discriminator_updates),
-        }
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Losses on held-out samples: a D that knows its training set by heart shows here and nowhere else."""
-        self._evaluate(batch, "val")
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Losses on the test split."""
-        self._evaluate(batch, "test")
-
-    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """As many samples as the batch has, with its labels where the game is conditional."""
-        real, labels = self.unpack(batch)
-        return self.generate(len(real), labels)
-
-    def _evaluate(self, batch: Batch, split: str) -> None:
-        real, labels = self.unpack(batch)
-        real_logits = self.judge(self.discriminator, real, labels)
-        fake_logits = self.judge(self.discriminator, self.generate(len(real), labels), labels)
-        self.log_dict(
-            {
-                f"{split}/discriminator_loss": self.objective.discriminator_loss(real_logits, fake_logits),
-                f"{split}/generator_loss": self.objective.generator_loss(fake_logits, real_logits),
-                f"{split}/real_logit": real_logits.mean(),
-                f"{split}/fake_logit": fake_logits.mean(),
-            },
-            batch_size=len(real),
-            sync_dist=True,
-        )
-
-    # ---------------------------------------------------------------- the life of a run
-
-    def configure_optimizers(self) -> Any:
-        """The generator's optimizer, then the discriminator's, each with its schedule if it has one."""
-        players = [
-            (self.generator, self.generator_optimizer, self.generator_scheduler),
-            (self.discriminator, self.discriminator_optimizer, self.discriminator_scheduler),
-        ]
-        optimizers, schedulers = [], []
-        for network, make_optimizer, make_scheduler in players:
-            if any(True for _ in network.parameters()):  # a network without parameters never moves
-                optimizers.append(make_optimizer(network.parameters()))
-                schedulers += [make_scheduler(optimizers[-1])] if make_scheduler else []
-        checks.schedules(schedulers)
-        return optimizers, schedulers
-
-    def configure_callbacks(self) -> list[Callback]:
-        """Check the Trainer's settings; this is the first hook of a run, before anything is prepared."""
-        checks.trainer_settings(self.trainer)
-        return []
-
-    def setup(self, stage: str) -> None:
-        """Let the module's own stabilizers prepare, as Lightning does for those of the Trainer."""
-        for stabilizer in self.stabilizers:
-            stabilizer.setup(self.trainer, self, stage)
-
-    def on_train_start(self) -> None:
-        """Remember the run's seed, and refuse a strategy under which two players cannot take turns."""
-        checks.two_players_can_alternate(self.trainer.strategy)
-        if self._seed is None or not self.trainer.ckpt_path:
-            self._seed = torch.initial_seed()
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Draw this batch's random numbers from (seed, rank, batch): ranks differ, a resume repeats them."""
-        batches = self.trainer.fit_loop.epoch_loop.total_batch_idx
-        seed = hash((self._seed, self.global_rank, batches)) % 2**63
-        torch.default_generator.manual_seed(seed)
-        if self.device.type == "cuda":
-            torch.cuda.manual_seed(seed)
-        if batch_idx == 0:
-            checks.samples(self.unpack(batch)[0], self.generator.sample_shape)
-
-    def get_extra_state(self) -> dict[str, Any]:
-        """The counters of updates and the state of the module's own stabilizers."""
-        return {
-            "generator_updates": self.generator_updates,
-            "discriminator_updates": self.discriminator_updates,
-            "stabilizers": [stabilizer.state_dict() for stabilizer in self.stabilizers],
-        }
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore what `get_extra_state` gave."""
-        self.generator_updates = state["generator_updates"]
-        self.discriminator_updates = state["discriminator_updates"]
-        for stabilizer, saved in zip(self.stabilizers, state["stabilizers"], strict=False):
-            stabilizer.load_state_dict(saved)
-
-    @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> GAN:
-        """Lightning's, but of the class that made the checkpoint: `GAN.load_from_checkpoint(path)` is enough.
-
-        Networks, optimizers and whatever else the command line built are rebuilt from the checkpoint. What
-        was passed in Python and is no plain value (networks, callables) is not in it: pass it again.
-        """
-        made_by = checks.class_of_checkpoint(checkpoint_path, cls)
-        return super(GAN, made_by).load_from_checkpoint(checkpoint_path, *args, **kwargs)  # type: ignore[misc]
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note which class made the checkpoint, and from which seed its run draws."""
-        checkpoint["gan_class"] = f"{type(self).__module__}.{type(self).__qualname__}"
-        checkpoint["gan_seed"] = self._seed
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint of another model in one line, before anything is loaded."""
-        checks.checkpoint_fits(checkpoint, self)
-        self._seed = checkpoint.get("gan_seed")
-
-    def _attached_trainer(self) -> Trainer | None:
-        try:
-            return self.trainer
-        except RuntimeError:
-            return None
 
 
 @contextmanager
