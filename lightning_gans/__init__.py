@@ -11,11 +11,12 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from lightning_gans.gan import GAN, Step
     from lightning_gans.models import DCGAN, SEPGAN, WGAN, WGANGP, UnrolledGAN, VanillaGAN
-    from lightning_gans.stabilizer import Stabilizer
+    from lightning_gans.stabilizer import NetworkStabilizer, Stabilizer
 
 _HOMES = {
     "GAN": "gan",
     "Step": "gan",
+    "NetworkStabilizer": "stabilizer",
     "Stabilizer": "stabilizer",
     "VanillaGAN": "models",
     "DCGAN": "models",
@@ -25,7 +26,18 @@ _HOMES = {
     "UnrolledGAN": "models",
 }
 
-__all__ = ["DCGAN", "GAN", "SEPGAN", "WGAN", "WGANGP", "Stabilizer", "Step", "UnrolledGAN", "VanillaGAN"]
+__all__ = [
+    "DCGAN",
+    "GAN",
+    "SEPGAN",
+    "WGAN",
+    "WGANGP",
+    "NetworkStabilizer",
+    "Stabilizer",
+    "Step",
+    "UnrolledGAN",
+    "VanillaGAN",
+]
 
 
 def __getattr__(name: str) -> Any:

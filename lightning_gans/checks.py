@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightning_gans.networks import Discriminator, Generator
+from lightning_gans.stabilizer import NetworkStabilizer
 
 
 def positive(**values: float | None) -> None:
@@ -141,6 +144,23 @@ def class_of_checkpoint(path: str | Path, expected: type) -> type:
     )
 
 
+def network_changes(checkpoint: dict[str, Any]) -> list[NetworkStabilizer]:
+    """What changed the networks before a checkpoint was made; a file cannot have other code imported or run."""
+    changes = []
+    for recipe in checkpoint.get("gan_network_changes", []):
+        home, name = recipe["class_path"].rsplit(".", 1)
+        if home.startswith("lightning_gans.stabilizers.") and find_spec(home):
+            import_module(home)
+        kind = getattr(sys.modules.get(home), name, None)
+        if not (isinstance(kind, type) and issubclass(kind, NetworkStabilizer)):
+            raise ValueError(
+                f"the networks of the checkpoint were changed by {recipe['class_path']}, which is no imported "
+                "NetworkStabilizer; import its module first."
+            )
+        changes.append(kind(**recipe["init_args"]))
+    return changes
+
+
 def checkpoint_fits(checkpoint: dict[str, Any], model: LightningModule) -> None:
     """A checkpoint must hold every tensor of the model, in its shape."""
     made_by, saved = checkpoint.get("gan_class", "another program"), checkpoint["state_dict"]
@@ -153,6 +173,8 @@ def checkpoint_fits(checkpoint: dict[str, Any], model: LightningModule) -> None:
             fault = f"has shape {tuple(saved[name].shape)} in it and {tuple(own.shape)} here"
         else:
             continue
+        changed = [change.__class__.__name__ for change in network_changes(checkpoint)]
+        made_by += f" (networks changed by {', '.join(changed)})" if changed else ""
         raise ValueError(
             f"the checkpoint was made by {made_by} and does not fit this {type(model).__name__}: {name} {fault}; "
             "use the config that was saved beside the checkpoint."

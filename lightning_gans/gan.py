@@ -20,7 +20,6 @@ from lightning_gans.networks import Discriminator, Generator
 from lightning_gans.objectives import NonSaturating, Objective
 from lightning_gans.optimizers import Adam
 from lightning_gans.run import Run
-from lightning_gans.stabilizer import Stabilizer
 
 if not torch.cuda.is_available():  # Lightning sets this for forks of GPU processes; without a GPU it makes every
     os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)  # optimizer step look for a driver, 0.2 ms each time
@@ -37,8 +36,8 @@ class Step:
         fake: generated samples as the discriminator saw them, (N, …).
         fake_logits: (N,).
         real: real samples as the discriminator saw them, (N, …); in the generator's step only where the
-            objective needs them.
-        real_logits: (N,), or None where `real` is None.
+            objective or a stabilizer reads them.
+        real_logits: (N,); in the generator's step only where the objective needs them.
         labels: (N,) integers of a conditional game, else None.
         discriminator: who judged: the discriminator, or what an algorithm put in its place; the latter is
             None once detached.
@@ -154,13 +153,6 @@ class GAN(Run):
         """Refuse networks that do not fit each other."""
         checks.networks_fit(generator, discriminator, shapes=type(self).judge is GAN.judge)
 
-    @property
-    def active_stabilizers(self) -> list[Stabilizer]:
-        """The module's own stabilizers, then those among the Trainer's callbacks, in order."""
-        trainer = self._attached_trainer()
-        callbacks = [] if trainer is None else trainer.callbacks  # type: ignore[attr-defined]
-        return self.stabilizers + [callback for callback in callbacks if isinstance(callback, Stabilizer)]
-
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Samples from latents (N, latent_dim)."""
         return self.generator(z) if labels is None else self.generator(z, labels)
@@ -201,7 +193,7 @@ class GAN(Run):
             with torch.no_grad():
                 fake = self.generate(len(real), labels)
         for stabilizer in stabilizers:
-            fake = stabilizer.on_fake_samples(self, fake)
+            fake = stabilizer.on_fake_samples(self, fake, labels)
         for stabilizer in stabilizers:
             real = stabilizer.on_discriminator_input(self, real)
             fake = stabilizer.on_discriminator_input(self, fake)
@@ -229,15 +221,19 @@ class GAN(Run):
         stabilizers = self.active_stabilizers
         fake = self.generate(len(real), labels) if fake is None else fake
         discriminator = self.opponent(batch, fake)
+        for stabilizer in stabilizers:
+            discriminator = stabilizer.on_opponent(self, discriminator)
         with _frozen(self.discriminator):
             for stabilizer in stabilizers:
                 fake = stabilizer.on_discriminator_input(self, fake)
             fake_logits = self.judge(discriminator, fake, labels)
             step = Step(fake_logits, fake, fake_logits, labels=labels, discriminator=discriminator)
-            if self.objective.needs_real_logits:
+            if self.objective.needs_real_logits or any(stabilizer.reads_real for stabilizer in stabilizers):
                 step.real = real
                 for stabilizer in stabilizers:
                     step.real = stabilizer.on_discriminator_input(self, step.real)
+            if self.objective.needs_real_logits:
+                assert step.real is not None
                 step.real_logits = self.judge(discriminator, step.real, labels)
             step.loss = self.objective.generator_loss(fake_logits, step.real_logits)
             for stabilizer in stabilizers:
@@ -258,28 +254,52 @@ class GAN(Run):
         the discriminator learns from a detached view. It needs no Trainer: pass two torch optimizers.
 
         Returns:
-            The steps by player, detached.
+            The last step of each player who moved, detached.
         """
-        generator_moves = (self.discriminator_updates + 1) % self.n_critic == 0
+        discriminator_turns, generator_turns = self.turns()
         fake = None
-        if generator_moves and self.generator_accumulation == self.discriminator_accumulation == 1:
+        if (
+            discriminator_turns
+            and generator_turns
+            and self.generator_accumulation == self.discriminator_accumulation == 1
+        ):
             real, labels = self.unpack(batch)
             fake = self.generate(len(real), labels)
         steps, shown = {}, None if fake is None else fake.detach()
-        steps["discriminator"] = self.update(
-            discriminator_optimizer, self.discriminator_step, batch, shown, self.discriminator_accumulation
-        )
-        self.discriminator_updates += 1
-        for stabilizer in self.active_stabilizers:
-            stabilizer.on_discriminator_step_end(self)
-        if generator_moves:
+        for turn in range(discriminator_turns):
+            steps["discriminator"] = self.update(
+                discriminator_optimizer,
+                self.discriminator_step,
+                batch,
+                None if turn else shown,
+                self.discriminator_accumulation,
+                counted=turn == 0,
+            )
+            self.discriminator_updates += 1
+            for stabilizer in self.active_stabilizers:
+                stabilizer.on_discriminator_step_end(self)
+        for turn in range(generator_turns):
             steps["generator"] = self.update(
-                generator_optimizer, self.generator_step, batch, fake, self.generator_accumulation, counted=False
+                generator_optimizer,
+                self.generator_step,
+                batch,
+                None if turn else fake,
+                self.generator_accumulation,
+                counted=turn == discriminator_turns == 0,
             )
             self.generator_updates += 1
             for stabilizer in self.active_stabilizers:
                 stabilizer.on_generator_step_end(self)
         return steps
+
+    def turns(self) -> tuple[int, int]:
+        """How many steps the discriminator and the generator take on the coming batch."""
+        turns = (1, int((self.discriminator_updates + 1) % self.n_critic == 0))
+        for stabilizer in self.active_stabilizers:
+            turns = stabilizer.on_turns(self, *turns)
+        if min(turns) < 0 or sum(turns) == 0:
+            raise ValueError(f"{turns} turns of discriminator and generator: expected at least one of either.")
+        return turns
 
     def update(
         self,
@@ -299,7 +319,7 @@ class GAN(Run):
             batch: real samples, or samples and labels.
             fake: passed on to `play`.
             accumulation: in how many parts to work through the batch.
-            counted: whether this step counts for the Trainer's `global_step`. One player's does, so that
+            counted: whether this step counts for the Trainer's `global_step`. One step a batch does, so that
                 `max_steps` and `every_n_train_steps` mean batches.
         """
         optimizer.zero_grad()

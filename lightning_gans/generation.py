@@ -55,7 +55,7 @@ def draw(
         raise ValueError(f"num={num}: expected at least 1 sample.")
     classes = class_labels(gan, num, labels)
     samples = []
-    with seeded(seed), evaluating(gan.generator):
+    with seeded(seed), showing(gan):
         z = gan.generator.latents.sample(num)
         for start in range(0, num, batch_size):
             part = slice(start, start + batch_size)
@@ -85,7 +85,7 @@ def draw_by_route(
     if per_route < 1:
         raise ValueError(f"per_route={per_route}: expected at least 1 sample.")
     classes = class_labels(gan, per_route, labels)
-    with seeded(seed), evaluating(generator):
+    with seeded(seed), showing(gan):
         z = generator.latents.sample(per_route).to(gan.device, gan.dtype)  # type: ignore[arg-type]
         chosen = random.Random(torch.randint(2**62, ()).item()).sample(range(generator.num_routes), routes)
         rows = [generator(z, None if classes is None else classes.to(gan.device), route) for route in chosen]
@@ -117,12 +117,13 @@ def class_labels(gan: GAN, num: int, labels: Sequence[int] | None = None) -> Ten
 
 
 @contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while: dropout off, BatchNorm by its running statistics."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
+def showing(gan: GAN) -> Iterator[None]:
+    """The generator that is to be shown, in evaluation mode for a while: dropout off, BatchNorm by its statistics."""
+    modes = {module: module.training for module in gan.generator.modules()}
+    gan.generator.eval()
     try:
-        yield
+        with gan.presented():
+            yield
     finally:
         for module, training in modes.items():
             module.training = training

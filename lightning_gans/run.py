@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -38,8 +40,18 @@ class Run(LightningModule):
         self.automatic_optimization = False
         self.generator_updates = 0
         self.discriminator_updates = 0
+        self.looking_ahead = False  # whether the steps of the moment are imagined ones of an algorithm
         self.stabilizers: list[Stabilizer] = []
+        self.network_changes: list[dict[str, Any]] = []
+        self._presented = ExitStack()
         self._seed: int | None = None
+
+    @property
+    def active_stabilizers(self) -> list[Stabilizer]:
+        """The module's own stabilizers, then those among the Trainer's callbacks, in order."""
+        trainer = self._attached_trainer()
+        callbacks = [] if trainer is None else trainer.callbacks  # type: ignore[attr-defined]
+        return self.stabilizers + [callback for callback in callbacks if isinstance(callback, Stabilizer)]
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Step]:
         """Play one batch; the steps, detached, are what observers find in `on_train_batch_end`."""
@@ -58,13 +70,34 @@ class Run(LightningModule):
 
     def figures(self, steps: dict[str, Step]) -> dict[str, Tensor | float]:
         """What is logged beside the losses."""
-        step = steps["discriminator"]
-        return {
-            "discriminator/real_logit": step.real_logits.mean(),  # type: ignore[union-attr]
-            "discriminator/fake_logit": step.fake_logits.mean(),
+        figures: dict[str, Tensor | float] = {
             "progress/generator_updates": float(self.generator_updates),
             "progress/discriminator_updates": float(self.discriminator_updates),
         }
+        step = steps.get("discriminator")
+        if step is not None and step.real_logits is not None:
+            figures["discriminator/real_logit"] = step.real_logits.mean()
+            figures["discriminator/fake_logit"] = step.fake_logits.mean()
+        return figures
+
+    @contextmanager
+    def presented(self) -> Iterator[None]:
+        """The generator as it should be shown, sampled and scored: such as `GeneratorEMA` keeps it."""
+        with ExitStack() as stack:
+            for stabilizer in self.active_stabilizers:
+                stack.enter_context(stabilizer.presenting(self))  # type: ignore[arg-type]
+            yield
+
+    def on_validation_start(self) -> None:
+        """Score the generator that is presented."""
+        self._presented.enter_context(self.presented())
+
+    def on_validation_end(self) -> None:
+        """Go on with the one that learns."""
+        self._presented.close()
+
+    on_test_start = on_predict_start = on_validation_start
+    on_test_end = on_predict_end = on_validation_end
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Losses on held-out samples: a D that knows its training set by heart shows here and nowhere else."""
@@ -160,14 +193,24 @@ class Run(LightningModule):
         return super(Run, made_by).load_from_checkpoint(checkpoint_path, *args, **kwargs)  # type: ignore[misc]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note which class made the checkpoint, and from which seed its run draws."""
+        """Note which class made the checkpoint, how its networks were changed, and from which seed its run draws."""
         checkpoint["gan_class"] = f"{type(self).__module__}.{type(self).__qualname__}"
+        checkpoint["gan_network_changes"] = self.network_changes
         checkpoint["gan_seed"] = self._seed
+        for stabilizer in self.stabilizers:
+            stabilizer.on_save_checkpoint(self.trainer, self, checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another model in one line, before anything is loaded."""
+        trainer = self._attached_trainer()
+        if trainer is None:  # with a Trainer its callbacks have changed the networks by now
+            for change in checks.network_changes(checkpoint):
+                change.apply_to(self)  # type: ignore[arg-type]
         checks.checkpoint_fits(checkpoint, self)
         self._seed = checkpoint.get("gan_seed")
+        if trainer is not None:
+            for stabilizer in self.stabilizers:
+                stabilizer.on_load_checkpoint(trainer, self, checkpoint)
 
     def _attached_trainer(self) -> Trainer | None:
         try:

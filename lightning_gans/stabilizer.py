@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import inspect
+from abc import abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lightning_gans.gan import GAN, Step
+
+_OF_THE_DISCRIMINATOR = (
+    "on_turns",
+    "on_fake_samples",
+    "on_targets",
+    "on_discriminator_loss",
+    "on_discriminator_step_end",
+    "on_opponent",
+)
 
 
 class Stabilizer(Callback):
@@ -18,18 +31,24 @@ class Stabilizer(Callback):
     One rule: a hook takes a value and returns it, so stabilizers compose from left to right, in the order
     of `Trainer(callbacks=[…])` or of the YAML. The values pass in this order:
 
+        turns of this batch
         discriminator step: fakes → inputs (real, then fake) → targets → loss → step end
-        generator step:                  input (fake)                 → loss → step end
+        generator step:  opponent → input (fake, then real if it is read) → loss → step end
 
     Give it to the Trainer like any callback, or append it to `gan.stabilizers` (that is where the parts of
     an algorithm live, and what counts without a Trainer; call `apply_to` yourself then). State that must
     survive a resume goes through Lightning's `state_dict` and `load_state_dict`, as tensors and plain types.
-    In the look-ahead of an `UnrolledGAN` the hooks up to the discriminator's loss see imagined steps too: fakes
-    carry a gradient there, which a hook passes on and must not store.
-    Whoever only observes is a plain Lightning `Callback` and reads the `Step`s that `training_step` returns.
+    Schedules count `gan.generator_updates`. In the look-ahead of an `UnrolledGAN` the hooks up to the
+    discriminator's loss see imagined steps too: `gan.looking_ahead` is true there, fakes may carry a gradient,
+    which a hook passes on, and nothing that they do may be remembered.
+    What changes the networks is a `NetworkStabilizer`. Whoever only observes is a plain Lightning `Callback` and
+    reads the `Step`s that `training_step` returns.
     """
 
-    _arguments: str
+    reads_real = False
+    """Whether its `on_generator_loss` needs `step.real`."""
+
+    _arguments: dict[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Stabilizer:
         """Remember the arguments: they name the stabilizer in messages and tell two of a class apart."""
@@ -38,16 +57,16 @@ class Stabilizer(Callback):
         return self
 
     @classmethod
-    def _bind(cls, args: tuple, kwargs: dict[str, Any]) -> str:
+    def _bind(cls, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
         try:
             bound = inspect.signature(cls).bind(*args, **kwargs)
         except TypeError:  # wrong arguments (the constructor reports them), or a copy, which brings its own
-            return ""
+            return {}
         bound.apply_defaults()
-        return ", ".join(f"{name}={value!r}" for name, value in bound.arguments.items())
+        return dict(bound.arguments)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._arguments})"
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._arguments.items())})"
 
     @property
     def state_key(self) -> str:
@@ -58,11 +77,27 @@ class Stabilizer(Callback):
         """Lightning's hook before optimizers, restoring and DDP: where networks may still be changed."""
         self.apply_to(pl_module)  # type: ignore[arg-type]
 
-    def apply_to(self, gan: GAN) -> None:
-        """Prepare `gan`: change its networks, or raise `ValueError` where the two do not fit. Idempotent."""
+    @property
+    def acts_on_discriminator(self) -> bool:
+        """Whether it needs a discriminator that learns, as it does where it has one of the hooks of its steps."""
+        return any(getattr(type(self), hook) is not getattr(Stabilizer, hook) for hook in _OF_THE_DISCRIMINATOR)
 
-    def on_fake_samples(self, gan: GAN, fake: Tensor) -> Tensor:
-        """Replace the fakes that the discriminator learns from; (N, …), detached from the generator."""
+    def apply_to(self, gan: GAN) -> None:
+        """Prepare `gan`, or raise `ValueError` where the two do not fit. Idempotent."""
+
+    def presenting(self, gan: GAN) -> AbstractContextManager[None]:
+        """A context in which the generator is as it should be shown, sampled and scored."""
+        return nullcontext()
+
+    def on_turns(self, gan: GAN, discriminator: int, generator: int) -> tuple[int, int]:
+        """Replace how many steps each player takes on this batch; at least one of the two numbers is above 0."""
+        return discriminator, generator
+
+    def on_fake_samples(self, gan: GAN, fake: Tensor, labels: Tensor | None) -> Tensor:
+        """Replace the fakes that the discriminator learns from; (N, …), detached from the generator.
+
+        In a conditional game `labels` (N,) are theirs, and those of whatever takes their place.
+        """
         return fake
 
     def on_discriminator_input(self, gan: GAN, x: Tensor) -> Tensor:
@@ -77,6 +112,10 @@ class Stabilizer(Callback):
         """Add to, scale or replace the discriminator's loss; note what was added in `step.terms`."""
         return loss
 
+    def on_opponent(self, gan: GAN, discriminator: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """Replace the discriminator that the generator faces."""
+        return discriminator
+
     def on_generator_loss(self, gan: GAN, step: Step, loss: Tensor) -> Tensor:
         """Add to, scale or replace the generator's loss; note what was added in `step.terms`."""
         return loss
@@ -86,3 +125,32 @@ class Stabilizer(Callback):
 
     def on_generator_step_end(self, gan: GAN) -> None:
         """After the generator's optimizer has stepped."""
+
+
+class NetworkStabilizer(Stabilizer):
+    """A stabilizer that changes what the networks are made of, once, before optimizers are made.
+
+    A subclass defines `change`. `apply_to` calls it where the same change was not made before, by this or any other
+    object, and notes it in `gan.network_changes`; a checkpoint keeps the list, from which
+    `GAN.load_from_checkpoint` rebuilds the networks. Arguments are therefore plain values.
+    """
+
+    def apply_to(self, gan: GAN) -> None:
+        """Change the networks, unless they are changed already."""
+        kind = type(self)
+        recipe = {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": self._arguments}
+        if recipe not in gan.network_changes:
+            self.change(gan)
+            gan.network_changes.append(recipe)
+
+    @abstractmethod
+    def change(self, gan: GAN) -> None:
+        """Change the networks in place, or raise `ValueError` where there is nothing to change."""
+
+    @staticmethod
+    def replace(root: nn.Module, old: nn.Module, new: nn.Module) -> None:
+        """Put a module into every place where another one is."""
+        for parent in list(root.modules()):
+            for name, child in list(parent.named_children()):
+                if child is old:
+                    setattr(parent, name, new)

@@ -46,12 +46,12 @@ def test_the_generator_is_drawn_from_in_evaluation_mode_and_left_as_it_was(make_
     assert torch.equal(weights(gan), before)
 
 
-def test_the_mode_is_restored_after_an_error():
-    network = nn.Sequential(nn.Dropout())
-    with pytest.raises(RuntimeError, match="broken"), generation.evaluating(network):
-        assert not network[0].training
+def test_the_mode_is_restored_after_an_error(make_image_gan):
+    gan = make_image_gan()
+    with pytest.raises(RuntimeError, match="broken"), generation.showing(gan):
+        assert not any(module.training for module in gan.generator.modules())
         raise RuntimeError("broken")
-    assert network.training and network[0].training
+    assert all(module.training for module in gan.modules())
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])

@@ -93,7 +93,7 @@ FLOORS = {
     "schedules": set(),
     "targets": set(),
     "stabilizer": set(),
-    "checks": {"networks"},
+    "checks": {"networks", "stabilizer"},
     "run": {"checks", "networks", "objectives", "stabilizer"},
     "gan": {"checks", "networks", "objectives", "optimizers", "run", "stabilizer"},
     "stabilizers": {"networks", "objectives", "schedules", "stabilizer"},

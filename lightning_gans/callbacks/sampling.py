@@ -102,7 +102,7 @@ class SampleGrid(Callback):
             return
         self._drawn = epoch
         labels = generation.class_labels(gan, len(self._latents))
-        with generation.seeded(self.seed), generation.evaluating(gan.generator):  # the same routes every time
+        with generation.seeded(self.seed), generation.showing(gan):  # the same routes every time
             z = self._latents.to(gan.device, gan.dtype)  # type: ignore[arg-type]
             samples = gan(z, None if labels is None else labels.to(gan.device)).float().cpu()
         image = generation.picture(samples, self._real, self._row(gan))

@@ -19,10 +19,8 @@ from torch.optim import Optimizer
 from lightning_gans.gan import GAN, Batch, Step
 from lightning_gans.networks import FrozenClassifier, Generator, StochasticGenerator
 from lightning_gans.optimizers import Adam
-from lightning_gans.stabilizer import Stabilizer
 from lightning_gans.targets import MarginalEntropy, Target
 
-_OF_THE_DISCRIMINATOR = ("on_fake_samples", "on_targets", "on_discriminator_loss", "on_discriminator_step_end")
 STUCK_AFTER = 20  # looks at the log without any progress
 
 
@@ -140,12 +138,11 @@ class SEPGAN(GAN):
 
     def _refuse_stabilizers(self) -> None:
         for stabilizer in self.active_stabilizers:
-            for hook in _OF_THE_DISCRIMINATOR:
-                if getattr(type(stabilizer), hook) is not getattr(Stabilizer, hook):
-                    raise ValueError(
-                        f"{stabilizer} acts on the discriminator ({hook}), and SEPGAN has none: a frozen classifier "
-                        "stands in its place; leave this stabilizer out."
-                    )
+            if stabilizer.acts_on_discriminator:
+                raise ValueError(
+                    f"{stabilizer} acts on the discriminator, and SEPGAN has none: a frozen classifier stands in its "
+                    "place; leave this stabilizer out."
+                )
 
     def generator_step(self, batch: Batch, fake: Tensor | None = None) -> Step:
         """The generator's loss, with its graph; `fake_logits` are the classifier's, (N, K).

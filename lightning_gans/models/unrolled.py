@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -139,9 +140,9 @@ class UnrolledGAN(GAN):
     @torch.enable_grad()
     def _look_ahead(self, batch: Batch, fake: Tensor, ahead: _Imagined, rule: Unrolled) -> tuple[Tensor, list[tuple]]:
         """θᴷ, and of each step what its derivative needs: weights, their slopes, the gradient, the same clipped."""
-        tape = []
+        tape: list[tuple] = []
         theta = ahead.theta
-        with torch.autocast(fake.device.type, enabled=False):
+        with torch.autocast(fake.device.type, enabled=False), self._imagining():
             for _ in range(self.unroll_steps):
                 weights = [part.detach().requires_grad_() for part in ahead.parts(theta)]
                 loss = ahead.play(weights, batch, fake)
@@ -153,6 +154,14 @@ class UnrolledGAN(GAN):
                 tape.append((weights, slopes, gradient, clipped))
                 theta = rule.step(theta, clipped.detach())
         return theta, tape
+
+    @contextmanager
+    def _imagining(self) -> Iterator[None]:
+        self.looking_ahead = True
+        try:
+            yield
+        finally:
+            self.looking_ahead = False
 
     def _imitated(self, own: Optimizer) -> Optimizer:
         return self.inner_optimizer(self.discriminator.parameters()) if self.inner_optimizer else own

@@ -1,0 +1,109 @@
+"""Helpers of several test files: small optimizers, a stabilizer with state, an observer."""
+
+from functools import partial
+
+import torch
+from lightning.pytorch import Callback
+
+from lightning_gans import Stabilizer
+from lightning_gans.optimizers import SGD
+
+slow_sgd = partial(SGD, lr=1e-3, momentum=0)
+
+
+def sgds(gan, lr=0.01):
+    return [SGD(player.parameters(), lr, momentum=0) for player in (gan.generator, gan.discriminator)]
+
+
+def both(optimizer):
+    return {"generator_optimizer": optimizer, "discriminator_optimizer": optimizer}
+
+
+def with_fixed_latents(gan, size):
+    """The gan, with one bank of latents from which it draws in turn, however many at a time."""
+    bank, place = torch.randn(size, 3, generator=torch.Generator().manual_seed(0)), [0]
+
+    def generate(num, labels=None):
+        chosen = bank[place[0] : place[0] + num]
+        place[0] = (place[0] + num) % size
+        return gan(chosen, labels)
+
+    gan.generate = generate
+    return gan
+
+
+def gradients(player):
+    return [parameter.grad for parameter in player.parameters()]
+
+
+class Recorder(Stabilizer):
+    """Notes which hook was called with what."""
+
+    def __init__(self):
+        self.calls = []
+
+    def on_turns(self, gan, discriminator, generator):
+        self.calls.append(("turns", discriminator, generator))
+        return discriminator, generator
+
+    def on_fake_samples(self, gan, fake, labels):
+        self.calls.append(("fake_samples", fake, labels))
+        return fake
+
+    def on_discriminator_input(self, gan, x):
+        self.calls.append(("input", x))
+        return x
+
+    def on_targets(self, gan, real, fake):
+        self.calls.append(("targets", real, fake))
+        return real, fake
+
+    def on_discriminator_loss(self, gan, step, loss):
+        self.calls.append(("d_loss", step, loss))
+        return loss
+
+    def on_opponent(self, gan, discriminator):
+        self.calls.append(("opponent", discriminator))
+        return discriminator
+
+    def on_generator_loss(self, gan, step, loss):
+        self.calls.append(("g_loss", step, loss))
+        return loss
+
+    def on_discriminator_step_end(self, gan):
+        self.calls.append(("d_end", gan.discriminator_updates, gan.generator_updates))
+
+    def on_generator_step_end(self, gan):
+        self.calls.append(("g_end", gan.discriminator_updates, gan.generator_updates))
+
+    @property
+    def names(self):
+        return [call[0] for call in self.calls]
+
+
+class Scale(Stabilizer):
+    """A stabilizer with state, and with an effect on D's loss that depends on its place."""
+
+    def __init__(self, factor=1.0, shift=0.0):
+        self.factor, self.shift, self.seen = factor, shift, torch.zeros(())
+
+    def on_discriminator_loss(self, gan, step, loss):
+        self.seen = self.seen + 1
+        step.terms["shift"] = torch.tensor(self.shift)
+        return loss * self.factor + self.shift
+
+    def state_dict(self):
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state_dict):
+        self.seen = state_dict["seen"]
+
+
+class Steps(Callback):
+    """Keeps what observers are given."""
+
+    def __init__(self):
+        self.steps = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.steps.append(outputs)
