@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import math
 from abc import abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
+
+from lightning_gans.schedules import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +85,18 @@ class Stabilizer(Callback):
     def acts_on_discriminator(self) -> bool:
         """Whether it needs a discriminator that learns, as it does where it has one of the hooks of its steps."""
         return any(getattr(type(self), hook) is not getattr(Stabilizer, hook) for hook in _OF_THE_DISCRIMINATOR)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Warn of a schedule whose end lies after that of the run."""
+        batches = trainer.estimated_stepping_batches
+        updates = batches // pl_module.n_critic if math.isfinite(batches) else batches  # type: ignore[operator]
+        for name, schedule in self._arguments.items():
+            if isinstance(schedule, Schedule) and schedule.begin + schedule.updates > updates:
+                rank_zero_warn(
+                    f"{self}: {name} reaches its end after {schedule.begin + schedule.updates} generator updates, but "
+                    f"this run has {updates}; it stops at {schedule.at(int(updates)):.3g}. Lower its `updates`.",
+                    category=UserWarning,
+                )
 
     def apply_to(self, gan: GAN) -> None:
         """Prepare `gan`, or raise `ValueError` where the two do not fit. Idempotent."""

@@ -92,7 +92,7 @@ FLOORS = {
     "optimizers": set(),
     "schedules": set(),
     "targets": set(),
-    "stabilizer": set(),
+    "stabilizer": {"schedules"},
     "checks": {"networks", "stabilizer"},
     "run": {"checks", "networks", "objectives", "stabilizer"},
     "gan": {"checks", "networks", "objectives", "optimizers", "run", "stabilizer"},

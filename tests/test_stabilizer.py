@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from lightning_gans import DCGAN, GAN, NetworkStabilizer, Stabilizer
 from lightning_gans.generation import draw
 from lightning_gans.objectives import NonSaturating, Relativistic
+from lightning_gans.schedules import Linear, Schedule
 from lightning_gans.stabilizers import WeightClipping
 
 # ---------------------------------------------------------------- the pipeline
@@ -305,3 +306,26 @@ def test_a_checkpoint_cannot_name_other_code(make_gan, fit, tmp_path, path):
     torch_gan = make_gan()
     with pytest.raises(ValueError, match=r"which is no imported NetworkStabilizer"):
         torch_gan.on_load_checkpoint(saved)
+
+
+# ---------------------------------------------------------------- schedules
+
+
+class Scheduled(Stabilizer):
+    """Has a strength that changes."""
+
+    def __init__(self, strength: float | Schedule = 1.0):
+        self.strength = strength
+
+
+@pytest.mark.parametrize(
+    ("updates", "n_critic", "said"), [(8, 1, False), (9, 1, True), (4, 2, False), (5, 2, True), (None, 1, False)]
+)
+def test_a_schedule_that_outlasts_its_run_is_warned_of(make_gan, fit, recwarn, updates, n_critic, said):
+    strength = 1.0 if updates is None else Linear(1.0, 0.0, updates - 1, begin=1)
+    fit(make_gan(n_critic=n_critic), 4, max_epochs=2, callbacks=[Scheduled(strength)])
+    warned = [str(w.message) for w in recwarn if "reaches its end" in str(w.message)]
+    assert len(warned) == said
+    if said:
+        stops = {9: (8, 1 / 8), 5: (4, 1 / 4)}[updates]
+        assert f"this run has {stops[0]}; it stops at {stops[1]:.3g}. Lower its `updates`" in warned[0]
