@@ -1,0 +1,133 @@
+"""What each stabilizer costs: milliseconds per step beside the same game without it, in one run.
+
+    python benchmarks/stabilizer_cost.py            # all of it, a quarter of an hour on one CPU core
+    python benchmarks/stabilizer_cost.py --quick    # a smoke run, whose figures mean nothing
+
+Two games, played by `gan.alternate`, without a Trainer, on one thread: DCGAN-64 (64 × 64 colour images, width 64,
+batch 64, BatchNorm) and perceptrons on points (128-128, batch 512). Each stabilizer has its defaults, but for what
+WITH says. In every round every game takes a few steps, in an order that rotates; a ratio is taken within its round, to
+the mean of two games without a stabilizer, which frame the order. "none again" is the second of these: how far its
+ratio is from 1 is the noise of the machine. "does nothing" is a bare `Stabilizer`, which costs what having hooks costs.
+The processor's time is measured, which other programs disturb less than the clock's. A stabilizer that refuses a game
+is left out of it, with its own words.
+"""
+
+import argparse
+import csv
+import gc
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import lightning_gans.stabilizers
+from lightning_gans import GAN, Stabilizer
+from lightning_gans.networks import DCGANDiscriminator, DCGANGenerator, MLPDiscriminator, MLPGenerator
+from lightning_gans.optimizers import Adam
+
+RESULTS = Path(__file__).parent / "results" / "stabilizer_cost.csv"
+HEADER = ["game", "stabilizer", "ms/step median", "ratio to none", "lowest", "highest", "rounds", "steps"]
+LAYOUT = "{:<11}{:<48}{:>15}{:>14}{:>9}{:>9}{:>8}{:>7}"
+WITH: dict[str, dict[str, Any]] = {}
+
+
+def adam(params: Iterator[nn.Parameter]) -> Adam:
+    return Adam(params, lr=2e-4, beta1=0.5)
+
+
+def dcgan_64() -> tuple[GAN, Tensor]:
+    shape = (3, 64, 64)
+    networks = DCGANGenerator(shape, latents=100, width=64), DCGANDiscriminator(shape, width=64)
+    return GAN(*networks, generator_optimizer=adam, discriminator_optimizer=adam), torch.rand(64, *shape) * 2 - 1
+
+
+def mlp() -> tuple[GAN, Tensor]:
+    networks = MLPGenerator((2,), latents=2), MLPDiscriminator((2,))
+    return GAN(*networks, generator_optimizer=adam, discriminator_optimizer=adam), torch.randn(512, 2)
+
+
+GAMES: dict[str, tuple[Callable[[], tuple[GAN, Tensor]], int, int, int]] = {  # rounds, steps a round, warm-up
+    "DCGAN-64": (dcgan_64, 7, 2, 2),
+    "perceptrons": (mlp, 31, 40, 50),
+}
+
+
+def stabilizers() -> dict[str, Callable[[], Stabilizer | None]]:
+    kinds = [getattr(lightning_gans.stabilizers, name) for name in sorted(lightning_gans.stabilizers.__all__)]
+    made = {kind.__name__: lambda kind=kind: kind(**WITH.get(kind.__name__, {})) for kind in kinds}
+    return {"none": lambda: None, "does nothing": Stabilizer, **made, "none again": lambda: None}
+
+
+class Player:
+    """One game with one stabilizer, which remembers its times."""
+
+    def __init__(self, make: Callable[[], tuple[GAN, Tensor]], stabilizer: Stabilizer | None):
+        torch.manual_seed(0)
+        self.gan, self.batch = make()
+        if stabilizer is not None:
+            self.gan.stabilizers.append(stabilizer)
+            stabilizer.apply_to(self.gan)
+        self.optimizers = self.gan.configure_optimizers()[0]
+        self.times: list[float] = []
+
+    def play(self, steps: int) -> None:
+        start = time.process_time()
+        for _ in range(steps):
+            self.gan.alternate(self.batch, *self.optimizers)
+        self.times.append(1000 * (time.process_time() - start) / steps)
+
+
+def measure(name: str, quick: bool) -> list[list]:
+    make, rounds, steps, warm_up = GAMES[name]
+    rounds, steps, warm_up = (2, 1, 1) if quick else (rounds, steps, warm_up)
+    players = {}
+    for label, stabilizer in stabilizers().items():
+        try:
+            players[label] = Player(make, stabilizer())
+            players[label].play(warm_up)
+        except ValueError as error:
+            players.pop(label, None)
+            print(f"{name}, left out: {str(error).splitlines()[0]}", flush=True)
+        else:
+            players[label].times.clear()
+    for turn in range(rounds):
+        gc.collect()
+        labels = [label for label in players if not label.startswith("none")]
+        turned = labels[turn % len(labels) :] + labels[: turn % len(labels)]
+        for label in ["none", *turned, "none again"]:
+            players[label].play(steps)
+    base = [(a + b) / 2 for a, b in zip(players["none"].times, players["none again"].times, strict=True)]
+    rows = []
+    for label, player in players.items():
+        ratios = [own / plain for own, plain in zip(player.times, base, strict=True)]
+        figures = [statistics.median(player.times), statistics.median(ratios), min(ratios), max(ratios)]
+        shown = label if label in ("none", "none again", "does nothing") else repr(player.gan.stabilizers[0])
+        rows.append([name, shown, *(f"{figure:.3f}" for figure in figures), rounds, steps])
+        print(LAYOUT.format(*[shown[:46] if part is shown else part for part in rows[-1]]), flush=True)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="2 rounds of one step, to see that it runs")
+    parser.add_argument("--only", choices=GAMES, help="one game alone, written nowhere")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore")
+    print(f"torch {torch.__version__}, 1 thread", LAYOUT.format(*HEADER), sep="\n", flush=True)
+    rows = [row for name in GAMES if options.only in (None, name) for row in measure(name, options.quick)]
+    if options.quick or options.only:
+        return
+    with open(RESULTS, "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([[*HEADER, "torch", "threads"], *([*row, torch.__version__, 1] for row in rows)])
+    print(f"written to {RESULTS.relative_to(Path(__file__).parents[1])}")
+
+
+if __name__ == "__main__":
+    main()
