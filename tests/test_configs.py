@@ -17,6 +17,7 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 MODELS = sorted(CONFIGS.glob("*.yaml"))
 TRAINERS = sorted(CONFIGS.glob("trainer/*.yaml"))
 LOGGERS = sorted(CONFIGS.glob("logger/*.yaml"))
+STABILIZERS = sorted(CONFIGS.glob("stabilizers/*.yaml"))
 NEED_GPU = ("gpu", "ddp")
 FAST = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 
@@ -134,6 +135,42 @@ def test_config_stacks_on_the_quickstart(config, capsys, folder):
     else:
         main(args)
     assert not list(folder.rglob("*")), "a trial leaves nothing behind"
+
+
+def stabilizer_of(config):
+    (callback,) = yaml.safe_load(config.read_text())["trainer"]["callbacks+"]
+    return callback["class_path"]
+
+
+def test_every_stabilizer_has_a_config_of_its_name():
+    from lightning_gans import stabilizers
+
+    found = {config.stem: stabilizer_of(config) for config in STABILIZERS}
+    assert sorted(found.values()) == sorted(stabilizers.__all__)
+    modules = {name: getattr(stabilizers, name).__module__.rsplit(".", 1)[1] for name in stabilizers.__all__}
+    assert {modules[name]: name for name in found.values()} == found
+
+
+@pytest.mark.parametrize("config", STABILIZERS, ids=named)
+def test_a_stabilizer_stacks_on_the_quickstart(config, folder):
+    main([*quickstart(config), "--trainer.fast_dev_run=2", *FAST[1:]])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS, ids=named)
+def test_every_stabilizer_stacks_on_every_model_or_says_why_not(model, small, capsys):
+    options = small(model)[1:] + ["--data.batch_size=8"]
+    said = {}
+    for config in STABILIZERS:
+        args = ["fit", "--config", str(model), "--config", str(config), "--trainer.fast_dev_run=2", *options, *FAST]
+        try:
+            main(args)
+        except SystemExit as stopped:
+            (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("lightning-gans: ")]
+            assert stopped.code == 2 and stabilizer_of(config) in line, line
+            said[config.stem] = line
+    print(*said.items(), sep="\n")
+    assert len(said) < len(STABILIZERS) * (0.8 if model.stem.startswith("sepgan") else 0.4)
 
 
 @pytest.mark.parametrize("name", NEED_GPU)
