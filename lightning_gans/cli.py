@@ -61,6 +61,7 @@ class GANCLI(LightningCLI):
         logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+        warnings.filterwarnings("ignore", message=".*across ranks is zero.*")  # data without a validation split
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
         try:
             super().__init__(

@@ -258,8 +258,12 @@ def test_stabilizers_of_the_discriminator_are_refused_before_training(fit, stabi
 
 
 @pytest.mark.slow
-def test_one_network_collapses_and_an_ensemble_does_not():
-    """A constant input, one class, 600 steps: variety across routes is initialisation that survives training."""
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_one_network_collapses_and_an_ensemble_does_not(seed):
+    """A constant input, one class, 600 steps: variety across routes is initialisation that survives training.
+
+    What identical groups end with is how unequally often they were drawn, which larger batches even out.
+    """
 
     def spread(x):
         return torch.pdist(x.flatten(1)).mean().item()
@@ -267,7 +271,7 @@ def test_one_network_collapses_and_an_ensemble_does_not():
     real = 19.6  # mean pairwise distance of MNIST's test digits in [−1, 1]
     found = {}
     for groups, alike in ((1, False), (16, False), (16, True)):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         generator = StochasticEnsembleGenerator((1, 28, 28), Constant(16), width=16, groups=groups)
         for layer in generator.layers if alike else ():
             if isinstance(layer, StochasticLayer):
@@ -275,7 +279,7 @@ def test_one_network_collapses_and_an_ensemble_does_not():
         gan = SEPGAN(generator, DigitClassifier(), Classes([3]), generator_optimizer=lambda p: Adam(p, lr=1e-3))
         own = optimizer(gan)
         for _ in range(600):
-            step = gan.alternate(torch.zeros(32, 1, 28, 28), own)["generator"]
+            step = gan.alternate(torch.zeros(64, 1, 28, 28), own)["generator"]
         assert step.loss < 0.3
         across = spread(draw_by_route(gan, min(16, groups), 1, seed=0)) if groups > 1 else 0.0
         found[groups, alike] = (spread(draw(gan, 64, seed=0)[0]) / real, across / real)
