@@ -148,6 +148,7 @@ class Run(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Let the module's own stabilizers prepare, as Lightning does for those of the Trainer."""
+        self._presented.close()  # which an evaluation that broke off has left open
         for stabilizer in self.stabilizers:
             stabilizer.setup(self.trainer, self, stage)
 
@@ -197,7 +198,8 @@ class Run(LightningModule):
         checkpoint["gan_class"] = f"{type(self).__module__}.{type(self).__qualname__}"
         checkpoint["gan_network_changes"] = self.network_changes
         checkpoint["gan_seed"] = self._seed
-        for stabilizer in self.stabilizers:
+        lightning_asks = "callbacks" in checkpoint  # not where weights alone are saved
+        for stabilizer in self.stabilizers if lightning_asks else self.active_stabilizers:
             stabilizer.on_save_checkpoint(self.trainer, self, checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

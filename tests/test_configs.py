@@ -159,7 +159,7 @@ def test_a_stabilizer_stacks_on_the_quickstart(config, folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS, ids=named)
 def test_every_stabilizer_stacks_on_every_model_or_says_why_not(model, small, capsys):
-    options = small(model)[1:] + ["--data.batch_size=8"]
+    options = [*small(model)[1:], "--data.batch_size=64"]
     said = {}
     for config in STABILIZERS:
         args = ["fit", "--config", str(model), "--config", str(config), "--trainer.fast_dev_run=2", *options, *FAST]

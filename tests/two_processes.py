@@ -51,7 +51,7 @@ def play(kind):
     torch.manual_seed(0)
     trainer.fit(gan, DataLoader(batches, batch_size=None))
     after = vector(gan)
-    latents = gathered(drawn[0].float().flatten()[:8])
+    latents = gathered(drawn[0].float().flatten()[-8:])  # the first may be of a reference that all share
     assert not torch.equal(*latents), "both processes drew the same latents"
     assert after.isfinite().all() and (len(after) != before[0] or not torch.equal(after, before[1]))
     averaged = [name for name in gan.state_dict() if "running" in name or "num_batches" in name]

@@ -1,6 +1,14 @@
 """Generators, discriminators and latents: plain modules that import torch only."""
 
 from lightning_gans.networks.base import Discriminator, Generator
+from lightning_gans.networks.batch_layers import (
+    AppendDeviation,
+    AppendSimilarities,
+    BatchFeatures,
+    LastingDropout,
+    ReferenceNorm,
+    append_to_features,
+)
 from lightning_gans.networks.classifier import DigitClassifier, FrozenClassifier, efficientnet_lite0
 from lightning_gans.networks.dcgan import (
     DCGANDiscriminator,
@@ -12,15 +20,20 @@ from lightning_gans.networks.dcgan import (
     initialize,
 )
 from lightning_gans.networks.latents import Constant, Gaussian, GaussianWithCode, Latents, Uniform, as_latents
-from lightning_gans.networks.mlp import FourierFeatures, Maxout, MLPDiscriminator, MLPGenerator
+from lightning_gans.networks.mlp import FourierFeatures, Maxout, MLPDiscriminator, MLPGenerator, initialize_orthogonal
 from lightning_gans.networks.stochastic import (
     StochasticEnsembleGenerator,
     StochasticEnsembleMLPGenerator,
     StochasticGenerator,
 )
 from lightning_gans.networks.stochastic_layers import StochasticConvTranspose2d, StochasticLayer, StochasticLinear
+from lightning_gans.networks.weights import redraw, weighted_layers
+from lightning_gans.networks.wrappers import PackedDiscriminator, ReferencedDiscriminator, ReferencedGenerator
 
 __all__ = [
+    "AppendDeviation",
+    "AppendSimilarities",
+    "BatchFeatures",
     "Constant",
     "DCGANDiscriminator",
     "DCGANGenerator",
@@ -31,11 +44,16 @@ __all__ = [
     "Gaussian",
     "GaussianWithCode",
     "Generator",
+    "LastingDropout",
     "Latents",
     "MLPDiscriminator",
     "MLPGenerator",
     "Maxout",
+    "PackedDiscriminator",
     "PooledConv",
+    "ReferenceNorm",
+    "ReferencedDiscriminator",
+    "ReferencedGenerator",
     "ResizeConv",
     "StochasticConvTranspose2d",
     "StochasticEnsembleGenerator",
@@ -46,7 +64,11 @@ __all__ = [
     "StridedConv",
     "TransposedConv",
     "Uniform",
+    "append_to_features",
     "as_latents",
     "efficientnet_lite0",
     "initialize",
+    "initialize_orthogonal",
+    "redraw",
+    "weighted_layers",
 ]

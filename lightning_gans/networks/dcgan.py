@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lightning_gans.networks.base import Discriminator, Generator, as_shape, cancels_bias
 from lightning_gans.networks.latents import Latents, at_least
+from lightning_gans.networks.weights import redraw, weighted_layers
 
 
 class TransposedConv(nn.ConvTranspose2d):
@@ -202,7 +203,7 @@ def stage_widths(side: int, width: int) -> list[int]:
     return [width * min(2**k, 8) for k in range(stages)]
 
 
-def initialize(module: nn.Module, std: float = 0.02) -> None:
+def initialize(module: nn.Module, std: float = 0.02, embeddings: bool = True) -> None:
     """Initialise as the DCGAN paper does, everything inside `module`, in place.
 
     Weights of convolutions, linear layers and embeddings are drawn from N(0, std²), weights of norms from
@@ -211,15 +212,14 @@ def initialize(module: nn.Module, std: float = 0.02) -> None:
     Args:
         module: network or part of one.
         std: standard deviation, at least 0.
+        embeddings: whether those are drawn too; a generator's keep the scale of its latents.
     """
+    weighted = {part for _, part in weighted_layers(module, embeddings)}
     for part in module.modules():
-        if isinstance(part, nn.modules.conv._ConvNd | nn.Linear | nn.Embedding):
-            nn.init.normal_(part.weight, 0.0, std)
+        if part in weighted:
+            redraw(part, lambda weight: nn.init.normal_(weight, 0.0, std))
         elif isinstance(part, nn.modules.batchnorm._NormBase | nn.GroupNorm | nn.LayerNorm):
             if part.weight is not None:
                 nn.init.normal_(part.weight, 1.0, std)
-        else:
-            continue
-        bias = getattr(part, "bias", None)
-        if isinstance(bias, Tensor):
-            nn.init.zeros_(bias)
+            if isinstance(part.bias, Tensor):
+                nn.init.zeros_(part.bias)

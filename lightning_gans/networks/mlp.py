@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lightning_gans.networks.base import Discriminator, Generator, as_shape, cancels_bias
 from lightning_gans.networks.latents import Latents, at_least
+from lightning_gans.networks.weights import redraw, weighted_layers
 
 
 class MLPGenerator(Generator):
@@ -155,9 +156,11 @@ def initialize_he(network: nn.Module) -> None:
 
 
 def initialize_orthogonal(network: nn.Module, gain: float) -> None:
-    """Make the weights of every Linear `gain` times a random matrix with orthonormal rows or columns; zero biases.
+    """Make every weight `gain` times a random matrix with orthonormal rows or columns; zero biases.
 
-    Where a layer widens much, as the first on points does, its weights are far smaller than He's.
+    Of convolutions the matrix has a row for each entry of the weight's first dimension: the output channels, or the
+    input channels of transposed ones. Where a layer widens much, as the first on points does, its weights are
+    far smaller than He's. Embeddings keep theirs.
 
     Reference:
         Saxe, McClelland, Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep linear neural
@@ -165,10 +168,8 @@ def initialize_orthogonal(network: nn.Module, gain: float) -> None:
     """
     if not gain > 0:
         raise ValueError(f"orthogonal_gain is {gain!r}, expected a number above 0; leave it out for He's weights")
-    for linear in (module for module in network.modules() if isinstance(module, nn.Linear)):
-        nn.init.orthogonal_(linear.weight, gain)
-        if linear.bias is not None:
-            nn.init.zeros_(linear.bias)
+    for _, layer in weighted_layers(network):
+        redraw(layer, lambda weight: nn.init.orthogonal_(weight, gain))
 
 
 class Maxout(nn.Module):

@@ -1,0 +1,86 @@
+"""Virtual batch normalisation: BatchNorm by a reference that stays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from lightning_gans.networks import (
+    Discriminator,
+    PackedDiscriminator,
+    ReferencedDiscriminator,
+    ReferencedGenerator,
+    ReferenceNorm,
+)
+from lightning_gans.stabilizer import NetworkStabilizer
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lightning_gans.gan import GAN
+
+
+class VirtualBatchNorm(NetworkStabilizer):
+    """Normalise each sample by the statistics of a fixed reference batch together with itself, in place of BatchNorm.
+
+        μ_i = (n μ_ref + m_i) / (n + 1),    σ²_i = (n q_ref + q_i) / (n + 1) − μ_i²
+
+    with n reference samples, m and q the means of a channel and of its square, and m_i, q_i those of the one sample.
+    Samples of a batch are independent then, as a gradient penalty asks, and evaluation equals training. Weight, bias
+    and eps of each BatchNorm carry over; those in a discriminator's head stay as they are.
+
+    The discriminator's reference is the first `size` samples of the first real batch (with several processes, of the
+    first one's), the generator's are latents drawn at the start, with all classes in turn. Both are kept in the
+    checkpoint. Before the first batch, as in Lightning's sanity check, the samples themselves stand in. Each
+    forward takes the reference along: with `size` equal to the batch size, twice the time and memory. `Packing` comes
+    before it in the list; the reference is then of `size` packs.
+
+    Args:
+        discriminator: whether the discriminator's norms are replaced.
+        generator: whether the generator's are.
+        size: number n of samples in a reference, at least 1 and at most those of a batch (or of a part of it, with
+            accumulation); small ones are noisy.
+
+    Raises:
+        ValueError: for a size below 1, networks without BatchNorm, or a discriminator with a `forward` of its own; in
+            training, for a first batch smaller than `size`.
+
+    Reference:
+        Salimans et al., Improved Techniques for Training GANs, NeurIPS 2016, arXiv 1606.03498, section 3.5.
+    """
+
+    def __init__(self, discriminator: bool = True, generator: bool = True, size: int = 64):
+        if not (isinstance(size, int) and size >= 1):
+            raise ValueError(f"VirtualBatchNorm(size={size}): expected a whole number of at least 1, such as 64.")
+        self.discriminator = discriminator
+        self.generator = generator
+        self.size = size
+
+    def change(self, gan: GAN) -> None:
+        """Replace the norms, and wrap the networks that bring the reference along."""
+        of_discriminator = self._norms(gan.discriminator) if self.discriminator else []
+        of_generator = self._norms(gan.generator) if self.generator else []
+        if not of_discriminator + of_generator and (self.discriminator or self.generator):
+            raise ValueError(
+                f"{self}: no BatchNorm in what it is to change; build the networks with norm torch.nn.BatchNorm2d (or "
+                "1d), or leave this stabilizer out."
+            )
+        try:
+            if of_discriminator and isinstance(gan.discriminator, PackedDiscriminator):
+                gan.discriminator.inner = ReferencedDiscriminator(gan.discriminator.inner, self.size)
+            elif of_discriminator:
+                gan.discriminator = ReferencedDiscriminator(gan.discriminator, self.size)
+            if of_generator:
+                gan.generator = ReferencedGenerator(gan.generator, self.size)
+        except ValueError as error:
+            raise ValueError(f"{self}: {error}.") from error
+        for network in (gan.discriminator, gan.generator):
+            for norm in of_discriminator + of_generator:
+                self.replace(network, norm, ReferenceNorm(norm, self.size))
+
+    @staticmethod
+    def _norms(network: nn.Module) -> list[_BatchNorm]:
+        """Those that see the reference, which ends before a discriminator's head."""
+        head = set(network.head.modules()) if isinstance(network, Discriminator) else set()
+        return [module for module in network.modules() if isinstance(module, _BatchNorm) and module not in head]

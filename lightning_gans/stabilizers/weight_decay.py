@@ -1,0 +1,73 @@
+"""Weight decay: a discriminator with small weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from lightning_gans.schedules import Schedule, bounds, value
+from lightning_gans.stabilizer import Stabilizer
+
+if TYPE_CHECKING:
+    from lightning_gans.gan import GAN, Step
+
+
+class WeightDecay(Stabilizer):
+    """Add the squared norm of the discriminator's weights to its loss.
+
+        weight/2 · Σ ‖W‖₂²    over the weights of its linear, convolutional and embedding layers
+
+    Biases, norms and parameters that other layers own are left alone. Small weights make a discriminator flat all over,
+    bluntly: prefer `R1Penalty`, which asks for that where it matters, unless you want its price, which is nothing but a
+    pass over the weights. As a part of the loss its gradient passes through the optimizer, and Adam rescales it;
+    decoupled decay is `torch.optim.AdamW` as the `discriminator_optimizer`. Where a layer computes its weight (spectral
+    normalisation, weight normalisation) what it learns is decayed, not what it applies; under a norm that undoes the
+    scale, such as these and BatchNorm, decay only raises the effective learning rate.
+
+    Args:
+        weight: of the penalty, at least 0, or a schedule; the gradient is `weight` times W.
+
+    Raises:
+        ValueError: for a negative weight; for a discriminator without such layers.
+
+    Reference:
+        Krogh and Hertz, A Simple Weight Decay Can Improve Generalization, NeurIPS 1991; Loshchilov and Hutter,
+        Decoupled Weight Decay Regularization, ICLR 2019, arXiv 1711.05101, on what Adam makes of it.
+    """
+
+    def __init__(self, weight: float | Schedule = 1e-4):
+        least, largest = bounds(weight)
+        if not 0 <= least <= largest < float("inf"):
+            raise ValueError(f"WeightDecay(weight={weight}): expected a number of at least 0.")
+        self.weight = weight
+
+    def apply_to(self, gan: GAN) -> None:
+        """Refuse a discriminator without weights to decay."""
+        if next(_weights(gan.discriminator), None) is None:
+            raise ValueError(
+                f"WeightDecay: {type(gan.discriminator).__name__} has no linear, convolutional or embedding layer to "
+                "decay; leave it out."
+            )
+
+    def on_discriminator_loss(self, gan: GAN, step: Step, loss: Tensor) -> Tensor:
+        """Add the penalty; in a look-ahead the discriminator wears the imagined weights, and these are what counts."""
+        weight = value(self.weight, gan.generator_updates)
+        if weight == 0:
+            return loss
+        weights = dict.fromkeys(_weights(gan.discriminator))  # once each, though layers may share them
+        flat = torch.cat([parameter.flatten() for parameter in weights])
+        penalty = weight / 2 * flat.to(torch.promote_types(flat.dtype, torch.float32)).square().sum()
+        step.terms["weight_decay"] = penalty.detach()
+        return loss + penalty
+
+
+def _weights(network: nn.Module) -> Iterator[Tensor]:
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Bilinear | _ConvNd | nn.Embedding):
+            for name, parameter in module.named_parameters():
+                if name.removeprefix("parametrizations.").startswith("weight"):
+                    yield parameter

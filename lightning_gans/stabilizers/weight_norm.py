@@ -1,0 +1,41 @@
+"""Weight normalisation: the length of a weight and its direction learned apart."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
+
+from lightning_gans.stabilizers.parametrization import Parametrization
+
+
+class WeightNorm(Parametrization):
+    """Learn the length and the direction of every unit's weight apart.
+
+        w = g · v / ‖v‖
+
+    One g per unit of a linear layer, or per output channel of a convolution. The networks compute at first what they
+    would without it (the paper's initialisation from data is left out); what changes is how they move. Unlike
+    BatchNorm it draws no noise from the batch and keeps samples independent; beside BatchNorm the length has no effect.
+    Embeddings keep their weights, routes of a stochastic generator have such a norm already. Packing and layers before
+    the head change weights and come first in the list. The cost is a pass over the weights per forward.
+
+    Args:
+        discriminator: whether the discriminator's layers are normalised.
+        generator: whether the generator's are.
+
+    Raises:
+        ValueError: for networks without such layers, or whose layers are parametrised already.
+
+    Reference:
+        Salimans and Kingma, Weight Normalization: A Simple Reparameterization to Accelerate Training of Deep Neural
+        Networks, NeurIPS 2016, arXiv 1602.07868; Xiang and Li, On the Effects of Batch and Weight Normalization in
+        Generative Adversarial Networks, 2017, arXiv 1704.03971.
+    """
+
+    def __init__(self, discriminator: bool = True, generator: bool = True):
+        self.discriminator = discriminator
+        self.generator = generator
+
+    def parametrize(self, layer: nn.Module) -> None:
+        """Split the weight in length and direction."""
+        weight_norm(layer, dim=1 if getattr(layer, "transposed", False) else 0)  # the dimension of the outputs

@@ -1,0 +1,150 @@
+"""Virtual batch normalisation in a game; its norm and its networks are tested with the networks."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_gans import GAN, UnrolledGAN
+from lightning_gans.networks import (
+    MLPDiscriminator,
+    MLPGenerator,
+    ReferencedDiscriminator,
+    ReferencedGenerator,
+    ReferenceNorm,
+)
+from lightning_gans.optimizers import SGD
+from lightning_gans.stabilizers import GradientPenalty, VirtualBatchNorm
+
+
+def norms(network, kind):
+    return [module for module in network.modules() if isinstance(module, kind)]
+
+
+def players(gan):
+    return [SGD(player.parameters(), 0.01) for player in (gan.generator, gan.discriminator)]
+
+
+def test_every_norm_is_replaced_and_its_weights_carry_over(make_image_gan):
+    gan = make_image_gan(size=16)
+    old = norms(gan.discriminator, nn.BatchNorm2d) + norms(gan.generator, nn.BatchNorm2d)
+    before = {id(parameter) for parameter in gan.parameters()}
+    VirtualBatchNorm(size=4).apply_to(gan)
+    new = norms(gan.discriminator, ReferenceNorm) + norms(gan.generator, ReferenceNorm)
+    assert [id(norm.weight) for norm in new] == [id(norm.weight) for norm in old]
+    assert not norms(gan, nn.BatchNorm2d) and {id(parameter) for parameter in gan.parameters()} == before
+
+
+def test_the_reference_is_the_first_of_the_first_real_batch(make_image_gan, batches):
+    gan = make_image_gan(size=16)
+    VirtualBatchNorm(size=4).apply_to(gan)
+    first, second = batches(2, (1, 16, 16))
+    optimizers, latents = players(gan), gan.generator.reference.clone()
+    for batch in (first, second):
+        gan.alternate(batch, *optimizers)
+    assert torch.equal(gan.discriminator.reference, first[:4]) and torch.equal(gan.generator.reference, latents)
+
+
+@pytest.mark.parametrize("who", ["discriminator", "generator"])
+def test_each_argument_chooses_a_network(make_image_gan, who):
+    gan = make_image_gan(size=16)
+    VirtualBatchNorm(**{"discriminator": False, "generator": False, who: True}, size=4).apply_to(gan)
+    assert isinstance(gan.discriminator, ReferencedDiscriminator) is (who == "discriminator")
+    assert isinstance(gan.generator, ReferencedGenerator) is (who == "generator")
+    assert bool(norms(gan.generator, nn.BatchNorm2d)) is (who == "discriminator")
+
+
+def test_samples_do_not_see_each_other_and_evaluation_equals_training(make_image_gan, batches):
+    gan, x = make_image_gan(size=16, num_classes=2), batches(1, (1, 16, 16), num_classes=2)[0]
+    VirtualBatchNorm(size=4).apply_to(gan)
+    gan.discriminator_step(x)
+    x, labels = x
+    torch.testing.assert_close(gan.discriminator(x, labels)[1:2], gan.discriminator(x[1:2], labels[1:2]))
+    z = torch.randn(3, 3)
+    made = gan(z, labels[:3])
+    gan.eval()
+    torch.testing.assert_close(gan(z, labels[:3]), made)
+
+
+def test_points_and_batch_norm_1d_as_well(batches):
+    gan = GAN(MLPGenerator((2,), 3, width=8, norm=nn.BatchNorm1d), MLPDiscriminator((2,), width=8, norm=nn.BatchNorm1d))
+    VirtualBatchNorm(size=8).apply_to(gan)
+    gan.alternate(batches(1)[0], *players(gan))
+    assert gan.discriminator.filled and len(norms(gan, ReferenceNorm)) == 4
+
+
+def test_a_sanity_check_comes_before_there_is_a_reference(make_image_gan, fit, batches):
+    gan, data = make_image_gan(size=16), batches(2, (1, 16, 16))
+    trainer = fit(gan, data, val=[batch[:3] for batch in data], callbacks=[VirtualBatchNorm(size=4)])
+    assert torch.equal(gan.discriminator.reference, data[0][:4])
+    assert trainer.callback_metrics["val/discriminator_loss"].isfinite()
+
+
+def test_a_resumed_run_keeps_the_reference(make_image_gan, fit, batches, tmp_path):
+    data = batches(4, (1, 16, 16))
+    first = make_image_gan(size=16)
+    fit(first, data[:2], callbacks=[VirtualBatchNorm(size=4)]).save_checkpoint(tmp_path / "half.ckpt")
+    second = make_image_gan(size=16, seed=1)
+    settings = {"ckpt_path": tmp_path / "half.ckpt", "max_epochs": 2}
+    fit(second, data[2:], callbacks=[VirtualBatchNorm(size=4)], **settings)
+    assert torch.equal(second.discriminator.reference, data[0][:4])
+    assert torch.equal(second.generator.reference, first.generator.reference)
+
+
+def test_a_look_ahead_leaves_no_trace(make_image_gan, batches, weights):
+    plain, (x,) = make_image_gan(size=16), batches(1, (1, 16, 16))
+    gan = UnrolledGAN(plain.generator, plain.discriminator, unroll_steps=2)
+    VirtualBatchNorm(size=4).apply_to(gan)
+    before = weights(gan.discriminator)
+    gan.generator_step(x)
+    assert torch.equal(weights(gan.discriminator), before) and not gan.discriminator.filled, "nor is it filled there"
+    gan.discriminator_step(x)
+    before = weights(gan.discriminator)
+    gan.generator_step(x).loss.backward()
+    assert torch.equal(weights(gan.discriminator), before)
+    assert all(weight.grad.isfinite().all() for weight in gan.generator.parameters() if weight.grad is not None)
+
+
+def test_a_gradient_penalty_does_not_warn_after_it(make_image_gan, fit, recwarn):
+    fit(make_image_gan(size=16), callbacks=[VirtualBatchNorm(size=4), GradientPenalty()])
+    assert not [w for w in recwarn if "BatchNorm in the discriminator" in str(w.message)]
+
+
+def test_a_norm_in_the_head_does_not_see_the_reference_and_stays(make_image_gan, batches):
+    gan = make_image_gan(size=16)
+    gan.discriminator.head.insert(0, nn.BatchNorm1d(gan.discriminator.num_features))
+    VirtualBatchNorm(generator=False, size=4).apply_to(gan)
+    assert norms(gan.discriminator.head, nn.BatchNorm1d) and not norms(gan.discriminator.inner, nn.BatchNorm2d)
+    gan.discriminator_step(batches(1, (1, 16, 16))[0])
+
+
+def test_a_first_batch_that_is_too_small_is_refused(make_image_gan, fit):
+    with pytest.raises(ValueError, match=r"VirtualBatchNorm\(size=64\): the first batch has 8 samples .*lower size"):
+        fit(make_image_gan(size=16), callbacks=[VirtualBatchNorm()])
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, math.nan])
+def test_a_size_out_of_range_is_refused(size):
+    with pytest.raises(ValueError, match=rf"VirtualBatchNorm\(size={size}\): expected a whole number of at least 1"):
+        VirtualBatchNorm(size=size)
+
+
+def test_networks_that_it_cannot_change_are_refused(make_gan, make_image_gan):
+    with pytest.raises(ValueError, match=r"VirtualBatchNorm\(.*\): no BatchNorm in what it is to change"):
+        VirtualBatchNorm().apply_to(make_gan())
+
+    class Own(MLPDiscriminator):
+        def forward(self, x, labels=None):
+            return super().forward(x, labels)
+
+    gan = GAN(MLPGenerator((2,), 3), Own((2,), norm=nn.BatchNorm1d))
+    with pytest.raises(ValueError, match=r"VirtualBatchNorm\(.*\): Own is no Discriminator of features and head"):
+        VirtualBatchNorm().apply_to(gan)
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+def test_it_plays_in_half_precision(make_image_gan, fit, weights, precision):
+    gan = make_image_gan(size=16)
+    fit(gan, callbacks=[VirtualBatchNorm(size=4)], precision=precision)
+    assert weights(gan).isfinite().all() and gan.discriminator.filled
