@@ -1,0 +1,434 @@
+"""Whether each stabilizer does what its paper says, one small experiment a claim, with and without it.
+
+    python benchmarks/claims.py                  # all of them, 5 seeds; ten minutes on two CPU cores
+    python benchmarks/claims.py --only ring      # those whose name contains a word; printed, written nowhere
+    python benchmarks/claims.py --quick          # a smoke run, whose figures mean nothing
+
+A claim holds where the mean over the seeds is on the expected side of that of the plain game by more than two
+standard errors of the difference, fails where it is as far on the other side, and is otherwise not resolved.
+Failures are reported as that. The games:
+
+- dirac: the Dirac-GAN of Mescheder et al., data at 0, a fake at theta, D(x) = psi x, (theta, psi) of length 1 at the
+  start (its angle is the seed's), minimax loss, plain SGD with rate 0.1, batches of 64, 500 steps. The figure is the
+  largest |(theta, psi)| of the last 100 steps.
+- gap: real points N(0, 0.01^2) and fake ones N(theta, 0.01^2) at theta = 1, which do not overlap; D is a perceptron
+  64-64 trained alone for 1,000 steps of Adam 1e-3. The figure is |dL_G / dtheta| of the minimax loss, or D's logit.
+- ring: a ring of 8 Gaussians (radius 1, sigma 0.01) and a game that collapses: G 16-128-128-2, D 2-128-128-1, ReLU,
+  He's weights, non-saturating loss, Adam 1e-3 (beta1 0.5) for both, batches of 64, 3,000 steps. The figure is the
+  number of modes with a sample of high quality (within 3 sigma) among 2,500; the share of these samples is beside it,
+  since modes alone mislead: a cloud hits modes by chance, and below 5 % nothing is captured in earnest.
+- chase: the ring of the unrolled GAN's paper (radius 2, sigma 0.02), where the plain game chases one mode after
+  another: G 256-128-128-2, D 2-128-1 on x/4, orthogonal weights × 0.8, saddle loss, Adam 1e-3 (beta1 0.5) for both,
+  batches of 128, 3,000 steps. The figure is how far samples of fixed latents move in 50 steps, over the last 1,000.
+- code: the ring of radius 1 and D with sines (fourier_frequencies 16), a one-hot code of 256 in the latents and paired
+  losses, which finds all modes; 2,000 steps. The figure is the share of high-quality samples.
+- batch: an untrained generator with normalisation, one latent vector in 200 batches of 16. The figure is how
+  far its sample moves with its companions, as a share of how far samples are from one another.
+"""
+
+import argparse
+import csv
+import math
+import statistics
+import sys
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lightning_gans import GAN, Stabilizer
+from lightning_gans.generation import showing
+from lightning_gans.networks import Discriminator, GaussianWithCode, Generator, MLPDiscriminator, MLPGenerator
+from lightning_gans.objectives import Minimax, NonSaturating, Objective, Relativistic, Wasserstein, ZeroSum
+from lightning_gans.optimizers import SGD, Adam
+from lightning_gans.schedules import Linear
+from lightning_gans.stabilizers import (
+    CheckpointSwap,
+    ExperienceReplay,
+    FeatureMatching,
+    GeneratorEMA,
+    GradientPenalty,
+    HistoricalAveraging,
+    ImagePool,
+    InstanceNoise,
+    JSRegularizer,
+    LabelFlipping,
+    LabelSmoothing,
+    MinibatchDiscrimination,
+    MinibatchStdDev,
+    Packing,
+    R1Penalty,
+    R2Penalty,
+    SpectralNorm,
+    VirtualBatchNorm,
+    WeightClipping,
+)
+
+RESULTS = Path(__file__).parent / "results" / "claims.csv"
+Figures = tuple[float, ...]
+Play = Callable[[int, float], Figures]  # from a seed and a share of the full length to the figure and those beside it
+
+
+def take_part(gan: GAN, stabilizers: tuple[Stabilizer, ...]) -> GAN:
+    gan.stabilizers += stabilizers
+    for stabilizer in stabilizers:
+        stabilizer.apply_to(gan)
+    return gan
+
+
+# ---------------------------------------------------------------- dirac
+
+
+class Point(Generator):
+    """G(z) = theta."""
+
+    def __init__(self, theta: float):
+        super().__init__((1,), 1)
+        self.theta = nn.Parameter(torch.tensor([theta]))
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.theta.expand(len(z), 1)
+
+
+class Slope(Discriminator):
+    """D(x) = psi x."""
+
+    def __init__(self, psi: float):
+        super().__init__((1,), 1)
+        self.features = nn.Identity()
+        self.head = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Flatten(0))
+        nn.init.constant_(self.head[0].weight, psi)
+
+
+def dirac(
+    *make: Callable[[], Stabilizer],
+    objective: Objective = Minimax(),  # noqa: B008 - it has no state
+    n_critic: int = 1,
+    rates: tuple[float, float] = (0.1, 0.1),
+    seed: int,
+    length: float,
+) -> Figures:
+    angle = 2 * math.pi * (seed + 0.5) / 5
+    gan = GAN(Point(math.cos(angle)), Slope(math.sin(angle)), objective, n_critic=n_critic)
+    take_part(gan, tuple(one() for one in make))
+    optimizers = [
+        SGD(player.parameters(), lr=rate, momentum=0)
+        for player, rate in zip((gan.generator, gan.discriminator), rates, strict=True)
+    ]
+    path = []
+    for _ in range(max(20, int(500 * length)) * n_critic):
+        gan.alternate(torch.zeros(64, 1), *optimizers)
+        path.append(math.hypot(gan.generator.theta.item(), gan.discriminator.head[0].weight.item()))
+    return (max(path[-100:]),)
+
+
+# ---------------------------------------------------------------- gap
+
+
+class Shifted(Generator):
+    """G(z) = theta + 0.01 z."""
+
+    def __init__(self) -> None:
+        super().__init__((1,), 1)
+        self.theta = nn.Parameter(torch.ones(1))
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.theta + 0.01 * z
+
+
+def gap(*make: Callable[[], Stabilizer], logit: bool = False, seed: int, length: float) -> Figures:
+    gan = GAN(Shifted(), MLPDiscriminator((1,), width=64, activation=nn.ReLU), Minimax())
+    take_part(gan, tuple(one() for one in make))
+    optimizer = Adam(gan.discriminator.parameters(), lr=1e-3)
+    for _ in range(max(5, int(1_000 * length))):
+        gan.update(optimizer, gan.discriminator_step, 0.01 * torch.randn(128, 1))
+    if logit:
+        return (gan.discriminator_step(0.01 * torch.randn(4_096, 1)).real_logits.mean().item(),)
+    loss = gan.generator_step(0.01 * torch.randn(65_536, 1)).loss
+    (slope,) = torch.autograd.grad(loss, gan.generator.theta)
+    return (slope.abs().item(),)
+
+
+# ---------------------------------------------------------------- ring and code
+
+MODES = torch.stack([torch.tensor([math.cos(a), math.sin(a)]) for a in (math.pi * k / 4 for k in range(8))])
+SIGMA = 0.01
+
+
+def real(num: int) -> Tensor:
+    return MODES[torch.randint(8, (num,))] + SIGMA * torch.randn(num, 2)
+
+
+def score(gan: GAN) -> tuple[float, float]:
+    """Modes and high-quality samples, in percent, of the generator to be shown."""
+    with torch.no_grad(), showing(gan):
+        distance, nearest = torch.cdist(gan.generate(2_500), MODES).min(1)
+    good = distance < 3 * SIGMA
+    return float(len(nearest[good].unique())), 100 * good.double().mean().item()
+
+
+def ring(
+    *make: Callable[[], Stabilizer],
+    generator_lr: float = 1e-3,
+    discriminator_lr: float = 1e-3,
+    seed: int,
+    length: float,
+) -> Figures:
+    gan = GAN(MLPGenerator((2,), 16), MLPDiscriminator((2,), activation=nn.ReLU), NonSaturating())
+    take_part(gan, tuple(one() for one in make))
+    optimizers = [
+        Adam(player.parameters(), lr=rate)
+        for player, rate in ((gan.generator, generator_lr), (gan.discriminator, discriminator_lr))
+    ]
+    for _ in range(max(5, int(3_000 * length))):
+        gan.alternate(real(64), *optimizers)
+    return score(gan)
+
+
+def chase(*make: Callable[[], Stabilizer], seed: int, length: float) -> Figures:
+    networks = (
+        MLPGenerator((2,), 256, orthogonal_gain=0.8),
+        MLPDiscriminator((2,), depth=1, activation=nn.ReLU, input_scale=0.25, orthogonal_gain=0.8),
+    )
+    gan = take_part(GAN(*networks, ZeroSum()), tuple(one() for one in make))
+    optimizers = [Adam(player.parameters(), lr=1e-3) for player in (gan.generator, gan.discriminator)]
+    z, seen = torch.randn(512, 256), []
+    steps = max(100, int(3_000 * length))
+    for step in range(steps):
+        gan.alternate(2 * real(128), *optimizers)
+        if step >= steps - 1_000 and step % 50 == 0:
+            with torch.no_grad():
+                seen.append(gan(z))
+    moves = [(after - before).norm(dim=1).mean().item() for before, after in pairwise(seen)]
+    return (statistics.mean(moves),)
+
+
+def code(*make: Callable[[], Stabilizer], seed: int, length: float) -> Figures:
+    gan = GAN(
+        MLPGenerator((2,), GaussianWithCode(), depth=3), MLPDiscriminator((2,), fourier_frequencies=16), Relativistic()
+    )
+    take_part(gan, tuple(one() for one in make))
+    optimizers = [
+        Adam(player.parameters(), lr=rate, beta1=0.0)
+        for player, rate in ((gan.generator, 2e-4), (gan.discriminator, 2e-3))
+    ]
+    for _ in range(max(5, int(2_000 * length))):
+        gan.alternate(real(256), *optimizers)
+    return score(gan)[::-1]
+
+
+# ---------------------------------------------------------------- batch
+
+
+def batch(*make: Callable[[], Stabilizer], seed: int, length: float) -> Figures:
+    gan = GAN(MLPGenerator((2,), 16, norm=nn.BatchNorm1d), MLPDiscriminator((2,), norm=nn.BatchNorm1d), NonSaturating())
+    take_part(gan, tuple(one() for one in make))
+    with torch.no_grad():
+        one = torch.randn(1, 16)
+        among = [gan(torch.cat([one, torch.randn(15, 16)])) for _ in range(200)]
+    moved = torch.stack([samples[0] for samples in among]).std(0).mean()
+    return ((moved / torch.cat(among).std(0).mean()).item(),)
+
+
+# ---------------------------------------------------------------- claims
+
+
+@dataclass
+class Claim:
+    """What somebody says, and the two games that tell."""
+
+    text: str
+    source: str
+    figure: str
+    expected: str  # "lower" or "higher" with it
+    without: Play
+    with_it: Play
+    beside: str = ""
+
+
+def game(play: Callable[..., Figures], *make: Callable[[], Stabilizer], **settings: object) -> Play:
+    return lambda seed, length: play(*make, **settings, seed=seed, length=length)
+
+
+def on_ring(text: str, source: str, *make: Callable[[], Stabilizer], **settings: object) -> Claim:
+    text = f"{text} makes a collapsed generator more diverse"
+    return Claim(text, source, "ring: modes", "higher", game(ring), game(ring, *make, **settings), "HQ %")
+
+
+def on_dirac(text: str, source: str, *make: Callable[[], Stabilizer], **settings: object) -> Claim:
+    return Claim(text, source, "dirac: distance at the end", "lower", game(dirac), game(dirac, *make, **settings))
+
+
+def on_chase(text: str, source: str, *make: Callable[[], Stabilizer]) -> Claim:
+    return Claim(text, source, "chase: distance moved", "lower", game(chase), game(chase, *make))
+
+
+SALIMANS, MESCHEDER, PACGAN = "Salimans 2016, 1606.03498", "Mescheder 2018, 1801.04406", "Lin 2018, 1712.04086"
+CHINTALA = "Chintala 2016, ganhacks"
+CLAIMS = [
+    Claim(
+        "InstanceNoise(0.5) gives the generator a gradient where supports do not overlap",
+        "Sonderby 2016, 1610.04490",
+        "gap: generator's gradient",
+        "higher",
+        game(gap),
+        game(gap, partial(InstanceNoise, 0.5)),
+    ),
+    Claim(
+        "LabelFlipping(0.1) gives none (less than InstanceNoise does)",
+        "Huszar 2016; Sonderby 2016, 1610.04490",
+        "gap: generator's gradient, against that of InstanceNoise(0.5)",
+        "lower",
+        game(gap, partial(InstanceNoise, 0.5)),
+        game(gap, partial(LabelFlipping, 0.1)),
+    ),
+    Claim(
+        "LabelSmoothing(0.9) bounds the logits of real samples (at ln 9 = 2.20)",
+        SALIMANS,
+        "gap: D's logit of real samples",
+        "lower",
+        game(gap, logit=True),
+        game(gap, LabelSmoothing, logit=True),
+    ),
+    on_dirac("R1Penalty(1) leads the Dirac-GAN to the point", MESCHEDER, partial(R1Penalty, 1.0)),
+    on_dirac("R2Penalty(1) leads the Dirac-GAN to the point", MESCHEDER, partial(R2Penalty, 1.0)),
+    on_dirac("InstanceNoise(0.7) leads the Dirac-GAN to the point", MESCHEDER, partial(InstanceNoise, 0.7)),
+    on_dirac("JSRegularizer(1) leads the Dirac-GAN to the point", "Roth 2017, 1705.09367", partial(JSRegularizer, 1.0)),
+    Claim(
+        "WeightClipping(1) does not lead the Wasserstein Dirac-GAN to the point, R1Penalty(1) does",
+        MESCHEDER,
+        "dirac: distance at the end",
+        "lower",
+        game(dirac, partial(WeightClipping, 1.0), objective=Wasserstein(), n_critic=5),
+        game(dirac, partial(R1Penalty, 1.0), objective=Wasserstein(), n_critic=5),
+    ),
+    Claim(
+        "GradientPenalty(1) does not lead the Wasserstein Dirac-GAN to the point, R1Penalty(1) does",
+        MESCHEDER,
+        "dirac: distance at the end",
+        "lower",
+        game(dirac, partial(GradientPenalty, 1.0), objective=Wasserstein(), n_critic=5),
+        game(dirac, partial(R1Penalty, 1.0), objective=Wasserstein(), n_critic=5),
+    ),
+    on_dirac("ExperienceReplay damps a cycling game", CHINTALA, partial(ExperienceReplay, 3_200)),
+    on_dirac("ImagePool damps a cycling game", "Shrivastava 2017, 1612.07828", partial(ImagePool, 3_200)),
+    on_dirac("CheckpointSwap damps a cycling game", CHINTALA, partial(CheckpointSwap, 10, 10, 0.5, 5)),
+    on_dirac(
+        "HistoricalAveraging(0.2) converges where gradient descent circles",
+        SALIMANS,
+        partial(HistoricalAveraging, 0.2, 0.2),
+    ),
+    on_dirac("TTUR (G 0.02, D 0.1) damps a cycling game", "Heusel 2017, 1706.08500", rates=(0.02, 0.1)),
+    on_chase("ExperienceReplay slows the chase", CHINTALA, partial(ExperienceReplay, 20_000)),
+    on_chase("ImagePool slows the chase", "Shrivastava 2017, 1612.07828", partial(ImagePool, 10_000)),
+    on_chase("CheckpointSwap slows the chase", CHINTALA, partial(CheckpointSwap, 100, 20, 0.5, 10)),
+    on_chase("HistoricalAveraging(0.1) slows the chase", SALIMANS, partial(HistoricalAveraging, 0.1, 0.1)),
+    on_chase("InstanceNoise(0.3) slows the chase", "Sonderby 2016, 1610.04490", partial(InstanceNoise, 0.3)),
+    on_chase("R1Penalty(1) slows the chase", MESCHEDER, partial(R1Penalty, 1.0)),
+    Claim(
+        "VirtualBatchNorm frees a sample from its batch, on which BatchNorm makes it depend",
+        SALIMANS,
+        "batch: share that moves",
+        "lower",
+        game(batch),
+        game(batch, VirtualBatchNorm),
+    ),
+    on_ring("MinibatchDiscrimination", SALIMANS, MinibatchDiscrimination),
+    on_ring("MinibatchStdDev", "Karras 2018, 1710.10196", MinibatchStdDev),
+    on_ring("Packing(2)", PACGAN, partial(Packing, 2)),
+    on_ring("Packing(4)", PACGAN, partial(Packing, 4)),
+    on_ring(
+        "InstanceNoise (0.3 to 0 at half)", "Sonderby 2016, 1610.04490", partial(InstanceNoise, Linear(0.3, 0.0, 1_500))
+    ),
+    on_ring("R1Penalty(1)", MESCHEDER, partial(R1Penalty, 1.0)),
+    on_ring("GradientPenalty(1)", "Gulrajani 2017, 1704.00028", partial(GradientPenalty, 1.0)),
+    on_ring("SpectralNorm", "Miyato 2018, 1802.05957", SpectralNorm),
+    on_ring("FeatureMatching", SALIMANS, FeatureMatching),
+    on_ring("TTUR (G 1e-4, D 1e-3)", "Heusel 2017, 1706.08500", generator_lr=1e-4),
+    on_ring("LabelSmoothing", SALIMANS, LabelSmoothing),
+    on_ring("ExperienceReplay", CHINTALA, ExperienceReplay),
+    Claim(
+        "GeneratorEMA (half-life 100) tightens samples",
+        "Yazici 2019, 1806.04498",
+        "code: HQ %",
+        "higher",
+        game(code),
+        game(code, partial(GeneratorEMA, 100.0)),
+        "modes",
+    ),
+]
+
+
+def run(place: int, with_it: bool, seed: int, length: float) -> tuple[int, bool, int, Figures]:
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore")
+    torch.manual_seed(seed)
+    claim = CLAIMS[place]
+    return place, with_it, seed, (claim.with_it if with_it else claim.without)(seed, length)
+
+
+def error(values: list[float]) -> float:
+    return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+
+
+def verdict(claim: Claim, without: list[float], with_it: list[float]) -> str:
+    gain = statistics.mean(with_it) - statistics.mean(without)
+    gain = gain if claim.expected == "higher" else -gain
+    margin = 2 * math.hypot(error(without), error(with_it))
+    return "holds" if gain > margin else "fails" if gain < -margin else "not resolved"
+
+
+def shown(values: list[float]) -> str:
+    return f"{statistics.mean(values):.3g} ± {error(values):.2g}"
+
+
+def main(arguments: argparse.Namespace) -> None:
+    length = 0.01 if arguments.quick else 1.0
+    seeds = range(2 if arguments.quick else arguments.seeds)
+    asked = [
+        place for place, claim in enumerate(CLAIMS) if arguments.only.lower() in f"{claim.text} {claim.figure}".lower()
+    ]
+    jobs = [(place, with_it, seed, length) for place in asked for with_it in (False, True) for seed in seeds]
+    results: dict[tuple[int, bool], dict[int, Figures]] = {}
+    with ProcessPoolExecutor(arguments.workers) as pool:
+        for number, done in enumerate(as_completed([pool.submit(run, *job) for job in jobs]), 1):
+            place, with_it, seed, figures = done.result()
+            results.setdefault((place, with_it), {})[seed] = figures
+            if number % 20 == 0 or number == len(jobs):
+                print(f"{number} of {len(jobs)} games", file=sys.stderr, flush=True)
+    rows = []
+    print(f"{len(seeds)} seeds, mean ± standard error")
+    for place in asked:
+        claim = CLAIMS[place]
+        without, with_it = ([results[place, which][seed] for seed in seeds] for which in (False, True))
+        mine = [[figures[0] for figures in side] for side in (without, with_it)]
+        beside = [
+            f"{claim.beside} {shown([figures[1] for figures in side])}" if claim.beside else ""
+            for side in (without, with_it)
+        ]
+        row = [claim.text, claim.source, claim.figure, shown(mine[0]), beside[0], shown(mine[1]), beside[1]]
+        rows.append([*row, verdict(claim, *mine), len(seeds)])
+        print(
+            f"{claim.text}  [{claim.source}]\n    {claim.figure}: {row[3]} {row[4]} → {row[5]} {row[6]}: {rows[-1][-2]}"
+        )
+    if arguments.quick or arguments.only:
+        return
+    header = ["claim", "source", "figure", "without", "beside it", "with", "beside it", "verdict", "seeds", "torch"]
+    with open(RESULTS, "w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *([*row, torch.__version__] for row in rows)])
+    print(f"written to {RESULTS.relative_to(Path(__file__).parents[1])}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="claims whose text or game contains this")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=2, help="games at a time, one thread each")
+    parser.add_argument("--quick", action="store_true")
+    main(parser.parse_args())
