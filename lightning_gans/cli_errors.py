@@ -33,8 +33,11 @@ class Parser(LightningArgumentParser):
 
 _NOISE = re.compile(
     r"^(Subtypes: .*|Errors:|Given value( type)?: .*|- Expected a <class 'NoneType'>.*|- Expected a path but .*)$"
+    r"|^- Not a valid subclass of \w+$|^Subclass types expect one of:$|^- a (class path|dict) .*$"
     r"|Does not validate against any of the Union subtypes|Call to compute_fn of link .*? failed: "
 )
+_NUMBER = re.compile(r"^- Expected a <class '(?:float|int)'>.*$", re.MULTILINE)  # where a class would do as well
+_CLASS = re.compile(r"^- Expected a dot import path string: .*$", re.MULTILINE)
 
 
 _REMEDIES = [
@@ -52,6 +55,12 @@ _REMEDIES = [
 
 def one_line(message: str) -> str:
     """The parser's nested message without what a reader cannot use, and with the remedy."""
+    message = "\n".join(line.strip() for line in message.splitlines()) if "\n" in message else message
+    refused = re.search(r"^- (\w+\([^\n]*\)?:? [^\n]*expected [^\n]*)$", message, re.MULTILINE)
+    if refused:  # by a constructor, in words of its own
+        return refused[1]
+    if _NUMBER.search(message) and _CLASS.search(message):
+        message = _CLASS.sub("", message)
     unknown = re.search(
         r"(?:Expected a dot import path string|Unexpected import path format|No module named): ?'?(\w+)", message
     )

@@ -520,6 +520,12 @@ def refused(capsys, folder):
     return refused
 
 
+ENSEMBLE = [
+    "--model.generator=StochasticEnsembleGenerator",
+    "--model.classifier=DigitClassifier",
+    "--data=Digits",
+    "--data.size=28",
+]
 RING_GAN = ["--model=GAN", "--model.generator=MLPGenerator", "--model.discriminator=MLPDiscriminator"]
 MISTAKES = {
     "command": (["fti"], ["fti", "did you mean 'fit'"]),
@@ -578,6 +584,57 @@ def test_a_mistake_is_one_line(mistake, refused, monkeypatch):
     args, says = MISTAKES[mistake]
     line = refused(*args, *([] if len(args) == 1 or args[0] == "sample" else QUIET[:1]))
     assert all(word in line for word in says), line
+
+
+def linear(**arguments):
+    return {"class_path": "Linear", "init_args": {"start": 0.1, **arguments}}
+
+
+WRONG = [  # a stabilizer, its arguments, the game, and what its line says
+    ("LabelSmoothing", {"real": 1.5}, DIGITS, ["LabelSmoothing(real=1.5)", "in (0, 1]"]),
+    ("LabelSmoothing", {}, ["--model=WGAN", *DIGITS[1:]], ["LabelSmoothing", "Wasserstein", "leave"]),
+    ("LabelFlipping", {"probability": -0.1}, DIGITS, ["LabelFlipping(probability=-0.1)", "in [0, 1]"]),
+    ("InstanceNoise", {"sigma": -0.5}, DIGITS, ["InstanceNoise(sigma=-0.5)", "at least 0"]),
+    ("InstanceNoise", {"sigma": linear(updates=0)}, DIGITS, ["Linear", "updates of at least 1"]),
+    ("InstanceNoise", {"sigma": linear(end=-1)}, DIGITS, ["InstanceNoise", "at least 0"]),
+    ("Dropout", {"generator": 1.5}, DIGITS, ["Dropout(generator=1.5)", "[0, 1)"]),
+    ("ExperienceReplay", {"share": 2}, DIGITS, ["ExperienceReplay(share=2", "in [0, 1]"]),
+    ("ExperienceReplay", {"size": 7}, DIGITS, ["ExperienceReplay(size=7)", "16 fakes of a batch"]),
+    ("ExperienceReplay", {"size": 10**13}, DIGITS, ["ExperienceReplay", "GiB", "expected a smaller size"]),
+    ("ImagePool", {"size": 7}, DIGITS, ["ImagePool(size=7)", "16 fakes of a batch"]),
+    ("CheckpointSwap", {"keep": 0}, DIGITS, ["CheckpointSwap(keep=0)", "at least 1"]),
+    ("GeneratorEMA", {"half_life": -1}, DIGITS, ["GeneratorEMA(half_life=-1", "at least 0"]),
+    ("R1Penalty", {"weight": -1}, DIGITS, ["R1Penalty(weight=-1", "at least 0"]),
+    ("R1Penalty", {"every": 0}, DIGITS, ["R1Penalty(every=0)", "at least 1"]),
+    ("JSRegularizer", {}, ["--model=WGAN", *DIGITS[1:]], ["JSRegularizer", "Wasserstein", "use NonSaturating"]),
+    ("VirtualBatchNorm", {"size": 65}, [*DIGITS, "--data.size=16"], ["VirtualBatchNorm(size=65)", "16 samples"]),
+    ("VirtualBatchNorm", {}, [*RING_GAN, "--data=GaussianRing"], ["VirtualBatchNorm", "no BatchNorm"]),
+    ("Packing", {"samples": 3}, DIGITS, ["Packing(samples=3)", "batch of 16", "multiple of 3"]),
+    ("FeatureMatching", {}, ["--model=SEPGAN", *ENSEMBLE], ["FeatureMatching", "features", "leave it out"]),
+    ("R1Penalty", {}, ["--model=SEPGAN", *ENSEMBLE], ["R1Penalty", "SEPGAN has none"]),
+    ("SpectralNorm", {}, ["--model=SEPGAN", *ENSEMBLE], ["SpectralNorm"]),
+    ("DifferentiableAugmentation", {}, [*RING_GAN, "--data=GaussianRing"], ["DifferentiableAugmentation", "images"]),
+    ("BalancedUpdates", {"rule": {"class_path": "ByAccuracy", "init_args": {"low": 0.9}}}, DIGITS, ["low <= high"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "game", "says"), WRONG, ids=lambda value: value if type(value) is str else ""
+)
+def test_a_stabilizer_that_is_wrong_is_one_line(name, arguments, game, says, refused, folder):
+    callback = {"class_path": name, "init_args": arguments}
+    (folder / "wrong.yaml").write_text(yaml.safe_dump({"trainer": {"callbacks+": [callback]}}))
+    size = [] if "--data.batch_size=16" in game or "--data=GaussianRing" in game else ["--data.batch_size=16"]
+    line = refused("fit", *game, *size, "--config=wrong.yaml", *QUIET[:1])
+    assert all(word in line for word in says), line
+
+
+def test_a_schedule_that_outlasts_its_run_is_one_line_on_the_way(folder, recwarn):
+    main(
+        ["fit", *DIGITS, "--config", str(CONFIGS / "stabilizers/instance_noise.yaml"), "--trainer.max_steps=2", *QUIET]
+    )
+    (line,) = [str(warning.message) for warning in recwarn if "reaches its end" in str(warning.message)]
+    assert "after 10000 generator updates, but this run has 2" in line
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
