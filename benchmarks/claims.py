@@ -4,9 +4,9 @@
     python benchmarks/claims.py --only ring      # those whose name contains a word; printed, written nowhere
     python benchmarks/claims.py --quick          # a smoke run, whose figures mean nothing
 
-A claim holds where the mean over the seeds is on the expected side of that of the plain game by more than two
-standard errors of the difference, fails where it is as far on the other side, and is otherwise not resolved.
-Failures are reported as that. The games:
+The two games of a claim share their seeds. It holds where the mean difference is on the expected side by more than two
+of its standard errors, fails where it is as far on the other side, and is otherwise not resolved. Failures are
+reported as that. The games:
 
 - dirac: the Dirac-GAN of Mescheder et al., data at 0, a fake at theta, D(x) = psi x, (theta, psi) of length 1 at the
   start (its angle is the seed's), minimax loss, plain SGD with rate 0.1, batches of 64, 500 steps. The figure is the
@@ -16,7 +16,7 @@ Failures are reported as that. The games:
 - ring: a ring of 8 Gaussians (radius 1, sigma 0.01) and a game that collapses: G 16-128-128-2, D 2-128-128-1, ReLU,
   He's weights, non-saturating loss, Adam 1e-3 (beta1 0.5) for both, batches of 64, 3,000 steps. The figure is the
   number of modes with a sample of high quality (within 3 sigma) among 2,500; the share of these samples is beside it,
-  since modes alone mislead: a cloud hits modes by chance, and below 5 % nothing is captured in earnest.
+  since modes alone mislead: a cloud hits modes by chance, and below 5 % the verdict says so.
 - chase: the ring of the unrolled GAN's paper (radius 2, sigma 0.02), where the plain game chases one mode after
   another: G 256-128-128-2, D 2-128-1 on x/4, orthogonal weights × 0.8, saddle loss, Adam 1e-3 (beta1 0.5) for both,
   batches of 128, 3,000 steps. The figure is how far samples of fixed latents move in 50 steps, over the last 1,000.
@@ -256,17 +256,20 @@ def game(play: Callable[..., Figures], *make: Callable[[], Stabilizer], **settin
     return lambda seed, length: play(*make, **settings, seed=seed, length=length)
 
 
+PLAIN_RING, PLAIN_DIRAC, PLAIN_CHASE = game(ring), game(dirac), game(chase)
+
+
 def on_ring(text: str, source: str, *make: Callable[[], Stabilizer], **settings: object) -> Claim:
     text = f"{text} makes a collapsed generator more diverse"
-    return Claim(text, source, "ring: modes", "higher", game(ring), game(ring, *make, **settings), "HQ %")
+    return Claim(text, source, "ring: modes", "higher", PLAIN_RING, game(ring, *make, **settings), "HQ %")
 
 
 def on_dirac(text: str, source: str, *make: Callable[[], Stabilizer], **settings: object) -> Claim:
-    return Claim(text, source, "dirac: distance at the end", "lower", game(dirac), game(dirac, *make, **settings))
+    return Claim(text, source, "dirac: distance at the end", "lower", PLAIN_DIRAC, game(dirac, *make, **settings))
 
 
 def on_chase(text: str, source: str, *make: Callable[[], Stabilizer]) -> Claim:
-    return Claim(text, source, "chase: distance moved", "lower", game(chase), game(chase, *make))
+    return Claim(text, source, "chase: distance moved", "lower", PLAIN_CHASE, game(chase, *make))
 
 
 SALIMANS, MESCHEDER, PACGAN = "Salimans 2016, 1606.03498", "Mescheder 2018, 1801.04406", "Lin 2018, 1712.04086"
@@ -318,19 +321,16 @@ CLAIMS = [
     ),
     on_dirac("ExperienceReplay damps a cycling game", CHINTALA, partial(ExperienceReplay, 3_200)),
     on_dirac("ImagePool damps a cycling game", "Shrivastava 2017, 1612.07828", partial(ImagePool, 3_200)),
-    on_dirac("CheckpointSwap damps a cycling game", CHINTALA, partial(CheckpointSwap, 10, 10, 0.5, 5)),
+    on_dirac("CheckpointSwap damps a cycling game", CHINTALA, partial(CheckpointSwap, 10, 10, 0.1, 5)),
     on_dirac(
         "HistoricalAveraging(0.2) converges where gradient descent circles",
         SALIMANS,
         partial(HistoricalAveraging, 0.2, 0.2),
     ),
-    on_dirac("TTUR (G 0.02, D 0.1) damps a cycling game", "Heusel 2017, 1706.08500", rates=(0.02, 0.1)),
     on_chase("ExperienceReplay slows the chase", CHINTALA, partial(ExperienceReplay, 20_000)),
     on_chase("ImagePool slows the chase", "Shrivastava 2017, 1612.07828", partial(ImagePool, 10_000)),
-    on_chase("CheckpointSwap slows the chase", CHINTALA, partial(CheckpointSwap, 100, 20, 0.5, 10)),
+    on_chase("CheckpointSwap slows the chase", CHINTALA, partial(CheckpointSwap, 100, 20, 0.1, 10)),
     on_chase("HistoricalAveraging(0.1) slows the chase", SALIMANS, partial(HistoricalAveraging, 0.1, 0.1)),
-    on_chase("InstanceNoise(0.3) slows the chase", "Sonderby 2016, 1610.04490", partial(InstanceNoise, 0.3)),
-    on_chase("R1Penalty(1) slows the chase", MESCHEDER, partial(R1Penalty, 1.0)),
     Claim(
         "VirtualBatchNorm frees a sample from its batch, on which BatchNorm makes it depend",
         SALIMANS,
@@ -377,11 +377,14 @@ def error(values: list[float]) -> float:
     return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
 
-def verdict(claim: Claim, without: list[float], with_it: list[float]) -> str:
-    gain = statistics.mean(with_it) - statistics.mean(without)
-    gain = gain if claim.expected == "higher" else -gain
-    margin = 2 * math.hypot(error(without), error(with_it))
-    return "holds" if gain > margin else "fails" if gain < -margin else "not resolved"
+def verdict(claim: Claim, without: list[Figures], with_it: list[Figures]) -> str:
+    sign = 1 if claim.expected == "higher" else -1
+    gains = [sign * (after[0] - before[0]) for before, after in zip(without, with_it, strict=True)]
+    gain, margin = statistics.mean(gains), 2 * error(gains)
+    if gain > margin:
+        cloud = claim.beside == "HQ %" and statistics.mean(figures[1] for figures in with_it) < 5
+        return "holds, as a cloud" if cloud else "holds"
+    return "fails" if gain < -margin else "not resolved"
 
 
 def shown(values: list[float]) -> str:
@@ -394,7 +397,11 @@ def main(arguments: argparse.Namespace) -> None:
     asked = [
         place for place, claim in enumerate(CLAIMS) if arguments.only.lower() in f"{claim.text} {claim.figure}".lower()
     ]
-    jobs = [(place, with_it, seed, length) for place in asked for with_it in (False, True) for seed in seeds]
+    first: dict[Play, tuple[int, bool]] = {}  # where a game, which several claims may share, occurs first
+    for place in asked:
+        first.setdefault(CLAIMS[place].without, (place, False))
+        first.setdefault(CLAIMS[place].with_it, (place, True))
+    jobs = [(*where, seed, length) for where in first.values() for seed in seeds]
     results: dict[tuple[int, bool], dict[int, Figures]] = {}
     with ProcessPoolExecutor(arguments.workers) as pool:
         for number, done in enumerate(as_completed([pool.submit(run, *job) for job in jobs]), 1):
@@ -406,14 +413,15 @@ def main(arguments: argparse.Namespace) -> None:
     print(f"{len(seeds)} seeds, mean ± standard error")
     for place in asked:
         claim = CLAIMS[place]
-        without, with_it = ([results[place, which][seed] for seed in seeds] for which in (False, True))
+        games = (claim.without, claim.with_it)
+        without, with_it = ([results[first[play]][seed] for seed in seeds] for play in games)
         mine = [[figures[0] for figures in side] for side in (without, with_it)]
         beside = [
             f"{claim.beside} {shown([figures[1] for figures in side])}" if claim.beside else ""
             for side in (without, with_it)
         ]
         row = [claim.text, claim.source, claim.figure, shown(mine[0]), beside[0], shown(mine[1]), beside[1]]
-        rows.append([*row, verdict(claim, *mine), len(seeds)])
+        rows.append([*row, verdict(claim, without, with_it), len(seeds)])
         print(
             f"{claim.text}  [{claim.source}]\n    {claim.figure}: {row[3]} {row[4]} → {row[5]} {row[6]}: {rows[-1][-2]}"
         )

@@ -28,6 +28,9 @@ class CheckpointSwap(Stabilizer):
         of every `updates` generator updates one in 1/probability is played against a snapshot, drawn from those stored:
         D learns from fakes of the old generator, G is judged by the old discriminator.
 
+    Be sparing with it: a generator that faces an opponent which does not answer runs off, the further the longer a
+    stretch is; in the Dirac-GAN swapping drives the players apart (`benchmarks/claims.py`).
+
     The weights of the game are never overwritten: after a stretch there is nothing to restore. Which stretches and
     which snapshots these are follows from the count of updates alone, so all processes agree and no random number of
     the game is drawn for it. Snapshots are kept on the CPU and in checkpoints, `keep` times both networks, and during

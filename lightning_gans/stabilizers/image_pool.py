@@ -15,7 +15,8 @@ class ImagePool(_Memory):
         stored in the place of a random stored one, which is shown instead
 
     A fake that enters the full pool is thus shown once, on average size / (p · N) batches of N later, and the
-    discriminator learns from many generators of the past at once, which damps oscillation. `ExperienceReplay` reads
+    discriminator learns from many generators of the past at once, which is to damp oscillation; in the Dirac-GAN, where
+    old fakes are a mere delay, it does not (`benchmarks/claims.py`). `ExperienceReplay` reads
     its memory without emptying it, so that it may show a fake several times. The authors have a size of 50 for
     batches of one image; it must not be smaller than the batch, whose fakes all get different places.
 
