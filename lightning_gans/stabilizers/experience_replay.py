@@ -123,9 +123,10 @@ class ExperienceReplay(_Memory):
         share · N places, random ones, go to stored fakes, random ones, which stay stored;
         share · N stored fakes, random ones, are then replaced by fresh ones, of those that are shown first.
 
-    It does not damp every circle: in the Dirac-GAN old fakes are a delay, with which the players go further out
-    (`benchmarks/claims.py`). A number that is not whole is rounded up or down at random, right on average. Until the memory is full every
+    A number that is not whole is rounded up or down at random, right on average. Until the memory is full every
     fake is stored and shown. `ImagePool` empties the places that it reads; here a fake may be shown several times.
+    It does not damp every circle: in the Dirac-GAN old fakes are a mere delay, with which the players go further out
+    (`benchmarks/claims.py`).
 
     In a conditional game a stored fake stands in only for one with its label, and where none is stored the fresh
     one stays. The memory is on the device of the fakes, 4 bytes a number, and part of checkpoints. With several
