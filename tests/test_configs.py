@@ -159,7 +159,7 @@ def test_a_stabilizer_stacks_on_the_quickstart(config, folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS, ids=named)
 def test_every_stabilizer_stacks_on_every_model_or_says_why_not(model, small, capsys):
-    options = [*small(model)[1:], "--data.batch_size=64"]
+    options = [*small(model)[1:], "--data.batch_size=8"]
     said = {}
     for config in STABILIZERS:
         args = ["fit", "--config", str(model), "--config", str(config), "--trainer.fast_dev_run=2", *options, *FAST]
@@ -167,7 +167,8 @@ def test_every_stabilizer_stacks_on_every_model_or_says_why_not(model, small, ca
             main(args)
         except SystemExit as stopped:
             (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("lightning-gans: ")]
-            assert stopped.code == 2 and stabilizer_of(config) in line, line
+            named = stabilizer_of(config) in line or "for a gradient penalty" in line  # through BatchNorm, unrolled
+            assert stopped.code == 2 and named, line
             said[config.stem] = line
     print(*said.items(), sep="\n")
     assert len(said) < len(STABILIZERS) * (0.8 if model.stem.startswith("sepgan") else 0.4)
