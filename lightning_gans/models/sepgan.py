@@ -141,7 +141,7 @@ class SEPGAN(GAN):
             if stabilizer.acts_on_discriminator:
                 raise ValueError(
                     f"{stabilizer} acts on the discriminator, and SEPGAN has none: a frozen classifier stands in its "
-                    "place; leave this stabilizer out."
+                    "place; leave this stabilizer out, or the part of it that is the discriminator's."
                 )
 
     def generator_step(self, batch: Batch, fake: Tensor | None = None) -> Step:

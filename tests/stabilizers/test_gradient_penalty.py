@@ -4,36 +4,13 @@ import math
 
 import pytest
 import torch
+from penalties import LinearDiscriminator, QuadraticDiscriminator
 from torch import nn
 
 from lightning_gans import GAN
-from lightning_gans.networks import Discriminator, MLPDiscriminator, MLPGenerator
+from lightning_gans.networks import MLPDiscriminator, MLPGenerator
 from lightning_gans.objectives import NonSaturating, Wasserstein
 from lightning_gans.stabilizers import GradientPenalty
-
-
-class Linear(Discriminator):
-    """D(x) = w · x."""
-
-    def __init__(self, w):
-        super().__init__(w.shape, num_features=w.numel())
-        self.features = nn.Flatten()
-        self.head = nn.Sequential(nn.Linear(w.numel(), 1, bias=False), nn.Flatten(0))
-        self.head[0].weight.data = w.reshape(1, -1).clone()
-
-
-class Quadratic(Discriminator):
-    """D(x) = ½‖x‖², with slope ‖x‖, and the x it was shown."""
-
-    def __init__(self, shape):
-        super().__init__(shape, num_features=1)
-        self.features = nn.Identity()
-        self.scale = nn.Parameter(torch.ones(()))
-        self.shown = []
-
-    def forward(self, x, labels=None):
-        self.shown.append(x.detach())
-        return self.scale * x.flatten(1).square().sum(1) / 2
 
 
 def game(discriminator, penalty, **kwargs):
@@ -53,7 +30,7 @@ SHAPES = [(1,), (5,), (2, 3), (1, 8, 8), (3, 4, 5)]
 @pytest.mark.parametrize("n", [1, 2, 7])
 def test_a_linear_critic_pays_its_slope(shape, n):
     w = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    gan = game(Linear(w), GradientPenalty(3.0, target=0.5))
+    gan = game(LinearDiscriminator(w), GradientPenalty(3.0, target=0.5))
     expected = 3.0 * (w.norm().item() - 0.5) ** 2
     assert penalty_of(gan, torch.rand(n, *shape)) == pytest.approx(expected, rel=1e-5)
 
@@ -62,11 +39,15 @@ def test_a_linear_critic_pays_its_slope(shape, n):
 @pytest.mark.parametrize("n", [1, 2, 64])
 def test_a_1_lipschitz_critic_pays_nothing_whatever_the_batch_and_shape(shape, n):
     w = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    assert penalty_of(game(Linear(w / w.norm()), GradientPenalty()), torch.rand(n, *shape)) < 1e-10
+    assert penalty_of(game(LinearDiscriminator(w / w.norm()), GradientPenalty()), torch.rand(n, *shape)) < 1e-10
 
 
 def test_it_is_added_to_the_loss_with_its_weight():
-    gan, x, fake = game(Linear(torch.tensor([3.0, 4.0])), GradientPenalty(2.0)), torch.rand(4, 2), torch.rand(4, 2)
+    gan, x, fake = (
+        game(LinearDiscriminator(torch.tensor([3.0, 4.0])), GradientPenalty(2.0)),
+        torch.rand(4, 2),
+        torch.rand(4, 2),
+    )
     step = gan.discriminator_step(x, fake)
     loss = Wasserstein().discriminator_loss(step.real_logits, step.fake_logits)
     torch.testing.assert_close(step.loss, loss + 2.0 * (5 - 1) ** 2)
@@ -75,7 +56,7 @@ def test_it_is_added_to_the_loss_with_its_weight():
 
 @pytest.mark.parametrize("shape", [(2,), (2, 4, 4)])
 def test_the_norm_is_per_sample(shape):
-    gan = game(critic := Quadratic(shape), GradientPenalty(10.0))
+    gan = game(critic := QuadraticDiscriminator(shape), GradientPenalty(10.0))
     penalty = penalty_of(gan, torch.randn(6, *shape), torch.randn(6, *shape))
     slopes = [math.sqrt(sum(value**2 for value in x.flatten().tolist())) for x in critic.shown[2]]
     assert penalty == pytest.approx(10 * sum((slope - 1) ** 2 for slope in slopes) / 6, rel=1e-5)
@@ -84,7 +65,7 @@ def test_the_norm_is_per_sample(shape):
 
 @pytest.mark.parametrize("shape", [(2,), (3, 4, 4)])
 def test_one_epsilon_per_sample_puts_it_between_real_and_fake(shape):
-    gan = game(critic := Quadratic(shape), GradientPenalty())
+    gan = game(critic := QuadraticDiscriminator(shape), GradientPenalty())
     real, fake = torch.randn(2, 400, *shape)
     gan.discriminator_step(real, fake)
     mixed = critic.shown[2]
@@ -146,7 +127,7 @@ def test_its_gradient_reaches_the_critic_only(make_gan, batches):
 
 
 def test_a_flat_critic_has_a_finite_gradient():
-    gan = game(Linear(torch.zeros(3)), GradientPenalty())
+    gan = game(LinearDiscriminator(torch.zeros(3)), GradientPenalty())
     loss = gan.discriminator_step(torch.rand(4, 3)).loss
     loss.backward()
     assert loss.item() == pytest.approx(10.0) and gan.discriminator.head[0].weight.grad.isfinite().all()
@@ -159,7 +140,9 @@ def test_every_argument_changes_the_loss(change):
     for arguments in ({}, change):
         torch.manual_seed(0)
         losses.append(
-            game(Linear(torch.tensor([3.0, 4.0])), GradientPenalty(**arguments)).discriminator_step(x, fake).loss
+            game(LinearDiscriminator(torch.tensor([3.0, 4.0])), GradientPenalty(**arguments))
+            .discriminator_step(x, fake)
+            .loss
         )
     assert losses[0] != losses[1]
 
