@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -59,6 +60,7 @@ class Penalty(Stabilizer, ABC):
             raise ValueError(f"{type(self).__name__}(every={every}): expected an integer of at least 1, every step.")
         self.weight = weight
         self.every = every
+        self._warned: set[str] = set()
 
     def _check(self, **arguments: float | Schedule) -> None:
         for name, given in arguments.items():
@@ -74,7 +76,7 @@ class Penalty(Stabilizer, ABC):
                 names.add("BatchNorm")
             elif getattr(module, "mixes_batch", False):
                 names.add(type(module).__name__)
-        for name in sorted(names):
+        for name in sorted(names - self._warned):
             remedy = "Leave out one of the two, unless you follow a recipe that has both, as StyleGAN2 does."
             if name == "BatchNorm":
                 remedy = "Use norm: null, or a per-sample norm such as torch.nn.InstanceNorm2d."
@@ -83,6 +85,12 @@ class Penalty(Stabilizer, ABC):
                 f"whole batch, which the penalty does not mean. {remedy}",
                 category=UserWarning,
             )
+        self._warned |= names
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look again, at layers that stabilizers after this one have put in."""
+        super().on_train_start(trainer, pl_module)
+        Penalty.apply_to(self, pl_module)  # type: ignore[arg-type]
 
     def on_discriminator_loss(self, gan: GAN, step: Step, loss: Tensor) -> Tensor:
         """Add the penalty where it is its turn."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from torch.nn.utils.parametrize import is_parametrized
 
 from lightning_gans.stabilizer import Stabilizer
 
@@ -33,6 +36,16 @@ class WeightClipping(Stabilizer):
         if not limit > 0:
             raise ValueError(f"WeightClipping(limit={limit}): expected a number above 0, such as 0.01.")
         self.limit = limit
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Warn of weights that a norm rescales."""
+        super().on_train_start(trainer, pl_module)
+        if any(is_parametrized(module) for module in pl_module.discriminator.modules()):  # type: ignore[union-attr]
+            rank_zero_warn(
+                f"{self} clamps weights that SpectralNorm or WeightNorm rescales afterwards, which bounds nothing; "
+                "leave out one of the two.",
+                category=UserWarning,
+            )
 
     @torch.no_grad()
     def on_discriminator_step_end(self, gan: GAN) -> None:

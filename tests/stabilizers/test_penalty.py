@@ -11,7 +11,14 @@ from torch import nn
 from lightning_gans import GAN
 from lightning_gans.networks import MLPGenerator
 from lightning_gans.schedules import Linear
-from lightning_gans.stabilizers import DRAGANPenalty, GradientPenalty, JSRegularizer, R1Penalty, R2Penalty
+from lightning_gans.stabilizers import (
+    DRAGANPenalty,
+    GradientPenalty,
+    JSRegularizer,
+    MinibatchStdDev,
+    R1Penalty,
+    R2Penalty,
+)
 from lightning_gans.stabilizers.penalty import Penalty
 
 NAMES = {
@@ -277,3 +284,11 @@ def test_weights_out_of_range_are_refused(kind, weight):
 def test_an_every_that_counts_no_steps_is_refused(kind, every):
     with pytest.raises(ValueError, match=rf"{kind.__name__}\(every={every}\): expected an integer of at least 1"):
         kind(every=every)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_layer_that_mixes_a_batch_is_warned_of_once_in_either_order(make_gan, fit, recwarn, place):
+    callbacks = [MinibatchStdDev()]
+    callbacks.insert(place, R1Penalty())
+    fit(make_gan(), callbacks=callbacks)
+    assert sum("R1Penalty with AppendDeviation" in str(w.message) for w in recwarn) == 1

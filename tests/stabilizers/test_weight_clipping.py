@@ -7,7 +7,7 @@ import torch
 
 from lightning_gans import Stabilizer
 from lightning_gans.objectives import Minimax, Wasserstein
-from lightning_gans.stabilizers import WeightClipping
+from lightning_gans.stabilizers import GradientPenalty, SpectralNorm, WeightClipping, WeightNorm
 
 
 def largest(network):
@@ -60,3 +60,12 @@ def test_without_it_the_dirac_gan_goes_in_circles(dirac):
     for objective in (Minimax(), Wasserstein()):
         distance = dirac(objective=objective).norm(dim=1)
         assert distance[-100:].min() > 0.9, "from √2, never nearer"
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize(("kind", "said"), [(SpectralNorm, 1), (WeightNorm, 1), (GradientPenalty, 0)])
+def test_weights_that_a_norm_rescales_are_warned_of_in_either_order(make_gan, fit, recwarn, kind, said, place):
+    callbacks = [kind()]
+    callbacks.insert(place, WeightClipping())
+    fit(make_gan(), callbacks=callbacks)
+    assert sum("which bounds nothing; leave out one" in str(w.message) for w in recwarn) == said
