@@ -183,7 +183,7 @@ def test_its_documentation_is_complete(kind):
 
 
 @every_stabilizer
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
 def test_it_fits_points_and_images(make_gan, make_image_gan, game, fit, weights, recwarn, kind, precision):
     games = [game(kind)] if kind in ON_IMAGES else [make_gan(num_classes=2), make_image_gan(norm=None)]
     for gan in games:
