@@ -55,7 +55,7 @@ _REMEDIES = [
 
 def one_line(message: str) -> str:
     """The parser's nested message without what a reader cannot use, and with the remedy."""
-    message = "\n".join(line.strip() for line in message.splitlines()) if "\n" in message else message
+    message = "\n".join(line.strip() for line in message.splitlines())
     refused = re.search(r"^- (\w+\([^\n]*\)?:? [^\n]*expected [^\n]*)$", message, re.MULTILINE)
     if refused:  # by a constructor, in words of its own
         return refused[1]
@@ -70,8 +70,8 @@ def one_line(message: str) -> str:
             f"did you mean {' or '.join(close)}?" if close else "give a class of this library or a full import path."
         )
         return f"unknown class '{unknown[1]}'; {meant}"
-    lines = [_NOISE.sub("", line.strip()) for line in message.splitlines()]
-    text = " ".join(re.sub(r"^- ", "", line).strip() for line in lines if line) or message.strip()
+    lines = [_NOISE.sub("", line) for line in message.splitlines()]
+    text = " ".join(re.sub(r"^- ", "", line).strip() for line in lines if line) or message
     text = re.sub(r"Parser key \"([^\"]+)\":", r"\1:", text)
     text = re.sub(r"Problem with given class_path '(?:\w+\.)*(\w+)':", r"\1:", text)
     given = re.search(r"Given value: (?!Namespace|NestedArg)(.+)", message)

@@ -88,10 +88,13 @@ class Stabilizer(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Warn of a schedule whose end lies after that of the run."""
+        schedules = {name: value for name, value in self._arguments.items() if isinstance(value, Schedule)}
+        if not schedules:
+            return
         batches = trainer.estimated_stepping_batches
         updates = batches // pl_module.n_critic if math.isfinite(batches) else batches  # type: ignore[operator]
-        for name, schedule in self._arguments.items():
-            if isinstance(schedule, Schedule) and schedule.begin + schedule.updates > updates:
+        for name, schedule in schedules.items():
+            if schedule.begin + schedule.updates > updates:
                 rank_zero_warn(
                     f"{self}: {name} reaches its end after {schedule.begin + schedule.updates} generator updates, but "
                     f"this run has {updates}; it stops at {schedule.at(int(updates)):.3g}. Lower its `updates`.",
