@@ -115,3 +115,11 @@ def bounds(schedule: float | Schedule) -> tuple[float, float]:
     """The least and the largest value that a strength takes."""
     ends = (schedule.start, schedule.end) if isinstance(schedule, Schedule) else (schedule, schedule)
     return min(ends), max(ends)
+
+
+def not_negative(owner: str, **strengths: float | Schedule) -> None:
+    """Refuse a strength that is, or at any time becomes, negative or infinite, in the name of its owner."""
+    for name, given in strengths.items():
+        least, largest = bounds(given)
+        if not 0 <= least <= largest < math.inf:
+            raise ValueError(f"{owner}({name}={given}): expected a number of at least 0.")

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from lightning_gans.schedules import Cosine, Exponential, Linear, bounds, value
+from lightning_gans.schedules import Cosine, Exponential, Linear, bounds, not_negative, value
 
 EVERY = [Linear, Cosine, Exponential]
 every_schedule = pytest.mark.parametrize("kind", EVERY)
@@ -65,3 +65,10 @@ def test_numbers_out_of_range_are_refused(kind, arguments, message):
 def test_an_exponential_cannot_cross_zero(start, end):
     with pytest.raises(ValueError, match="Linear crosses 0"):
         Exponential(start, end)
+
+
+@pytest.mark.parametrize("strength", [-1.0, math.nan, math.inf, Linear(-0.1), Linear(1.0, -0.1)])
+def test_a_strength_that_becomes_negative_is_refused_in_the_name_of_its_owner(strength):
+    not_negative("Owner", weight=0.0, other=Linear(1.0, 0.0))
+    with pytest.raises(ValueError, match=r"^Owner\(weight=.*\): expected a number of at least 0"):
+        not_negative("Owner", weight=strength)

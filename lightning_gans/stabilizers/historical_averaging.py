@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from lightning_gans.schedules import Schedule, bounds, value
+from lightning_gans.schedules import Schedule, bounds, not_negative, value
 from lightning_gans.stabilizer import Stabilizer
 
 if TYPE_CHECKING:
@@ -44,10 +44,8 @@ class HistoricalAveraging(Stabilizer):
     """
 
     def __init__(self, generator_weight: float | Schedule = 0.01, discriminator_weight: float | Schedule = 0.01):
-        for name, weight in (("generator_weight", generator_weight), ("discriminator_weight", discriminator_weight)):
-            least, largest = bounds(weight)
-            if not 0 <= least <= largest < float("inf"):
-                raise ValueError(f"HistoricalAveraging({name}={weight}): expected a number of at least 0.")
+        weights = {"generator_weight": generator_weight, "discriminator_weight": discriminator_weight}
+        not_negative("HistoricalAveraging", **weights)
         self.generator_weight = generator_weight
         self.discriminator_weight = discriminator_weight
         self._updates = {"generator": 0, "discriminator": 0}

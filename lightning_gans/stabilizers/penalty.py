@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from lightning_gans.schedules import Schedule, bounds, value
+from lightning_gans.schedules import Schedule, not_negative, value
 from lightning_gans.stabilizer import Stabilizer
 
 if TYPE_CHECKING:
@@ -55,18 +55,12 @@ class Penalty(Stabilizer, ABC):
     """
 
     def __init__(self, weight: float | Schedule, every: int = 1):
-        self._check(weight=weight)
+        not_negative(type(self).__name__, weight=weight)
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise ValueError(f"{type(self).__name__}(every={every}): expected an integer of at least 1, every step.")
         self.weight = weight
         self.every = every
         self._warned: set[str] = set()
-
-    def _check(self, **arguments: float | Schedule) -> None:
-        for name, given in arguments.items():
-            least, largest = bounds(given)
-            if not 0 <= least <= largest < float("inf"):
-                raise ValueError(f"{type(self).__name__}({name}={given}): expected a number of at least 0.")
 
     def apply_to(self, gan: GAN) -> None:
         """Warn of layers that mix a batch."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from lightning_gans.schedules import Schedule, bounds, value
+from lightning_gans.schedules import Schedule, not_negative, value
 from lightning_gans.stabilizer import Stabilizer
 
 if TYPE_CHECKING:
@@ -40,9 +40,7 @@ class WeightDecay(Stabilizer):
     """
 
     def __init__(self, weight: float | Schedule = 1e-4):
-        least, largest = bounds(weight)
-        if not 0 <= least <= largest < float("inf"):
-            raise ValueError(f"WeightDecay(weight={weight}): expected a number of at least 0.")
+        not_negative("WeightDecay", weight=weight)
         self.weight = weight
 
     def apply_to(self, gan: GAN) -> None:
