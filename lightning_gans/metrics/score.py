@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric
 
 
@@ -17,9 +19,11 @@ class Score(Metric):
 
     Samples are (N, …), images in [−1, 1]. `compute` returns a scalar, or several by name. States of real samples are
     called `real_…` and those of fakes `fake_…`, and each declares how processes combine it: summed, or concatenated.
+    A figure called `x_floor` is what samples of a perfect generator would have for `x`, which is above 0 because
+    they are finite in number; it belongs beside it. Figures depend on the samples, not on their order.
 
     To add a score, define `update` (which begins with `check_samples`), `compute`, `name` and, where two samples of
-    a kind are too few, `least_samples`.
+    a kind are too few, `least_samples`; `fit_data` where it must know something of the data beforehand.
     """
 
     full_state_update = False
@@ -30,6 +34,19 @@ class Score(Metric):
 
     least_samples = 2
     """The fewest samples of either kind that give a figure."""
+
+    uses_real = True
+    """Whether real samples matter; where they do not, those that are given are left aside."""
+
+    _hidden: tuple[nn.Module, ...] = ()  # nn.Module does not look into a tuple
+
+    @property
+    def network(self) -> nn.Module | None:
+        """The network through which it sees samples, None where it sees them as they are."""
+        return self._hidden[0] if self._hidden else None
+
+    def fit_data(self, data: Any) -> None:
+        """Take from a data module what must be known before the first samples, and refuse data that does not fit."""
 
     @abstractmethod
     def update(self, samples: Tensor, real: bool) -> None:
@@ -72,8 +89,30 @@ class Score(Metric):
                 share = value[rank::processes].to(self.device)
                 setattr(self, name, [share] if len(share) else [])
             elif rank == 0:
-                setattr(self, name, value.to(self.device))
+                setattr(self, name, value.to(self.device, copy=True))
+        self._computed = None
         self._update_count = 1  # so that torchmetrics does not warn of a score that has seen nothing
 
-    def _save_to_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        """A score's networks and statistics stay out of checkpoints."""
+    def _hide(self, network: nn.Module | None) -> None:
+        """Keep a network, frozen, where no checkpoint, optimizer or initialization looks; it follows to a device."""
+        self._hidden = () if network is None else (network.eval().requires_grad_(False),)
+
+    def _apply(self, fn: Callable[[Any], Any], *args: Any, **kwargs: Any) -> nn.Module:
+        for network in self._hidden:
+            network._apply(fn)
+        return super()._apply(fn, *args, **kwargs)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """The random numbers of torch's CPU generator from a seed for a while, and as they were afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def whole(score: Score, name: str, value: int, least: int) -> int:
+    """The argument, if it is a whole number of at least so much."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{type(score).__name__}({name}={value!r}): expected a whole number of at least {least}.")
+    return value

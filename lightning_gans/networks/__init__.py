@@ -19,6 +19,7 @@ from lightning_gans.networks.dcgan import (
     TransposedConv,
     initialize,
 )
+from lightning_gans.networks.features import ClassifierFeatures, DigitFeatures, ImageNetFeatures, InceptionFeatures
 from lightning_gans.networks.latents import Constant, Gaussian, GaussianWithCode, Latents, Uniform, as_latents
 from lightning_gans.networks.mlp import FourierFeatures, Maxout, MLPDiscriminator, MLPGenerator, initialize_orthogonal
 from lightning_gans.networks.stochastic import (
@@ -34,16 +35,20 @@ __all__ = [
     "AppendDeviation",
     "AppendSimilarities",
     "BatchFeatures",
+    "ClassifierFeatures",
     "Constant",
     "DCGANDiscriminator",
     "DCGANGenerator",
     "DigitClassifier",
+    "DigitFeatures",
     "Discriminator",
     "FourierFeatures",
     "FrozenClassifier",
     "Gaussian",
     "GaussianWithCode",
     "Generator",
+    "ImageNetFeatures",
+    "InceptionFeatures",
     "LastingDropout",
     "Latents",
     "MLPDiscriminator",

@@ -15,6 +15,14 @@ class Latents(ABC):
 
     dim: int
 
+    isotropic = False
+    """Whether all directions of the continuous part are alike, so that a path should turn and not cut across."""
+
+    @property
+    def continuous_dim(self) -> int:
+        """How many coordinates of z, the first ones, vary continuously; the others are a code, or constant."""
+        return self.dim
+
     @abstractmethod
     def sample(
         self,
@@ -54,6 +62,8 @@ class Gaussian(Latents):
     Raises:
         ValueError: if `dim` is not an integer of at least 1.
     """
+
+    isotropic = True
 
     def __init__(self, dim: int = 100) -> None:
         self.dim = at_least("dim", dim, 1)
@@ -114,6 +124,8 @@ class GaussianWithCode(Latents):
         ValueError: if an argument is out of its range.
     """
 
+    isotropic = True
+
     def __init__(self, gaussian_dim: int = 2, categories: int = 256, scale: float = 4.0) -> None:
         self.gaussian_dim = at_least("gaussian_dim", gaussian_dim, 0)
         self.categories = at_least("categories", categories, 1)
@@ -121,6 +133,11 @@ class GaussianWithCode(Latents):
             raise ValueError(f"scale must be above 0, got {scale!r}; use Gaussian for latents without a code")
         self.scale = scale
         self.dim = gaussian_dim + categories
+
+    @property
+    def continuous_dim(self) -> int:
+        """The Gaussian part."""
+        return self.gaussian_dim
 
     def sample(
         self,
@@ -149,6 +166,11 @@ class Constant(Latents):
 
     def __init__(self, dim: int = 100) -> None:
         self.dim = at_least("dim", dim, 1)
+
+    @property
+    def continuous_dim(self) -> int:
+        """None."""
+        return 0
 
     def sample(
         self,

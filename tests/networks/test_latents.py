@@ -102,3 +102,16 @@ def test_bad_values_are_named(make, words):
     with pytest.raises(ValueError, match=words) as raised:
         make()
     assert "\n" not in str(raised.value)
+
+
+def test_the_first_coordinates_vary_continuously_and_the_others_do_not():
+    for latents, dim in ((Gaussian(5), 5), (Uniform(5), 5), (GaussianWithCode(2, 3), 2), (Constant(4), 0)):
+        z = latents.sample(50)
+        values = [len(column.unique()) for column in z.T]
+        assert latents.continuous_dim == dim
+        assert all(count == 50 for count in values[:dim]) and all(count <= 2 for count in values[dim:])
+
+
+def test_all_directions_are_alike_where_the_continuous_part_is_gaussian():
+    alike = {type(one).__name__: one.isotropic for one in (*EVERY, Constant(3))}
+    assert alike == {"Gaussian": True, "Uniform": False, "GaussianWithCode": True, "Constant": False}

@@ -1,0 +1,37 @@
+"""Distances among many samples, a block of rows at a time."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+BLOCK = 2**23
+"""Distances that are held at a time, 64 MiB of float64."""
+
+
+def distance_blocks(x: Tensor, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Euclidean distances from rows of x (N, D) to all of y (M, D): the rows, and (rows, M) in float32.
+
+    By inner products in float64, about the mean of y; what is below a millionth of the rows' lengths is rounding of
+    float32 features, and 0, so that equal rows are at distance 0.
+    """
+    centre = y.double().mean(0)
+    others = y.double() - centre
+    lengths = others.square().sum(1)
+    size = max(1, BLOCK // len(y))
+    for start in range(0, len(x), size):
+        rows = x[start : start + size].double() - centre
+        scale = rows.square().sum(1, keepdim=True) + lengths
+        squares = torch.addmm(scale, rows, others.T, alpha=-2)
+        squares[squares < 1e-12 * scale] = 0
+        yield slice(start, start + len(rows)), squares.sqrt_().float()
+
+
+def distances_to_neighbours(x: Tensor, k: int) -> Tensor:
+    """Distance (N,) from every row of x (N, D) to its k-th nearest other row."""
+    found = []
+    for rows, distances in distance_blocks(x, x):
+        own = torch.arange(rows.start, rows.stop, device=x.device)
+        distances[own - rows.start, own] = torch.inf
+        found.append(distances.kthvalue(k, dim=1).values)
+    return torch.cat(found)

@@ -1,0 +1,78 @@
+"""Number of bins in which fakes are significantly more or fewer than reals."""
+
+from __future__ import annotations
+
+import statistics
+
+import torch
+from torch import Tensor, nn
+
+from lightning_gans.metrics.feature_score import KeptFeatures
+from lightning_gans.metrics.score import whole
+
+
+class NDB(KeptFeatures):
+    """Share of bins, the clusters of the reals, in which the shares of fakes and of reals differ significantly.
+
+        ndb     share of bins with |p_r − p_f| / √(p (1 − p) (1/N_r + 1/N_f)) above the normal quantile of α / 2
+        ndb_js  Jensen–Shannon divergence of the two histograms, in nats, 0 to ln 2
+
+    For fakes like the reals `ndb` is about α, and `ndb_js` about (num_bins − 1) (1/N_r + 1/N_f) / 8, printed as
+    `ndb_floor` and `ndb_js_floor`. A lost mode shows as bins with few fakes. The bins are found by scikit-learn's
+    k-means, from `seed`; this takes seconds to minutes.
+
+    Args:
+        features: the feature network; None compares the samples themselves, flattened.
+        num_bins: number of bins, at least 2.
+        alpha: level α of the test, above 0 and below 1.
+        seed: of k-means.
+
+    Raises:
+        ValueError: if an argument is out of its range, or fewer than `num_bins` real samples differ.
+
+    Reference:
+        Richardson, Weiss, "On GANs and GMMs", NeurIPS 2018, arXiv 1805.12462.
+    """
+
+    name = "ndb"
+
+    def __init__(
+        self, features: nn.Module | None = None, num_bins: int = 100, alpha: float = 0.05, seed: int = 0
+    ) -> None:
+        super().__init__(features)
+        if not 0 < alpha < 1:
+            raise ValueError(f"NDB(alpha={alpha}): expected a level above 0 and below 1, such as 0.05.")
+        self.num_bins = whole(self, "num_bins", num_bins, 2)
+        self.alpha = alpha
+        self.seed = whole(self, "seed", seed, 0)
+        self.least_samples = num_bins
+
+    def compute(self) -> dict[str, Tensor]:
+        """The figures by name."""
+        from sklearn.cluster import KMeans
+
+        real, fake = (features.cpu() for features in self.both())
+        distinct = len(real.unique(dim=0))
+        if distinct < self.num_bins:
+            raise ValueError(
+                f"NDB(num_bins={self.num_bins}): only {distinct} real samples differ; use fewer bins, or more data."
+            )
+        bins = KMeans(self.num_bins, n_init=1, random_state=self.seed).fit(real.numpy())
+        counts = torch.stack(
+            [
+                torch.bincount(torch.from_numpy(bins.predict(x.numpy())).long(), minlength=self.num_bins).double()
+                for x in (real, fake)
+            ]
+        )
+        sizes = counts.sum(1, keepdim=True)
+        shares, pooled = counts / sizes, counts.sum(0) / sizes.sum()
+        error = (pooled * (1 - pooled) * (1 / sizes).sum()).sqrt()
+        quantile = statistics.NormalDist().inv_cdf(1 - self.alpha / 2)
+        differ = (shares[0] - shares[1]).abs() > quantile * error
+        divergence = torch.special.xlogy(shares, shares / shares.mean(0)).nansum() / 2
+        return {
+            "ndb": differ.double().mean(),
+            "ndb_floor": shares.new_tensor(self.alpha),
+            "ndb_js": divergence.clamp(min=0),
+            "ndb_js_floor": (self.num_bins - 1) * (1 / sizes).sum() / 8,
+        }

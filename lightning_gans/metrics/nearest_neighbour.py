@@ -1,0 +1,52 @@
+"""Whether fakes are copies of real samples."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lightning_gans.metrics.distances import distance_blocks, distances_to_neighbours
+from lightning_gans.metrics.feature_score import KeptFeatures
+
+
+class NearestNeighbour(KeptFeatures):
+    """How near fakes are to their nearest real sample, beside how near reals are to their nearest other one.
+
+        nn_ratio   mean_f min_r ‖f − r‖ / mean_r min_{r'≠r} ‖r − r'‖
+        nn_closer  probability that a fake is nearer to the reals than a real is to the other reals, ties half
+
+    New samples of the reals' distribution have 1 and 0.5; copies of the reals 0 and 1; poor samples have a ratio above
+    1 and a probability towards 0. Memorisation is of the training set, so the reals must be that: split: train of
+    Evaluation. `nn_closer` is the Mann–Whitney statistic of Meehan's test, over the whole space as one cell, where
+    the distances of held-out samples are those of each real to the others. N² · D operations, in blocks.
+
+    Args:
+        features: the feature network; None compares the samples themselves, flattened.
+
+    Raises:
+        ValueError: if every real sample has another equal to it.
+
+    Reference:
+        Meehan, Chaudhuri, Dasgupta, "A Non-Parametric Test to Detect Data-Copying in Generative Models", AISTATS 2020,
+        arXiv 2004.05675.
+    """
+
+    name = "nn_ratio"
+
+    def __init__(self, features: nn.Module | None = None) -> None:
+        super().__init__(features)
+
+    def compute(self) -> dict[str, Tensor]:
+        """The ratio, 0 and above, and the probability, 0–1."""
+        real, fake = self.both()
+        among = distances_to_neighbours(real, 1).double()
+        if not among.any():
+            raise ValueError(
+                "NearestNeighbour: every real sample has another equal to it, so that the ratio is undefined; give "
+                "real samples that differ, or leave this score out."
+            )
+        to_real = torch.cat([distances.min(1).values for _, distances in distance_blocks(fake, real)]).double()
+        ranked = among.sort().values
+        below, up_to = (torch.searchsorted(ranked, to_real, right=right) for right in (False, True))
+        closer = 1 - (below + up_to).double().mean() / (2 * len(real))
+        return {"nn_ratio": to_real.mean() / among.mean(), "nn_closer": closer}

@@ -1,0 +1,45 @@
+"""How far fakes are from one another, beside how far reals are."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lightning_gans.metrics.distances import distance_blocks
+from lightning_gans.metrics.feature_score import KeptFeatures
+
+
+class PairwiseDiversity(KeptFeatures):
+    """Mean Euclidean distance between two fakes over that between two reals; 1 for fakes as varied as the reals.
+
+        diversity = mean_{i≠j} ‖f_i − f_j‖ / mean_{i≠j} ‖r_i − r_j‖
+
+    Near 0 when the generator has collapsed to one sample, whatever it is; above 1 for noise, so it says nothing of
+    quality. All pairs are taken, in blocks: N² · D operations.
+
+    Args:
+        features: the feature network; None compares the samples themselves, flattened.
+
+    Raises:
+        ValueError: if all real samples are equal.
+    """
+
+    name = "diversity"
+
+    def __init__(self, features: nn.Module | None = None) -> None:
+        super().__init__(features)
+
+    def compute(self) -> Tensor:
+        """The ratio, 0 and above."""
+        real, fake = map(_mean_distance, self.both())
+        if real == 0:
+            raise ValueError(
+                "PairwiseDiversity: all real samples are equal, so that the ratio is undefined; give real samples that "
+                "differ, or leave this score out."
+            )
+        return fake / real
+
+
+def _mean_distance(x: Tensor) -> Tensor:
+    total = sum((part.double().sum() for _, part in distance_blocks(x, x)), torch.zeros((), device=x.device).double())
+    return total / (len(x) * (len(x) - 1))

@@ -1,0 +1,62 @@
+"""The inception score of answers that are given."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lightning_gans.metrics import InceptionScore
+
+
+class Answers(nn.Module):
+    """Logits that are the pixels."""
+
+    input_shape = (1, 1, 5)
+
+    def forward(self, x):
+        return 20 * x.flatten(1)
+
+
+def images(logits):
+    return (logits / 20).view(-1, 1, 1, 5)
+
+
+def figures(fake, real=None, **kwargs):
+    score = InceptionScore(Answers(), **kwargs)
+    score.update(images(fake), real=False)
+    if real is not None:
+        score.update(images(real), real=True)
+    return {name: float(value) for name, value in score.figures().items()}
+
+
+def test_it_equals_the_formula_in_numpy():
+    logits = torch.randn(50, 5, generator=torch.Generator().manual_seed(0)) * 2
+    p = np.exp(logits.double().numpy())
+    p /= p.sum(1, keepdims=True)
+    expected = np.exp(np.mean([sum(a * np.log(a / b) for a, b in zip(row, p.mean(0), strict=True)) for row in p]))
+    found = figures(logits, real=logits.flip(0), splits=1)
+    assert found == {"is": pytest.approx(expected, rel=1e-5), "is_real": pytest.approx(expected, rel=1e-5)}
+
+
+def test_its_limits_are_one_and_the_number_of_classes():
+    sure = 20 * torch.eye(5).repeat(4, 1)
+    assert figures(sure, splits=1)["is"] == pytest.approx(5, rel=1e-3)
+    assert figures(sure[:1].repeat(20, 1), splits=1)["is"] == pytest.approx(1)
+    assert figures(torch.zeros(20, 5), splits=1)["is"] == pytest.approx(1)
+
+
+def test_splits_and_seed_change_it():
+    logits = torch.randn(50, 5, generator=torch.Generator().manual_seed(0)) * 2
+    plain = figures(logits, splits=5)
+    assert plain["is_std"] > 0 and "is_std" not in figures(logits, splits=1)
+    assert plain["is"] < figures(logits, splits=1)["is"]
+    assert figures(logits, splits=5, seed=1)["is"] != plain["is"]
+
+
+def test_arguments_out_of_range_and_too_few_samples_are_refused():
+    with pytest.raises(ValueError, match=r"InceptionScore\(splits=0\): expected a whole number of at least 1"):
+        InceptionScore(Answers(), splits=0)
+    with pytest.raises(ValueError, match=r"InceptionScore\(seed=-1\)"):
+        InceptionScore(Answers(), seed=-1)
+    with pytest.raises(ValueError, match="InceptionScore: 19 fake samples; expected at least 20"):
+        figures(torch.zeros(19, 5))
