@@ -5,7 +5,8 @@ from functools import partial
 import torch
 from lightning.pytorch import Callback
 
-from lightning_gans import Stabilizer
+from lightning_gans import GAN, Stabilizer
+from lightning_gans.networks import DCGANDiscriminator, Generator, MLPDiscriminator, StochasticEnsembleGenerator
 from lightning_gans.optimizers import SGD
 
 slow_sgd = partial(SGD, lr=1e-3, momentum=0)
@@ -107,3 +108,28 @@ class Steps(Callback):
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         self.steps.append(outputs)
+
+
+def ensemble(num_classes=0, **arguments):
+    """A GAN whose generator has a few routes."""
+    torch.manual_seed(0)
+    generator = StochasticEnsembleGenerator((1, 13, 13), width=2, groups=3, num_classes=num_classes, **arguments)
+    return GAN(generator, DCGANDiscriminator((1, 13, 13), width=2, num_classes=num_classes))
+
+
+class LinearGenerator(Generator):
+    """G(z) = W z, or W [z, embedding]: what holds for latents holds for samples."""
+
+    def __init__(self, latents=4, num_classes=0, dim=3):
+        super().__init__((dim,), latents, num_classes)
+        self.linear = torch.nn.Linear(self.input_dim, dim, bias=False)
+
+    def forward(self, z, labels=None):
+        return self.linear(self.condition(z, labels))
+
+
+def linear_gan(*args, **kwargs):
+    """A GAN of a linear generator."""
+    torch.manual_seed(0)
+    generator = LinearGenerator(*args, **kwargs)
+    return GAN(generator, MLPDiscriminator(generator.sample_shape, width=4, num_classes=generator.num_classes))

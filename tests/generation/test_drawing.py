@@ -1,16 +1,13 @@
-"""What one does with a trained generator."""
+"""Samples are drawn from seeds, in evaluation mode, and from checkpoints."""
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from games import ensemble, linear_gan
 from torch import nn
 
-from lightning_gans import DCGAN, GAN, WGAN, generation
-from lightning_gans.networks import DCGANDiscriminator, GaussianWithCode, MLPGenerator, StochasticEnsembleGenerator
-
-ORANGE, GREY, WHITE = [214, 69, 30], [190, 190, 190], [255, 255, 255]
-
+from lightning_gans import DCGAN, generation
+from lightning_gans.networks import GaussianWithCode, MLPGenerator
+from lightning_gans.stabilizers import VirtualBatchNorm
 
 # ---------------------------------------------------------------- draw
 
@@ -90,102 +87,7 @@ def test_every_kind_of_latents_can_be_drawn_from(make_gan):
     assert generation.draw(gan, 3, seed=0)[0].shape == (3, 2)
 
 
-# ---------------------------------------------------------------- pictures
-
-
-def cells(image, side=48):
-    """The cells of a grid without its lines."""
-    return image[2:, 2:].unfold(0, side, side + 2).unfold(1, side, side + 2).permute(0, 1, 3, 4, 2)
-
-
-def test_black_is_minus_one_and_white_is_plus_one():
-    image = generation.picture(torch.tensor([-1.0, 0.0, 1.0, -9.0, 9.0]).view(5, 1, 1, 1).expand(5, 1, 8, 8))
-    values = [cell.unique().tolist() for cell in cells(image)[0]]
-    assert image.dtype == torch.uint8 and values == [[0], [128], [255], [0], [255]]
-
-
-@pytest.mark.parametrize(
-    ("size", "side"),
-    [((8, 8), (48, 48)), ((28, 28), (56, 56)), ((64, 64), (64, 64)), ((8, 16), (24, 48)), ((100, 40), (100, 40))],
-)
-def test_small_images_are_enlarged_without_blur(size, side):
-    samples = torch.rand(3, 1, *size) * 2 - 1
-    image = generation.picture(samples)
-    assert image.shape == (side[0] + 4, 3 * (side[1] + 2) + 2, 3)
-    zoom = side[0] // size[0]
-    pixels = ((samples[0, 0] + 1) * 127.5).round().to(torch.uint8)
-    assert torch.equal(image[2 : 2 + side[0] : zoom, 2 : 2 + side[1] : zoom, 0], pixels)
-    assert torch.equal(image[2 + zoom - 1 : 2 + side[0] : zoom, 2 : 2 + side[1] : zoom, 0], pixels)
-
-
-@pytest.mark.parametrize(("columns", "shape"), [(1, (4, 1)), (2, (2, 2)), (3, (2, 3)), (8, (1, 4))])
-def test_images_are_in_rows_of_columns(columns, shape):
-    samples = torch.linspace(-1, 1, 4).view(4, 1, 1, 1).expand(4, 1, 48, 48)
-    grid = cells(generation.picture(samples, columns=columns))
-    assert grid.shape[:2] == shape
-    assert grid[..., 0, 0, 0].flatten()[:4].tolist() == [0, 85, 170, 255], "row by row"
-
-
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_every_number_of_channels_gives_a_colour_picture(channels):
-    levels = torch.tensor([-1.0, 1.0, 0.0, 0.0])[:channels]
-    image = generation.picture(levels.view(1, channels, 1, 1).expand(2, channels, 48, 48))
-    expected = {1: [0, 0, 0], 2: [127, 127, 127], 3: [0, 255, 128], 4: [127, 127, 127]}[channels]
-    assert image.shape == (52, 102, 3) and image[10, 10].tolist() == expected
-
-
-def test_one_image_and_numbers_that_are_none_make_a_picture():
-    assert generation.picture(torch.full((1, 3, 8, 8), float("nan"))).dtype == torch.uint8
-    assert generation.picture(torch.full((4, 2), float("nan"))).dtype == torch.uint8
-
-
-def coloured(image, colour):
-    """Where a colour is, as rows (y, x)."""
-    return (image == torch.tensor(colour, dtype=torch.uint8)).all(-1).nonzero().float()
-
-
-def test_points_are_a_map_over_the_real_ones():
-    real = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]])
-    image = generation.picture(torch.tensor([[0.5, 1.0]]), real)
-    assert image.shape == (480, 480, 3) and image[0, 0].tolist() == WHITE
-    y, x = coloured(image, ORANGE).mean(0).tolist()
-    top, right = (240 - y) / 240 * 1.3, (x - 240) / 240 * 1.3
-    assert (right, top) == (pytest.approx(0.5, abs=0.02), pytest.approx(1.0, abs=0.02)), "y points upwards"
-    assert len(coloured(image, GREY)) == 4 * 9 and len(coloured(image, ORANGE)) == 9
-
-
-def test_real_points_fix_the_extent_of_the_map():
-    real = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
-    far = generation.picture(torch.tensor([[0.0, 0.0], [9.0, 9.0], [float("inf"), 0.0]]), real)
-    assert len(coloured(far, ORANGE)) == 9, "what lies outside is not drawn"
-    assert len(coloured(generation.picture(torch.tensor([[0.0, 0.0], [9.0, 9.0]])), ORANGE)) == 18
-
-
-@pytest.mark.parametrize("shape", [(5, 1), (5, 2), (5, 3), (5, 2, 3), (1, 2)])
-def test_points_of_any_dimension_are_drawn(shape):
-    image = generation.picture(torch.rand(shape))
-    assert image.shape == (480, 480, 3) and len(coloured(image, ORANGE)) >= 9
-
-
-def test_pictures_are_written_in_the_format_of_their_name(tmp_path):
-    image = generation.picture(torch.rand(4, 3, 8, 8))
-    generation.save_picture(image, tmp_path / "new" / "a.png")
-    with Image.open(tmp_path / "new" / "a.png") as saved:
-        assert saved.format == "PNG" and saved.size == (image.shape[1], image.shape[0])
-        assert torch.equal(torch.from_numpy(np.array(saved)), image)
-    with pytest.raises(ValueError, match=r"names no picture format; end it in \.png"):
-        generation.save_picture(image, tmp_path / "a.xyz")
-    with pytest.raises(ValueError, match=r"end it in \.png"):
-        generation.save_picture(image, tmp_path / "a")
-
-
 # ---------------------------------------------------------------- along routes
-
-
-def ensemble(num_classes=0, **arguments):
-    torch.manual_seed(0)
-    generator = StochasticEnsembleGenerator((1, 13, 13), width=2, groups=3, num_classes=num_classes, **arguments)
-    return GAN(generator, DCGANDiscriminator((1, 13, 13), width=2, num_classes=num_classes))
 
 
 @pytest.mark.parametrize("num_classes", [0, 2])
@@ -224,16 +126,6 @@ def test_routes_that_do_not_exist_are_refused(make_gan):
         generation.draw_by_route(make_gan(), 2)
 
 
-def test_sample_draws_a_row_for_each_route(monkeypatch, tmp_path, capsys):
-    gan, out = ensemble(), tmp_path / "routes.png"
-    monkeypatch.setattr(generation, "load", lambda path: gan)
-    generation.sample("run.ckpt", str(out), num=11, seed=5, routes=3)
-    assert capsys.readouterr().out == f"9 samples along 3 routes of 3 of GAN after 0 generator updates: {out}\n"
-    expected = generation.picture(generation.draw_by_route(gan, 3, 3, 5).flatten(0, 1), columns=3)
-    with Image.open(out) as saved:
-        assert torch.equal(torch.from_numpy(np.array(saved)), expected)
-
-
 # ---------------------------------------------------------------- from a checkpoint
 
 
@@ -247,30 +139,6 @@ def checkpoint(fit, tmp_path):
 def test_a_checkpoint_is_loaded_ready_to_use(checkpoint):
     gan = generation.load(checkpoint)
     assert type(gan) is DCGAN and not gan.training and not gan.generator.training and gan.device.type == "cpu"
-
-
-def test_sample_writes_a_picture_and_says_so(checkpoint, tmp_path, capsys):
-    out = tmp_path / "out" / "grid.png"
-    generation.sample(str(checkpoint), str(out), num=7, seed=5, labels=[2, 0])
-    assert capsys.readouterr().out == f"7 samples of DCGAN after 2 generator updates: {out}\n"
-    samples, _ = generation.draw(generation.load(checkpoint), 7, 5, [2, 0])
-    expected = generation.picture(samples, columns=2)
-    with Image.open(out) as saved:
-        assert torch.equal(torch.from_numpy(np.array(saved)), expected)
-
-
-def test_the_same_seed_gives_the_same_file(checkpoint, tmp_path):
-    for name, seed in (("a.png", 0), ("b.png", 0), ("c.png", 1)):
-        generation.sample(str(checkpoint), str(tmp_path / name), seed=seed)
-    first, again, other = ((tmp_path / name).read_bytes() for name in ("a.png", "b.png", "c.png"))
-    assert first == again != other
-
-
-def test_points_are_sampled_too(fit, tmp_path):
-    fit(WGAN((2,), latent_dim=3, width=4)).save_checkpoint(tmp_path / "wgan.ckpt")
-    generation.sample(str(tmp_path / "wgan.ckpt"), str(tmp_path / "map.png"))
-    with Image.open(tmp_path / "map.png") as saved:
-        assert saved.size == (480, 480)
 
 
 def test_a_missing_checkpoint_is_one_line(tmp_path):
@@ -306,3 +174,64 @@ def test_a_gan_of_networks_made_in_python_cannot_be_rebuilt_from_its_file_alone(
     fit(make_gan()).save_checkpoint(tmp_path / "gan.ckpt")
     with pytest.raises(ValueError, match=r"gan\.ckpt' cannot be rebuilt as a GAN"):
         generation.load(tmp_path / "gan.ckpt")
+
+
+# ---------------------------------------------------------------- from seeds of their own
+
+
+def test_the_sample_of_a_seed_does_not_depend_on_its_company(make_image_gan):
+    gan = make_image_gan()
+    z = generation.seed_latents(gan, [3, 5])
+    assert torch.equal(z[1:], generation.seed_latents(gan, [5]))
+    with generation.seeded(5):
+        assert torch.equal(z[1:], gan.generator.latents.sample(1))
+    both, alone = generation.render(gan, z, [3, 5]), generation.render(gan, z[1:], [5])
+    assert torch.equal(both[1:], alone) and both.shape == (2, 1, 8, 8) and not torch.equal(both[:1], alone)
+    torch.testing.assert_close(alone, generation.draw(gan, 1, seed=5)[0])
+    assert gan.generator.training
+
+
+def test_a_seed_fixes_what_else_the_generator_draws():
+    gan = ensemble()
+    z = torch.ones(30, gan.generator.latent_dim)
+    fixed, free = generation.render(gan, z, [7] * 30), generation.render(gan, z, range(30))
+    assert len(fixed.unique(dim=0)) == 1 and len(free.unique(dim=0)) == gan.generator.num_routes
+    own = generation.render(gan, generation.seed_latents(gan, range(9)), range(9))
+    drawn = torch.cat([generation.draw(gan, 1, seed=seed)[0] for seed in range(9)])
+    torch.testing.assert_close(own, drawn, msg="the route that it would have drawn")
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_classes_are_mixed_by_their_embeddings(wrapped, make_image_gan):
+    if wrapped:
+        gan = make_image_gan(num_classes=3)
+        VirtualBatchNorm(size=4).apply_to(gan)
+    else:
+        gan = linear_gan(num_classes=3)
+    z = generation.seed_latents(gan, [1, 2])
+    embedding = next(one.embedding for one in gan.generator.modules() if getattr(one, "embedding", None) is not None)
+    pure = generation.render(gan, z, [1, 2], torch.tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]))
+    with generation.showing(gan), torch.no_grad():
+        each = [gan(z[i : i + 1], torch.tensor([label])) for i, label in enumerate((2, 0))]
+    torch.testing.assert_close(pure, torch.cat(each))
+    mixed = generation.render(gan, z, [1, 2], torch.tensor([[0.5, 0.0, 0.5], [1.0, -1.0, 1.0]]))
+    assert not torch.allclose(mixed, pure)
+    owner = next(one for one in gan.generator.modules() if getattr(one, "embedding", None) is not None)
+    assert owner.embedding is embedding, "as it was"
+    if not wrapped:
+        e, w = embedding.weight, gan.generator.linear.weight
+        means = torch.stack([(e[0] + e[2]) / 2, e[0] - e[1] + e[2]])
+        torch.testing.assert_close(mixed, (torch.cat([z, means], 1) @ w.T).detach())
+
+
+def test_classes_that_have_no_embedding_cannot_be_mixed():
+    gan = linear_gan(num_classes=3)
+    gan.generator.embedding = None
+    with pytest.raises(ValueError, match=r"LinearGenerator has 0 embeddings of classes.*give a single class"):
+        generation.render(gan, torch.zeros(1, 4), [0], torch.full((1, 3), 1 / 3))
+
+
+@pytest.mark.parametrize("seeds", [[], [-1], [0, 2**63]])
+def test_seeds_out_of_range_are_refused(seeds, make_gan):
+    with pytest.raises(ValueError, match="expected at least one whole number from 0"):
+        generation.seed_latents(make_gan(), seeds)

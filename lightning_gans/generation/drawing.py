@@ -1,8 +1,7 @@
-"""What one does with a trained generator: draw samples, look at them, write them to a file."""
+"""Samples of a trained generator: loaded from a checkpoint, drawn from a seed, in evaluation mode."""
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,9 +12,6 @@ from torch import Tensor, nn
 
 from lightning_gans.gan import GAN
 from lightning_gans.networks import StochasticGenerator
-
-_CELL = 48  # a small image is enlarged to at least this many pixels per side, so that a person sees it
-_PLOT = 480  # side of the picture of two-dimensional samples, in pixels
 
 
 def load(checkpoint: str | Path) -> GAN:
@@ -92,6 +88,72 @@ def draw_by_route(
     return torch.stack(rows).float().cpu()
 
 
+@torch.no_grad()
+def seed_latents(gan: GAN, seeds: Sequence[int]) -> Tensor:
+    """The latents of seeds, (N, latent_dim) on the CPU, each drawn alone: what sheets of numbered samples show.
+
+    Args:
+        gan: its generator knows its latents.
+        seeds: from 0 to 2⁶³ − 1, at least one.
+    """
+    if not seeds or not all(0 <= seed < 2**63 for seed in seeds):
+        raise ValueError(f"seeds={list(seeds)}: expected at least one whole number from 0 to 2**63 - 1.")
+    latents = []
+    for seed in seeds:
+        with seeded(seed):
+            latents.append(gan.generator.latents.sample(1))
+    return torch.cat(latents)
+
+
+@torch.no_grad()
+def render(gan: GAN, z: Tensor, seeds: Sequence[int], classes: Tensor | None = None) -> Tensor:
+    """Samples of given latents, (N, …) on the CPU, made one at a time, so that none depends on its company.
+
+    Whatever else the generator draws, such as a route or a dropout, is what it would draw for the sample of the seed:
+    along a path of one seed it stays the same.
+
+    Args:
+        gan: its mode is left as it was.
+        z: latents (N, latent_dim).
+        seeds: one a sample.
+        classes: for a conditional generator, the weights of its classes, (N, num_classes): 1 for one class and 0 for
+            the others, or a mixture, which mixes the embeddings of the classes.
+    """
+    samples = []
+    labels = None if classes is None else classes.argmax(1)
+    with showing(gan), _mixed_embeddings(gan, classes) as mixed:
+        labels = labels if mixed is None else mixed
+        for i, seed in enumerate(seeds):
+            with seeded(seed):
+                gan.generator.latents.sample(1)  # which the random numbers that follow come after
+                label = None if labels is None else labels[i : i + 1].to(gan.device)
+                samples.append(gan(z[i : i + 1].to(gan.device, gan.dtype), label).float().cpu())  # type: ignore[arg-type]
+    return torch.cat(samples)
+
+
+@contextmanager
+def _mixed_embeddings(gan: GAN, classes: Tensor | None) -> Iterator[Tensor | None]:
+    """For a while, an embedding that has mixtures of classes as classes of its own, and their labels."""
+    if classes is None or bool(((classes == 0) | (classes == 1)).all() & (classes.sum(1) == 1).all()):
+        yield None
+        return
+    owners = [one for one in gan.generator.modules() if isinstance(getattr(one, "embedding", None), nn.Embedding)]
+    if len(owners) != 1:
+        raise ValueError(
+            f"{type(gan.generator).__name__} has {len(owners)} embeddings of classes: classes can be mixed where there "
+            "is one; give a single class."
+        )
+    (owner,) = owners
+    embedding: nn.Embedding = owner.embedding  # type: ignore[assignment]
+    weight = embedding.weight
+    mixtures = classes.to(weight.device, weight.dtype) @ weight
+    owner.embedding = nn.Embedding.from_pretrained(torch.cat([weight, mixtures]))
+    try:
+        yield torch.arange(len(classes)) + len(weight)
+    finally:
+        owner.embedding = embedding
+
+
 @contextmanager
 def seeded(seed: int | None) -> Iterator[None]:
     """Torch's random numbers from a seed for a while, and as they were afterwards; None leaves them alone."""
@@ -127,85 +189,3 @@ def showing(gan: GAN) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
-
-
-def picture(samples: Tensor, real: Tensor | None = None, columns: int = 8) -> Tensor:
-    """Samples as one picture, uint8 (H, W, 3): a grid of images, or a map of points.
-
-    Args:
-        samples: images (N, C, H, W) in [−1, 1], enlarged where they are small and averaged over channels
-            unless they have 1 or 3; or points (N, D), of which the first two coordinates are drawn.
-        real: real points to draw underneath, in grey; they also fix the map's extent.
-        columns: images per row.
-    """
-    if samples.dim() != 4:
-        return _point_map(samples, real)
-    from torchvision.utils import make_grid
-
-    images = ((samples.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    if images.shape[1] not in (1, 3):
-        images = images.float().mean(1, keepdim=True).to(torch.uint8)
-    zoom = max(1, math.ceil(_CELL / max(images.shape[-2:])))
-    images = images.repeat_interleave(zoom, dim=-2).repeat_interleave(zoom, dim=-1)
-    return make_grid(images, nrow=columns, padding=2, pad_value=255).permute(1, 2, 0).contiguous()
-
-
-def _point_map(samples: Tensor, real: Tensor | None) -> Tensor:
-    samples = samples.detach().flatten(1).float().cpu()
-    real = samples if real is None else real.detach().flatten(1).float().cpu()
-    samples, real = (nn.functional.pad(x, (0, max(0, 2 - x.shape[1])))[:, :2] for x in (samples, real))
-    low, high = real.min(0).values, real.max(0).values
-    centre, half = (low + high) / 2, max(float((high - low).max()) * 0.65, 1e-3)
-    image = torch.full((_PLOT, _PLOT, 3), 255, dtype=torch.uint8)
-    for points, colour in ((real, (190, 190, 190)), (samples, (214, 69, 30))):
-        at = ((points - centre) / half + 1) / 2 * _PLOT
-        at = at[torch.isfinite(at).all(1)].long()
-        at = at[((at >= 1) & (at < _PLOT - 1)).all(1)]
-        for dx in (-1, 0, 1):
-            for dy in (-1, 0, 1):
-                image[_PLOT - 1 - at[:, 1] + dy, at[:, 0] + dx] = torch.tensor(colour, dtype=torch.uint8)
-    return image
-
-
-def save_picture(image: Tensor, path: str | Path) -> None:
-    """Write a picture (H, W, 3) to a file in the format that its name says."""
-    from PIL import Image
-
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    try:
-        Image.fromarray(image.numpy()).save(path)
-    except ValueError as error:
-        raise ValueError(f"'{path}' names no picture format; end it in .png.") from error
-
-
-def sample(
-    checkpoint: str,
-    out: str = "grid.png",
-    num: int = 64,
-    seed: int = 0,
-    labels: list[int] | None = None,
-    routes: int | None = None,
-) -> None:
-    """Draw samples of a trained generator and write them as one picture.
-
-    Args:
-        checkpoint: a checkpoint of `lightning-gans fit`, runs/<experiment>/<version>/checkpoints/last.ckpt.
-        out: the picture to write; the name's ending chooses the format. A file of that name is replaced.
-        num: how many samples.
-        seed: of the latents; the same seed gives the same picture.
-        labels: classes to draw, for a conditional generator, as a list such as [3,7]; all in turn if left out.
-        routes: for a stochastic ensemble, how many routes to draw, one per row, the same latents in each; num is
-            shared among them.
-    """
-    gan = load(checkpoint)
-    if routes is None:
-        samples, classes = draw(gan, num, seed, labels)
-        columns = 8 if classes is None else min(len(classes.unique()), 16)
-    else:
-        columns = max(1, num // max(1, routes))
-        samples = draw_by_route(gan, routes, columns, seed, labels).flatten(0, 1)
-    save_picture(picture(samples, columns=columns if routes else max(columns, 2)), out)
-    along = f" along {routes} routes of {gan.generator.num_routes}" if routes else ""
-    print(
-        f"{len(samples)} samples{along} of {type(gan).__name__} after {gan.generator_updates} generator updates: {out}"
-    )

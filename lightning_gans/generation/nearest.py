@@ -1,0 +1,194 @@
+"""`lightning-gans neighbours`: the training samples that a generator's samples are closest to."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_gans.data import GANData
+from lightning_gans.generation.drawing import class_labels, draw, load, render, seed_latents
+from lightning_gans.generation.pictures import COLOURS, GREY, ORANGE, captioned, point_map, save_picture
+from lightning_gans.generation.training_data import (
+    check_data,
+    data_of,
+    held_out_samples,
+    in_blocks,
+    some_training_samples,
+)
+from lightning_gans.metrics.distances import distance_blocks
+
+_BLOCK = 1024  # training samples at a time
+
+
+def neighbours(
+    checkpoint: str,
+    data: GANData | None = None,
+    out: str = "neighbours.png",
+    num: int = 8,
+    k: int = 7,
+    seed: int = 0,
+    labels: list[int] | None = None,
+    features: nn.Module | None = None,
+    compared: int = 250,
+) -> None:
+    """Look whether a trained generator has learned its training set by heart: its samples beside the closest ones.
+
+      lightning-gans neighbours --checkpoint last.ckpt
+      lightning-gans neighbours --checkpoint last.ckpt --data=MNIST --data.root=data --features=DigitFeatures
+
+    A row of the picture is a sample and the k training samples closest to it, the distance under each. A generator that
+    copies shows the same image twice. The verdict compares distances to the closest training sample: of generated
+    samples, and of held-out real ones, which are new for certain. Copies are much closer than those. Closer by a little
+    may also mean samples that are simpler than the data, such as smooth ones, so look at the rows. The whole training
+    set is read once.
+
+    Args:
+        checkpoint: a checkpoint of `lightning-gans fit`, runs/<experiment>/<version>/checkpoints/last.ckpt.
+        data: the data, as for fit; those of the config.yaml in the run's folder if left out.
+        out: the picture to write; the name's ending chooses the format. A file of that name is replaced.
+        num: how many samples to show, at least 1.
+        k: how many neighbours of each, at least 1.
+        seed: of the first sample, which the next ones follow, as in `lightning-gans sample --numbered true`.
+        labels: classes to draw, for a conditional generator, as a list such as [3,7]; all in turn if left out.
+        features: a network with `num_features`, such as DigitFeatures, ImageNetFeatures or InceptionFeatures, in
+            whose features distances are taken; those of pixels if left out.
+        compared: how many samples, and held-out ones, the verdict rests on, at least 20.
+    """
+    gan = load(checkpoint)
+    for name, value, least in (("num", num, 1), ("k", k, 1), ("compared", compared, 20)):
+        if value < least:
+            raise ValueError(f"{name}={value}: expected at least {least}.")
+    if features is not None and not isinstance(getattr(features, "num_features", None), int):
+        raise ValueError(
+            f"features={type(features).__name__}: expected a network with num_features, the width of what it returns; "
+            "use DigitFeatures, ImageNetFeatures or InceptionFeatures."
+        )
+    data = data_of(checkpoint) if data is None else data
+    check_data(data, gan)
+    seeds = list(range(seed, seed + num))
+    classes = class_labels(gan, num, labels)
+    weights = None if classes is None else F.one_hot(classes, gan.generator.num_classes).float()
+    samples = render(gan, seed_latents(gan, seeds), seeds, weights)
+    data.prepare_data()
+    held_out = held_out_samples(data, compared)
+    many = draw(gan, compared, seed, labels)[0]
+    found = find_neighbours(torch.cat([samples, many, held_out]), data, k, features)
+    if samples.dim() == 4:
+        image = _rows(samples, seeds, Neighbours(found.distances[:num], found.samples[:num], found.searched))
+    else:
+        lines = _between(samples, found.samples[:num, 0])
+        near = found.samples[:num].flatten(0, 1)
+        marks = list(zip(samples, map(str, seeds), strict=True))
+        image = point_map(
+            [(some_training_samples(data), GREY), (lines, COLOURS[-1]), (near, COLOURS[1]), (samples, ORANGE)], marks
+        )
+    save_picture(image, out)
+    print(
+        f"{num} samples of {type(gan).__name__} after {gan.generator_updates} generator updates beside the {k} closest "
+        f"of {found.searched:,} training samples: {out}"
+    )
+    nearest = found.distances[num:, 0]
+    print(verdict(nearest[:compared], nearest[compared:]))
+
+
+class Neighbours:
+    """The training samples closest to others.
+
+    Args:
+        distances: (N, k), rising.
+        samples: the training samples at these distances, (N, k, …).
+        searched: how many training samples there are.
+    """
+
+    def __init__(self, distances: Tensor, samples: Tensor, searched: int):
+        self.distances = distances
+        self.samples = samples
+        self.searched = searched
+
+
+@torch.no_grad()
+def find_neighbours(samples: Tensor, data: GANData, k: int, features: nn.Module | None = None) -> Neighbours:
+    """Find the k training samples closest to each of some samples, reading the training set once, a block at a time.
+
+    Args:
+        samples: (N, …) on the CPU.
+        data: whose training split is searched, in order.
+        k: how many, at least 1.
+        features: a network with `num_features` whose features are compared by Euclidean distance; None compares the
+            samples themselves.
+
+    Raises:
+        ValueError: where the training set has fewer than k samples.
+    """
+    from tqdm import tqdm
+
+    training = data.load("train")
+    size: int = len(training)  # type: ignore[arg-type]
+    if not 1 <= k <= size:
+        raise ValueError(f"k={k}: expected 1 to {size}, the number of training samples.")
+    wanted = torch.cat([_features(part, features) for part in samples.split(_BLOCK)])
+    distances = torch.full((len(samples), k), torch.inf)
+    found = samples.new_zeros(len(samples), k, *samples.shape[1:])
+    blocks = in_blocks(training, _BLOCK, data.num_workers)
+    for block in tqdm(blocks, "training samples", -(-size // _BLOCK), leave=False, delay=3, disable=None):
+        near = _features(block, features)
+        for rows, apart in distance_blocks(wanted, near):
+            closest, which = apart.topk(min(k, len(block)), largest=False)
+            together, order = torch.cat([distances[rows], closest], dim=1).topk(k, largest=False)
+            both = torch.cat([found[rows], block[which]], dim=1)
+            distances[rows] = together
+            found[rows] = both[torch.arange(len(both))[:, None], order]
+    return Neighbours(distances, found, size)
+
+
+def verdict(samples: Tensor, held_out: Tensor) -> str:
+    """One line on memorisation, from the distances of samples and of held-out data to their closest training samples.
+
+    The share of pairs in which the sample is the closer one is the statistic of Mann and Whitney; half is what new
+    data has, within 3 standard deviations √((n + m + 1) / (12 n m)).
+
+    Args:
+        samples: distances (n,).
+        held_out: distances (m,).
+
+    Reference:
+        Meehan, Chaudhuri, Dasgupta, A Non-Parametric Test to Detect Data-Copying in Generative Models, AISTATS 2020,
+        arXiv 2004.05675.
+    """
+    below = (samples[:, None] < held_out).double().mean() + (samples[:, None] == held_out).double().mean() / 2
+    share = float(below)
+    n, m = len(samples), len(held_out)
+    deviation = ((n + m + 1) / (12 * n * m)) ** 0.5
+    if share > 0.95:
+        says = "the samples are copies of training samples, or nearly"
+    elif share > 0.5 + 3 * deviation:
+        says = "closer than new data, by memory, or because samples are simpler than the data: look at the rows"
+    elif share < 0.5 - 3 * deviation:
+        says = "farther than new data: no sign of memorisation, rather of samples that miss the data"
+    else:
+        says = "as far as new data: no sign of memorisation"
+    return (
+        f"Mean distance to the closest training sample: {samples.mean():.3g} of {n} samples, {held_out.mean():.3g} of "
+        f"{m} held-out ones; the sample is the closer of two in {100 * share:.0f} % of pairs: {says}."
+    )
+
+
+def _features(x: Tensor, features: nn.Module | None) -> Tensor:
+    return x.flatten(1) if features is None else features.eval()(x).float().flatten(1)
+
+
+def _between(ends: Tensor, others: Tensor, dots: int = 60) -> Tensor:
+    """Dots on straight lines from ends to others, (N · dots, D)."""
+    t = torch.linspace(0, 1, dots)[:, None, None]
+    return torch.lerp(ends[None], others[None], t).flatten(0, 1)
+
+
+def _rows(samples: Tensor, seeds: list[int], found: Neighbours) -> Tensor:
+    left = captioned(samples, [f"seed {seed}" for seed in seeds], columns=1)
+    k = found.distances.shape[1]
+    right = captioned(
+        found.samples.flatten(0, 1), [f"{one:#.3g}".rstrip(".") for one in found.distances.flatten().tolist()], k
+    )
+    gap = torch.full((len(left), 10, 3), 255, dtype=torch.uint8)
+    return torch.cat([left, gap, right], dim=1)

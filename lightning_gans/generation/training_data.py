@@ -1,0 +1,105 @@
+"""The data that a generator was trained on, found again from its run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lightning_gans.data import Blank, GANData
+from lightning_gans.data.base import BatchDataset, Split
+from lightning_gans.gan import GAN
+from lightning_gans.generation.drawing import seeded
+
+
+def data_of(checkpoint: str) -> GANData:
+    """The data of the run that made a checkpoint, from the config in its folder."""
+    import yaml
+    from jsonargparse import ArgumentParser
+
+    places = [folder / "config.yaml" for folder in Path(checkpoint).absolute().parents[:2]]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise ValueError(
+            f"there is no config.yaml in the run's folder of '{checkpoint}'; name the data, --data=Digits."
+        )
+    try:
+        config: Any = yaml.safe_load(path.read_text())["data"]
+        name = config if isinstance(config, str) else str(config["class_path"])
+        if not _is_known(name):
+            raise ValueError(f"{name} is no data of this library, and a file cannot have other code imported")
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_subclass_arguments(GANData, "data")
+        return parser.instantiate_classes(parser.parse_object({"data": config})).data
+    except Exception as error:  # whatever a strange file makes the parser raise
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ValueError(
+            f"'{path}' does not say which data the run had ({reason}); name it, such as --data=Digits."
+        ) from None
+
+
+def _is_known(class_path: str) -> bool:
+    known: list[type] = [GANData]
+    for kind in known:  # grows as it goes: subclasses of subclasses too
+        known += kind.__subclasses__()
+    ours = class_path.startswith("lightning_gans.data.")
+    return ours or any(class_path in (kind.__name__, f"{kind.__module__}.{kind.__qualname__}") for kind in known)
+
+
+def check_data(data: GANData, gan: GAN) -> None:
+    """Refuse data that the generator cannot have been trained on."""
+    if isinstance(data, Blank):
+        raise ValueError("the run has had no training samples (its data is Blank); name some, such as --data=Digits.")
+    ours, theirs = tuple(gan.generator.sample_shape), tuple(data.sample_shape)
+    if ours != theirs:
+        raise ValueError(
+            f"{type(data).__name__} has samples of shape {theirs}, but the generator makes {ours}; give the data that "
+            "it was trained on, in the same size (--data.size)."
+        )
+
+
+def held_out_samples(data: GANData, number: int) -> Tensor:
+    """At most so many samples of the validation split, or of the test split where there is none."""
+    splits: tuple[Split, ...] = ("val", "test")
+    for split in splits:
+        held_out = data.load(split)
+        size: int = len(held_out)  # type: ignore[arg-type]
+        if size:
+            chosen = torch.randperm(size, generator=torch.Generator().manual_seed(0))[:number].tolist()
+            return take(held_out, chosen)
+    raise ValueError(f"{type(data).__name__} has neither validation nor test samples; use data that keeps some apart.")
+
+
+def in_blocks(dataset: Any, size: int, num_workers: int) -> Iterator[Tensor]:
+    """The samples of a split in order, so many at a time; what is drawn afresh is drawn from one seed."""
+    collate = _as_it_is if isinstance(dataset, BatchDataset) else None
+    with seeded(0):
+        for batch in DataLoader(dataset, batch_size=size, num_workers=num_workers, collate_fn=collate):
+            yield _samples(batch)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _samples(batch: Any) -> Tensor:
+    x = batch[0] if isinstance(batch, tuple | list) else batch
+    return x.float()
+
+
+def take(dataset: Any, indices: list[int]) -> Tensor:
+    """The samples of a split with these indices."""
+    if isinstance(dataset, BatchDataset):
+        return _samples(dataset.__getitems__(indices))
+    return torch.stack([_samples(dataset[index]) for index in indices])
+
+
+def some_training_samples(data: GANData) -> Tensor:
+    """Training samples to draw underneath."""
+    training = data.load("train")
+    with seeded(0):
+        return take(training, list(range(min(2500, len(training)))))  # type: ignore[arg-type]

@@ -1,0 +1,82 @@
+"""The command `sample`."""
+
+import numpy as np
+import pytest
+import torch
+from games import ensemble
+from PIL import Image
+
+from lightning_gans import DCGAN, WGAN, generation
+
+
+@pytest.fixture
+def checkpoint(fit, tmp_path):
+    gan = DCGAN((1, 8, 8), latent_dim=3, width=2, num_classes=3)
+    fit(gan).save_checkpoint(tmp_path / "dcgan.ckpt")
+    return tmp_path / "dcgan.ckpt"
+
+
+def test_sample_writes_a_picture_and_says_so(checkpoint, tmp_path, capsys):
+    out = tmp_path / "out" / "grid.png"
+    generation.sample(str(checkpoint), str(out), num=7, seed=5, labels=[2, 0])
+    assert capsys.readouterr().out == f"7 samples of DCGAN after 2 generator updates: {out}\n"
+    samples, _ = generation.draw(generation.load(checkpoint), 7, 5, [2, 0])
+    expected = generation.picture(samples, columns=2)
+    with Image.open(out) as saved:
+        assert torch.equal(torch.from_numpy(np.array(saved)), expected)
+
+
+def test_the_same_seed_gives_the_same_file(checkpoint, tmp_path):
+    for name, seed in (("a.png", 0), ("b.png", 0), ("c.png", 1)):
+        generation.sample(str(checkpoint), str(tmp_path / name), seed=seed)
+    first, again, other = ((tmp_path / name).read_bytes() for name in ("a.png", "b.png", "c.png"))
+    assert first == again != other
+
+
+def test_points_are_sampled_too(fit, tmp_path):
+    fit(WGAN((2,), latent_dim=3, width=4)).save_checkpoint(tmp_path / "wgan.ckpt")
+    generation.sample(str(tmp_path / "wgan.ckpt"), str(tmp_path / "map.png"))
+    with Image.open(tmp_path / "map.png") as saved:
+        assert saved.size == (480, 480)
+
+
+def test_sample_draws_a_row_for_each_route(monkeypatch, tmp_path, capsys):
+    gan, out = ensemble(), tmp_path / "routes.png"
+    monkeypatch.setattr("lightning_gans.generation.samples.load", lambda path: gan)
+    generation.sample("run.ckpt", str(out), num=11, seed=5, routes=3)
+    assert capsys.readouterr().out == f"9 samples along 3 routes of 3 of GAN after 0 generator updates: {out}\n"
+    expected = generation.picture(generation.draw_by_route(gan, 3, 3, 5).flatten(0, 1), columns=3)
+    with Image.open(out) as saved:
+        assert torch.equal(torch.from_numpy(np.array(saved)), expected)
+
+
+# ---------------------------------------------------------------- numbered
+
+
+def test_a_numbered_sample_is_that_of_its_seed(checkpoint, tmp_path, capsys):
+    generation.sample(str(checkpoint), str(tmp_path / "a.png"), num=4, seed=9, labels=[1], numbered=True)
+    assert "4 samples numbered 9 to 12, by their seeds, of DCGAN" in capsys.readouterr().out
+    gan = generation.load(checkpoint)
+    classes = torch.tensor([[0.0, 1.0, 0.0]]).expand(4, 3)
+    seeds = [9, 10, 11, 12]
+    samples = generation.render(gan, generation.seed_latents(gan, seeds), seeds, classes)
+    expected = generation.captioned(samples, [f"{seed} (1)" for seed in seeds], columns=2)
+    with Image.open(tmp_path / "a.png") as saved:
+        assert torch.equal(torch.from_numpy(np.array(saved)), expected)
+
+
+def test_points_are_numbered_on_their_map(monkeypatch, make_gan, tmp_path):
+    gan = make_gan()
+    monkeypatch.setattr("lightning_gans.generation.samples.load", lambda path: gan)
+    images = []
+    for numbered in (False, True):
+        generation.sample("run.ckpt", str(tmp_path / "a.png"), num=3, numbered=numbered)
+        images.append(np.array(Image.open(tmp_path / "a.png")))
+    dark = [(image < 100).all(-1).any() for image in images]
+    assert dark == [False, True], "black figures"
+
+
+def test_numbers_and_routes_exclude_each_other(monkeypatch):
+    monkeypatch.setattr("lightning_gans.generation.samples.load", lambda path: ensemble())
+    with pytest.raises(ValueError, match="routes=2 of numbered samples: each has the route of its seed; leave either"):
+        generation.sample("run.ckpt", routes=2, numbered=True)
