@@ -1,6 +1,7 @@
 """What a training step costs: a loop written by hand, `GAN` without a Trainer, and `GAN` in a Trainer.
 
     python benchmarks/overhead.py             # all of it, a few minutes on two CPU cores
+    python benchmarks/overhead.py --logging   # what logging costs: never, and at every batch
     python benchmarks/overhead.py --quick     # a smoke run, whose figures mean nothing
 
 The three train the same networks from the same weights on the same loader with the same Adam:
@@ -20,12 +21,16 @@ the first steps, and what follows the handing out of the last batch, hence pictu
 belong to the end of an epoch. Rounds of the three are interleaved and begin with each in turn; a ratio is
 taken within its round. Torch has one thread, so the processor's time, which other programs on the machine
 disturb less, is what the wall clock would show on an idle machine.
+
+With `--logging` the Trainer runs without logging and with logging at every batch. The command line logs at
+every 50th, which costs a fiftieth of what that adds.
 """
 
 import argparse
 import contextlib
 import copy
 import csv
+import functools
 import gc
 import logging
 import os
@@ -102,16 +107,27 @@ def without_trainer(gan: GAN, loader: Clocked) -> list[Optimizer]:
     return optimizers
 
 
-def with_trainer(gan: GAN, loader: Clocked) -> list[Optimizer]:
+def with_trainer(gan: GAN, loader: Clocked, log_every_n_steps: int = 50) -> list[Optimizer]:
     callbacks = [TQDMProgressBar(refresh_rate=20), SampleGrid(), ModelCheckpoint(save_last=True)]
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as null:
-        trainer = Trainer(accelerator="cpu", max_epochs=1, logger=CSVLogger(folder), callbacks=callbacks)
+        trainer = Trainer(
+            accelerator="cpu",
+            max_epochs=1,
+            logger=CSVLogger(folder),
+            callbacks=callbacks,
+            log_every_n_steps=log_every_n_steps,
+        )
         with contextlib.redirect_stdout(null), contextlib.redirect_stderr(null):
             trainer.fit(gan, loader)
     return trainer.optimizers
 
 
-VARIANTS = {"by hand": by_hand, "no Trainer": without_trainer, "Trainer": with_trainer}
+Variants = dict[str, Callable[[GAN, Clocked], list[Optimizer]]]
+VARIANTS: Variants = {"by hand": by_hand, "no Trainer": without_trainer, "Trainer": with_trainer}
+LOGGING: Variants = {
+    "no logging": functools.partial(with_trainer, log_every_n_steps=0),
+    "every batch": functools.partial(with_trainer, log_every_n_steps=1),
+}
 
 
 def adam(params: Iterator[nn.Parameter]) -> Adam:
@@ -145,17 +161,18 @@ class Workload:
 WORKLOADS = {"DCGAN-64": Workload(dcgan_64, 7, 4, 1), "MLP ring": Workload(mlp_ring, 31, 100, 50)}
 
 
-def measure(work: Workload, clock: Callable[[], float]) -> dict[str, list[float]]:
+def measure(work: Workload, clock: Callable[[], float], variants: Variants) -> dict[str, list[float]]:
     """Milliseconds a step by variant, one figure a round."""
     torch.manual_seed(0)
     batches = work.warm_up + work.steps + 1  # nothing tells when the last one ends
     gan, loader = work.make(batches)
-    figures: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    figures: dict[str, list[float]] = {name: [] for name in variants}
     for turn in range(work.rounds):
-        for name in [*VARIANTS][turn % 3 :] + [*VARIANTS][: turn % 3]:
+        first = turn % len(variants)
+        for name in [*variants][first:] + [*variants][:first]:
             gc.collect()
             clocked = Clocked(loader, clock)
-            optimizers = VARIANTS[name](copy.deepcopy(gan), clocked)
+            optimizers = variants[name](copy.deepcopy(gan), clocked)
             taken = {int(state["step"]) for optimizer in optimizers for state in optimizer.state.values()}
             if len(clocked.times) != batches or taken != {batches}:
                 raise RuntimeError(f"{name}: {len(clocked.times)} batches and {taken} steps, not {batches}")
@@ -166,33 +183,37 @@ def measure(work: Workload, clock: Callable[[], float]) -> dict[str, list[float]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="2 short rounds each, to see that it runs")
+    parser.add_argument("--logging", action="store_true", help="what logging costs, in place of the three")
     parser.add_argument("--only", choices=WORKLOADS, help="one workload alone")
     parser.add_argument("--clock", choices=CLOCKS, default="cpu", help="the processor's time or the wall's")
-    default = Path(__file__).parent / "results" / "overhead.csv"
-    parser.add_argument("--out", type=Path, default=default, help="the CSV; beside this script if left out")
+    parser.add_argument("--out", type=Path, help="the CSV; in results/ beside this script if left out")
     options = parser.parse_args()
+    variants = LOGGING if options.logging else VARIANTS
+    first, name = next(iter(variants)), "logging.csv" if options.logging else "overhead.csv"
+    out = options.out or Path(__file__).parent / "results" / name
+    header = [*HEADER[:4], f"ratio to {first}", *HEADER[5:]]
 
     torch.set_num_threads(1)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     versions = {"torch": torch.__version__, "lightning": lightning.__version__, "threads": torch.get_num_threads()}
     print(*(f"{name} {version}" for name, version in versions.items()), f"clock {options.clock}", sep=", ")
-    print(LAYOUT.format(*HEADER), flush=True)
+    print(LAYOUT.format(*header), flush=True)
     rows = []
     for workload in [options.only] if options.only else WORKLOADS:
         work = Workload(WORKLOADS[workload].make, 2, 2, 1) if options.quick else WORKLOADS[workload]
-        figures = measure(work, CLOCKS[options.clock])
+        figures = measure(work, CLOCKS[options.clock], variants)
         for name, own in figures.items():
-            ratio = statistics.median(a / b for a, b in zip(own, figures["by hand"], strict=True))
+            ratio = statistics.median(a / b for a, b in zip(own, figures[first], strict=True))
             numbers = [f"{number:.3f}" for number in (statistics.median(own), min(own), ratio)]
             rows.append([workload, name, *numbers, work.rounds, work.steps])
             print(LAYOUT.format(*rows[-1]), flush=True)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    with open(options.out, "w", newline="") as file:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with open(out, "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([*HEADER, *versions, "clock"])
+        writer.writerow([*header, *versions, "clock"])
         writer.writerows([*row, *versions.values(), options.clock] for row in rows)
-    print(f"written to {options.out}")
+    print(f"written to {out}")
 
 
 if __name__ == "__main__":

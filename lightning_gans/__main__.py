@@ -14,15 +14,21 @@ Train generative adversarial networks, and use them.
 commands:
   fit        train:     lightning-gans fit --config configs/quickstart.yaml
   sample     draw:      lightning-gans sample --checkpoint runs/.../last.ckpt --out grid.png
-  validate   losses on held-out data:  lightning-gans validate --config ... --ckpt_path ...
-  test       losses on the test split: lightning-gans test --config ... --ckpt_path ...
+  interpolate  walk from sample to sample:     lightning-gans interpolate --checkpoint ... --out path.gif
+  arithmetic   calculate with samples:         lightning-gans arithmetic --checkpoint ... --a=[3] --b=[7] --c=[5]
+  neighbours   is it memorised? the closest training samples: lightning-gans neighbours --checkpoint ...
+  validate   losses and scores on held-out data:  lightning-gans validate --config ... --ckpt_path ...
+  test       the same on the test split: lightning-gans test --config runs/.../config.yaml \\
+                 --config configs/metrics/digits.yaml --ckpt_path last
   predict    write samples as tensors and pictures: lightning-gans predict --config ... --ckpt_path ...
+  workspace  make panels at W&B for a project:      lightning-gans workspace --project lightning-gans
 
 Configs stack, the later one wins, and any value can be given on the line:
   lightning-gans fit --config configs/dcgan_mnist.yaml --config configs/trainer/gpu.yaml \\
       --model.discriminator_optimizer.lr=4e-4 --data.batch_size=64
 
-A run's config, metrics, checkpoints and pictures are kept together in runs/<experiment>/<version>/.
+A run's config, metrics, checkpoints and pictures are kept together in runs/<experiment>/<version>/, with a page
+about it, report.html.
 `lightning-gans COMMAND --help` lists a command's options, and
 `lightning-gans fit --model.help DCGAN` those of a model (--data.help Digits of a data set).
 
@@ -30,7 +36,7 @@ options:
   -h, --help  show this and exit
   --version   show the version and exit
 """
-COMMANDS = ("fit", "sample", "validate", "test", "predict")
+COMMANDS = ("fit", "sample", "interpolate", "arithmetic", "neighbours", "validate", "test", "predict", "workspace")
 
 
 def main(args: Sequence[str] | None = None) -> None:

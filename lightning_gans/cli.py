@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
+import re
 import warnings
-from collections.abc import Sequence
+from argparse import Action, RawDescriptionHelpFormatter
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from jsonargparse import ArgumentParser, Namespace, auto_cli
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace, auto_cli
 from jsonargparse.typing import PositiveInt
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, TQDMProgressBar
@@ -22,38 +25,56 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lightning_gans import GAN, checks
-from lightning_gans.callbacks import SampleGrid, SampleWriter
+from lightning_gans.callbacks import FailureMonitor, Report, SampleGrid, SampleWriter
 from lightning_gans.cli_errors import Parser, fail
+from lightning_gans.cli_workspace import workspace
 from lightning_gans.data import GANData
-from lightning_gans.generation import sample
+from lightning_gans.generation import arithmetic, interpolate, neighbours, sample
 
+_FUNCTIONS: dict[str, Callable[..., None]] = {  # the others are Lightning's
+    "sample": sample,
+    "interpolate": interpolate,
+    "arithmetic": arithmetic,
+    "neighbours": neighbours,
+    "workspace": workspace,
+}
 _LINKED = {"sample_shape": "sample_shape", "image_shape": "sample_shape", "num_classes": "num_classes"}
 _LINK_PLACES = ("", "generator.init_args.", "discriminator.init_args.")
 
 
 def run(args: Sequence[str]) -> None:
     """Run a command, given with its arguments."""
-    if args[0] != "sample":
+    function = _FUNCTIONS.get(args[0])
+    if function is None:
         GANCLI(list(args))
         return
     try:
         auto_cli(
-            sample,
+            function,
             args=list(args[1:]),
             as_positional=False,
-            prog="lightning-gans sample",
-            description=sample.__doc__.splitlines()[0],  # type: ignore[union-attr]
+            prog=f"lightning-gans {args[0]}",
+            description=inspect.getdoc(function).partition("\n\nArgs:")[0],  # type: ignore[union-attr]
+            formatter_class=_Paragraphs,
             parser_class=Parser,
         )
     except (ValueError, OSError) as error:
         fail(str(error))
 
 
+class _Paragraphs(RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Leaves the lines of a description as they are, and out the list of every module that torch has."""
+
+    def _expand_help(self, action: Action) -> str:
+        return re.sub(r", known subclasses: torch\.nn\.Module, .*", ")", super()._expand_help(action), flags=re.DOTALL)
+
+
 class GANCLI(LightningCLI):
     """LightningCLI for a `GAN` and a `GANData`, by short class names.
 
     The shape and the number of classes of the data are linked to the model and to its networks, so nobody
-    states them twice. Checkpoints (`--checkpoint.*`) and pictures (`--samples.*`) are on by default.
+    states them twice. Checkpoints (`--checkpoint.*`), pictures (`--samples.*`), a watch for failures (`--monitor.*`)
+    and a page about the run (`--report.*`) are on by default.
     """
 
     def __init__(self, args: list[str]):
@@ -63,6 +84,8 @@ class GANCLI(LightningCLI):
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
         warnings.filterwarnings("ignore", message=".*across ranks is zero.*")  # data without a validation split
         warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+        if args[0] != "fit":  # a run of its own has a folder of its own
+            warnings.filterwarnings("ignore", message="The dirpath has changed from.*")
         try:
             super().__init__(
                 GAN,
@@ -76,7 +99,7 @@ class GANCLI(LightningCLI):
                 args=args,
             )
         except (ValueError, OSError, MisconfigurationException) as error:
-            if self._has_trained():
+            if self._has_trained() and not isinstance(error, MisconfigurationException):
                 raise
             fail(str(error))
 
@@ -106,6 +129,8 @@ class GANCLI(LightningCLI):
         )
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(SampleGrid, "samples")
+        parser.add_lightning_class_args(FailureMonitor, "monitor")
+        parser.add_lightning_class_args(Report, "report")
         parser.set_defaults(
             {
                 "checkpoint.filename": "step_{step:07d}",
@@ -159,6 +184,7 @@ class GANCLI(LightningCLI):
             )
         elif self.checkpoint not in (None, "best", "hpc") and "://" not in self.checkpoint:
             checks.read_checkpoint(self.checkpoint)
+        _drop_repeated(config.trainer.callbacks)
         self.config_to_save = config.clone()  # without this run's folder, so that it can be used for another
         if config.trainer.fast_dev_run:
             return
@@ -188,11 +214,14 @@ class GANCLI(LightningCLI):
         if self.subcommand == "predict":
             callbacks.append(SampleWriter())
         callbacks.append(config.samples)
+        if not any(isinstance(one, FailureMonitor) for one in callbacks):
+            callbacks.append(config.monitor)
         keeps = settings.enable_checkpointing is not False and not settings.fast_dev_run
         if keeps and not any(isinstance(one, Checkpoint) for one in callbacks):
-            callbacks.append(config.checkpoint)
+            callbacks += _best_and_last(config.checkpoint)
         if settings.logger is not False and not settings.fast_dev_run:
             callbacks.append(_SaveConfig(self._parser(self.subcommand), self.config_to_save))
+        callbacks.append(config.report)  # the last, so that it finds what the others have written
         kwargs = {**settings, **kwargs, "callbacks": callbacks}
         checks.strategy_name(settings.strategy)
         trainer = Trainer(**kwargs)
@@ -205,9 +234,16 @@ class GANCLI(LightningCLI):
         if not self.trainer.is_global_zero or self.trainer.fast_dev_run or not self.trainer.loggers:  # type: ignore[attr-defined]
             return
         print(f"\nThe run is in {self.run_logger.log_dir}: config.yaml, metrics.csv, checkpoints/ and samples/.")
-        last = getattr(self.trainer.checkpoint_callback, "last_model_path", "")
-        if last:
-            print(f"Draw new samples: lightning-gans sample --checkpoint {os.path.relpath(last)} --out grid.png")
+        page = Path(self.run_logger.log_dir, "report.html")
+        if page.is_file():
+            print(f"Open {os.path.relpath(page)} in a browser to see how it went.")
+        keeper: Any = self.trainer.checkpoint_callback
+        shown = getattr(keeper, "last_model_path", "")
+        if getattr(keeper, "monitor", None) and keeper.best_model_path:
+            shown = keeper.best_model_path
+            print(f"The best {keeper.monitor}, {keeper.best_model_score:.4g}, is that of {os.path.relpath(shown)}.")
+        if shown:
+            print(f"Draw new samples: lightning-gans sample --checkpoint {os.path.relpath(shown)} --out grid.png")
 
     def _has_trained(self) -> bool:
         trainer = getattr(self, "trainer", None)
@@ -274,6 +310,29 @@ def _keep_beside(folder: str, logger: Namespace) -> None:
     elif logger.class_path.endswith("WandbLogger") and own in (None, "."):
         Path(folder).mkdir(parents=True, exist_ok=True)
         logger.init_args.save_dir = str(Path(folder).resolve())  # W&B's own process may stand elsewhere
+
+
+def _best_and_last(checkpoint: ModelCheckpoint) -> list[Checkpoint]:
+    """Beside one that keeps the best by a figure, one for the last epoch: Lightning's own last is that of the best."""
+    if checkpoint.monitor is None or not checkpoint.save_last:
+        return [checkpoint]
+    checkpoint.save_last = False
+    last = ModelCheckpoint(
+        dirpath=checkpoint.dirpath,
+        filename="last",
+        save_weights_only=checkpoint.save_weights_only,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    return [checkpoint, last]
+
+
+def _drop_repeated(callbacks: Any) -> None:
+    """Of equal Evaluations keep the first: a run's own config and the file stacked on it may both bring one."""
+    for index in reversed(range(len(callbacks) if isinstance(callbacks, list) else 0)):
+        kind = str(callbacks[index].get("class_path"))
+        if kind.endswith(".Evaluation") and callbacks[index] in callbacks[:index]:
+            del callbacks[index]
 
 
 def _last_checkpoint(folder: Path) -> str:

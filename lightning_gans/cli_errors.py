@@ -11,7 +11,7 @@ from typing import NoReturn
 from lightning.pytorch import callbacks, loggers
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lightning_gans import GAN, data, models, networks, objectives, optimizers, stabilizers
+from lightning_gans import GAN, data, metrics, models, networks, objectives, optimizers, stabilizers
 from lightning_gans import callbacks as our_callbacks
 
 
@@ -72,9 +72,9 @@ def one_line(message: str) -> str:
         return f"unknown class '{unknown[1]}'; {meant}"
     lines = [_NOISE.sub("", line) for line in message.splitlines()]
     text = " ".join(re.sub(r"^- ", "", line).strip() for line in lines if line) or message
-    text = re.sub(r"Parser key \"([^\"]+)\":", r"\1:", text)
+    text = re.sub(r"Parser key \"([^\"]+)\":", r"\1:", text.strip())
     text = re.sub(r"Problem with given class_path '(?:\w+\.)*(\w+)':", r"\1:", text)
-    given = re.search(r"Given value: (?!Namespace|NestedArg)(.+)", message)
+    given = re.search(r"Given value: (?!\[?(?:Namespace|NestedArg))(.+)", message)
     if given and "Got value" not in text:
         text += f". Got value: {given[1]}"
     for pattern, remedy in _REMEDIES:
@@ -86,7 +86,7 @@ def one_line(message: str) -> str:
 
 def class_names() -> list[str]:
     """The short class names that a config may use."""
-    homes = (models, data, networks, stabilizers, our_callbacks, objectives, optimizers, callbacks, loggers)
+    homes = (models, data, networks, stabilizers, our_callbacks, metrics, objectives, optimizers, callbacks, loggers)
     kinds = {"GAN": GAN} | {name: kind for home in homes for name, kind in vars(home).items()}
     return sorted(name for name, kind in kinds.items() if _is_concrete(kind))
 

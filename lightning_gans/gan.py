@@ -342,11 +342,12 @@ class GAN(Run):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip one player's gradient; Lightning calls this once gradients are unscaled."""
-        if self.generator_clip is None and self.discriminator_clip is None:
+        if self.generator_clip is None and self.discriminator_clip is None and not self._logs_now:
             return
+        player = self.player_of(optimizer)
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        generator_moves = any(parameters[0] is own for own in self.generator.parameters())
-        limit = self.generator_clip if generator_moves else self.discriminator_clip
+        self.note_gradient(player, parameters)
+        limit = self.generator_clip if player == "generator" else self.discriminator_clip
         if limit is not None:
             nn.utils.clip_grad_norm_(parameters, limit)
 

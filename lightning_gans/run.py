@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from lightning_gans import checks
 from lightning_gans.networks import Discriminator, Generator
@@ -40,11 +41,14 @@ class Run(LightningModule):
         self.automatic_optimization = False
         self.generator_updates = 0
         self.discriminator_updates = 0
+        self.samples_seen = 0  # real ones, of all processes together
         self.looking_ahead = False  # whether the steps of the moment are imagined ones of an algorithm
         self.stabilizers: list[Stabilizer] = []
         self.network_changes: list[dict[str, Any]] = []
         self._presented = ExitStack()
         self._seed: int | None = None
+        self._logs_now = False
+        self._gradient_norms: dict[str, Tensor] = {}
 
     @property
     def active_stabilizers(self) -> list[Stabilizer]:
@@ -56,28 +60,61 @@ class Run(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Step]:
         """Play one batch; the steps, detached, are what observers find in `on_train_batch_end`."""
         optimizers = self.optimizers()
-        steps = self.alternate(batch, *(optimizers if isinstance(optimizers, list) else [optimizers]))
         every, batches = self.trainer.log_every_n_steps, self.trainer.fit_loop.epoch_loop.total_batch_idx + 1  # type: ignore[attr-defined]
-        if every and batches % every == 0:  # each key that is logged costs more than the rest of a small step
+        self._logs_now = bool(every) and batches % every == 0  # each key costs more than the rest of a small step
+        steps = self.alternate(batch, *(optimizers if isinstance(optimizers, list) else [optimizers]))
+        self.samples_seen += len(self.unpack(batch)[0]) * self.trainer.world_size
+        if self._logs_now:
             self._log(steps)
+            self._logs_now = False
         return steps
+
+    @property
+    def seed(self) -> int | None:
+        """The seed from which the run draws its random numbers; None before it begins."""
+        return self._seed
+
+    def player_of(self, optimizer: Optimizer) -> str:
+        """Whose optimizer it is, "generator" or "discriminator"."""
+        first = optimizer.param_groups[0]["params"][0]
+        return "generator" if any(first is own for own in self.generator.parameters()) else "discriminator"
+
+    def note_gradient(self, player: str, parameters: list[Tensor]) -> None:
+        """Keep the norm of a player's whole gradient, before it is clipped, where this batch is logged."""
+        if self._logs_now:
+            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+            self._gradient_norms[player] = nn.utils.get_total_norm(gradients)
 
     def _log(self, steps: dict[str, Step]) -> None:
         losses = {f"loss/{player}": step.loss for player, step in steps.items()}
         losses |= {f"loss/{name}": term for step in steps.values() for name, term in step.terms.items()}
         self.log_dict(losses, prog_bar=True, batch_size=1)
-        self.log_dict(self.figures(steps), batch_size=1)
+        rates = {
+            f"{self.player_of(optimizer)}/learning_rate": optimizer.param_groups[0]["lr"]
+            for optimizer in self.trainer.optimizers
+        }
+        self.log_dict(rates | self.figures(steps), batch_size=1)
 
     def figures(self, steps: dict[str, Step]) -> dict[str, Tensor | float]:
-        """What is logged beside the losses."""
+        """What is logged beside the losses: how far the game is, and how the two players stand.
+
+        `discriminator/separation` is how often the discriminator gives a real sample the higher logit of a pair: 0.5
+        where it cannot tell, 1 where it always can, whatever the objective. `gradients/` are norms before clipping.
+        """
         figures: dict[str, Tensor | float] = {
             "progress/generator_updates": float(self.generator_updates),
             "progress/discriminator_updates": float(self.discriminator_updates),
+            "progress/images": float(self.samples_seen),
         }
         step = steps.get("discriminator")
         if step is not None and step.real_logits is not None:
             figures["discriminator/real_logit"] = step.real_logits.mean()
             figures["discriminator/fake_logit"] = step.fake_logits.mean()
+            pairs = min(len(step.real_logits), len(step.fake_logits))
+            margins = step.real_logits[:pairs] - step.fake_logits[:pairs]
+            figures["discriminator/separation"] = 0.5 + 0.5 * margins.sign().mean()
+        figures |= {f"gradients/{player}": norm for player, norm in self._gradient_norms.items()}
+        self._gradient_norms = {}
         return figures
 
     @contextmanager
@@ -169,10 +206,11 @@ class Run(LightningModule):
             checks.samples(self.unpack(batch)[0], self.generator.sample_shape)
 
     def get_extra_state(self) -> dict[str, Any]:
-        """The counters of updates and the state of the module's own stabilizers."""
+        """The counters of updates and samples, and the state of the module's own stabilizers."""
         return {
             "generator_updates": self.generator_updates,
             "discriminator_updates": self.discriminator_updates,
+            "samples_seen": self.samples_seen,
             "stabilizers": [stabilizer.state_dict() for stabilizer in self.stabilizers],
         }
 
@@ -180,6 +218,7 @@ class Run(LightningModule):
         """Restore what `get_extra_state` gave."""
         self.generator_updates = state["generator_updates"]
         self.discriminator_updates = state["discriminator_updates"]
+        self.samples_seen = state.get("samples_seen", 0)
         for stabilizer, saved in zip(self.stabilizers, state["stabilizers"], strict=False):
             stabilizer.load_state_dict(saved)
 

@@ -1,11 +1,16 @@
 """The command line: what a run leaves behind, what can be done with it, and what is said of mistakes."""
 
 import csv
+import itertools
+import json
 import os
 import re
+import shlex
 import shutil
+import struct
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +36,12 @@ SMALL = [
     *QUIET,
 ]
 DIGITS = ["--model=DCGAN", "--model.width=4", "--model.latent_dim=8", "--data=Digits"]
-BRIEF = ["--trainer.max_epochs=1", "--trainer.limit_val_batches=0", "--samples.every_n_epochs=0"]
+BRIEF = [
+    "--trainer.max_epochs=1",
+    "--trainer.limit_val_batches=0",
+    "--samples.every_n_epochs=0",
+    "--report.enabled=false",
+]
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:lightning"),
@@ -113,6 +123,7 @@ def test_run_folder(run):
         "samples/epoch_0002.png",
         "samples/real.png",
         "samples/training.gif",
+        "report.html",
     }
     assert [name for name in sorted(files) if name.startswith("samples/epoch")] == [
         "samples/epoch_0001.png",
@@ -134,6 +145,22 @@ def test_pictures(run):
     assert len({frame.size for frame in frames}) == 1 and np.asarray(frames[2]).std() > 50, "digits in black and white"
     assert not np.array_equal(*(np.asarray(frame) for frame in frames[:2])), "it learns"
     assert Image.open(run / "samples" / "training.gif").n_frames == 2
+
+
+def test_the_page_about_the_run(run, folder, capsys):
+    html = (run / "report.html").read_text()
+    assert "DCGAN on Digits" in html and "finished" in html and "dcgan_digits version_0" in html
+    assert len(re.findall(r'alt="(epoch 1|epoch 2|real samples|the whole run)"', html)) == 4
+    assert all(f'aria-label="{title}"' in html for title in ("Losses", "Separation", "Gradient norms"))
+    assert "class_path: lightning_gans.DCGAN" in html and "checkpoints/last.ckpt" in html
+    commands = [unescape(command) for command in re.findall(r'<pre class="command">lightning-gans (.*?)</pre>', html)]
+    assert [command.split()[0] for command in commands] == ["sample", "test", "fit"]
+    shutil.copytree(run.parents[1], folder / "runs")
+    for command in commands:
+        main([*shlex.split(command), *([] if command.startswith("sample") else BRIEF[1:])])
+    second = folder / "runs" / "dcgan_digits" / "version_2"
+    assert (folder / "grid.png").is_file() and (second / "metrics.csv").is_file(), "after the test's version_1"
+    assert "report.html in a browser" not in capsys.readouterr().out and not (second / "report.html").exists()
 
 
 def test_runs_stand_side_by_side(folder, capsys):
@@ -187,6 +214,23 @@ def test_tensorboard_writes_into_the_run_folder(folder):
     assert [path.parent.name for path in sorted(folder.rglob("events.out*"))] == ["version_0", "version_1"]
 
 
+def wandb_records(path):
+    """What an offline run keeps for W&B: records of wandb.proto in a LevelDB log."""
+    proto = pytest.importorskip("wandb.proto.wandb_internal_pb2")
+    data, place, record, records = path.read_bytes(), 7, b"", []
+    while place + 7 <= len(data):
+        if 32768 - place % 32768 < 7:  # the rest of a block is empty
+            place += 32768 - place % 32768
+            continue
+        _, length, kind = struct.unpack("<IHB", data[place : place + 7])
+        record += data[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            records.append(proto.Record.FromString(record))
+            record = b""
+    return records
+
+
 def test_wandb_writes_into_the_run_folder_and_knows_the_whole_config(folder):
     import wandb
 
@@ -205,6 +249,19 @@ def test_wandb_writes_into_the_run_folder_and_knows_the_whole_config(folder):
         saved = settings_of(run)
         for section in ("model", "data", "trainer", "samples", "seed_everything"):
             assert kept[section] == saved[section], section
+        (written,) = run.glob("wandb/offline-run-*/*.wandb")
+        records = wandb_records(written)
+        axes = [one.metric for one in records if one.HasField("metric")]
+        assert [one.step_metric for one in axes if one.glob_name == "*"] == ["trainer/global_step"]
+        lines = [
+            {item.key or "/".join(item.nested_key): item.value_json for item in one.history.item}
+            for one in records
+            if one.HasField("history")
+        ]
+        lines = [line for line in lines if "loss/generator" in line]
+        assert [line["trainer/global_step"] for line in lines] == ["0", "1", "2"], "batches"
+        assert [line["progress/images"] for line in lines] == ["64", "128", "192"]
+        assert {"gradients/generator", "discriminator/separation", "generator/learning_rate"} <= set(lines[0])
         (picture,) = run.glob("wandb/offline-run-*/files/media/images/samples/grid*.png")
         assert np.array_equal(np.asarray(Image.open(picture)), np.asarray(Image.open(run / "samples/epoch_0001.png")))
 
@@ -445,6 +502,204 @@ def test_sample_takes_labels(conditional_run, folder):
     assert Image.open("all.png").size[0] > Image.open("both.png").size[0], "one column per class"
 
 
+# ---------------------------------------------------------------- other looks at a trained generator
+
+
+def look(capsys, command, run, out, *args):
+    """Run a command on a run's checkpoint; the picture's bytes and what was said come back."""
+    capsys.readouterr()
+    main([command, "--checkpoint", str(last(run)), "--out", out, *args])
+    return Path(out).read_bytes(), capsys.readouterr().out
+
+
+CONCEPTS = ["--a=[1,2]", "--b=[3]", "--c=[4,5,6]"]
+
+
+def test_a_walk_by_the_command_line(run, conditional_run, folder, capsys):
+    first, said = look(capsys, "interpolate", run, "a.png", "--seeds=[3,8]", "--steps=3")
+    assert said == "1 path of 3 samples each, linear, of DCGAN after 6 generator updates: a.png\n"
+    torch.rand(3)
+    assert look(capsys, "interpolate", run, "a.png", "--seeds=[3,8]", "--steps=3")[0] == first
+    assert look(capsys, "interpolate", run, "a.png", "--seeds=[3,8]", "--steps=3", "--spherical=true")[0] != first
+    look(capsys, "interpolate", conditional_run, "a.gif", "--rows=2", "--steps=3", "--labels=[3,7]")
+    assert Image.open("a.gif").n_frames == 4
+
+
+def test_a_sum_by_the_command_line(run, conditional_run, folder, capsys):
+    first, said = look(capsys, "arithmetic", run, "a.png", *CONCEPTS)
+    assert said == "a - b + c of 2, 1 and 3 samples of DCGAN after 6 generator updates: a.png\n"
+    assert look(capsys, "arithmetic", run, "b.png", *CONCEPTS)[0] == first
+    assert look(capsys, "arithmetic", run, "b.png", *CONCEPTS, "--seed=1")[0] != first
+    look(capsys, "arithmetic", conditional_run, "b.png", *CONCEPTS, "--labels=[3,7,1]")
+
+
+def test_neighbours_by_the_command_line(run, conditional_run, folder, capsys):
+    first, said = look(capsys, "neighbours", run, "a.png", "--num=2", "--k=3")
+    lines = said.splitlines()
+    training = f"{len(Digits().load('train')):,}"
+    assert lines[0] == (
+        f"2 samples of DCGAN after 6 generator updates beside the 3 closest of {training} training samples: a.png"
+    )
+    assert "Mean distance to the closest training sample" in lines[1] and len(lines) == 2
+    given = ["--data=Digits", "--data.batch_size=7"]
+    assert look(capsys, "neighbours", run, "b.png", "--num=2", "--k=3", *given)[0] == first
+    other, said = look(capsys, "neighbours", run, "b.png", "--num=2", "--k=3", "--features=DigitFeatures")
+    assert other != first and said.splitlines()[1] != lines[1]
+    look(capsys, "neighbours", conditional_run, "b.png", "--num=2", "--labels=[3]")
+
+
+def test_mistakes_of_the_other_looks(refused, run, conditional_run, folder):
+    for args, says in (
+        (["interpolate", "--seeds=[3]"], "seeds=[3]"),
+        (["interpolate", "--labels=[1]"], "labels=[1]"),
+        (["interpolate", "--steps=1"], "steps=1"),
+        (["arithmetic", *CONCEPTS[:2], "--c=[]"], "c=[]"),
+        (["arithmetic", *CONCEPTS, "--out=a.xyz"], "a.xyz"),
+        (["neighbours", "--k=9999"], "k=9999"),
+        (["neighbours", "--data=GaussianRing"], "(2,)"),
+        (["neighbours", "--features=torch.nn.Identity"], "Identity"),
+        (["sample", "--numbered=true", "--routes=2"], "routes=2"),
+    ):
+        assert says in refused(args[0], "--checkpoint", last(run), *args[1:])
+    assert "10" in refused("interpolate", "--checkpoint", last(conditional_run), "--labels=[10]")
+    shutil.copy(last(run), "alone.ckpt")
+    assert "config.yaml" in refused("neighbours", "--checkpoint=alone.ckpt")
+    assert not list(folder.glob("*.png"))
+    for command in FUNCTIONS:
+        Path("wrong.file").write_bytes(b"hello")
+        concepts = CONCEPTS if command == "arithmetic" else []
+        assert "wrong.file" in refused(command, "--checkpoint=wrong.file", *concepts)
+
+
+# ---------------------------------------------------------------- scores
+
+
+def scores_of(run):
+    return json.loads((run / "scores.json").read_text())
+
+
+def evaluation(folder, name="scores.yaml", metrics=("PairwiseDiversity",), **arguments):
+    """A config that stacks an Evaluation on a run."""
+    settings = {"metrics": list(metrics), "num_samples": 40, **arguments}
+    callback = {"class_path": "Evaluation", "init_args": settings}
+    (folder / name).write_text(yaml.safe_dump({"trainer": {"callbacks+": [callback]}}))
+    return f"--config={folder / name}"
+
+
+def digests(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def scored_run(tmp_path_factory):
+    place = tmp_path_factory.mktemp("config")
+    by_score = ["--checkpoint.monitor=val/diversity", "--checkpoint.mode=min", "--trainer.max_epochs=3"]
+    return fitted_once(tmp_path_factory, *DIGITS, *SMALL, evaluation(place), *by_score)
+
+
+def test_a_run_by_a_score_keeps_the_best_and_the_last(scored_run):
+    figures = column(scored_run, "val/diversity")
+    assert len(figures) == 3
+    steps = {path.name: torch.load(path, weights_only=True)["global_step"] for path in scored_run.rglob("*.ckpt")}
+    best = 3 * (figures.index(min(figures)) + 1)
+    assert steps == {f"step_{best:07d}.ckpt": best, "last.ckpt": 9} and best != 9, "a test of something"
+    assert scores_of(scored_run)["figures"]["diversity"] == pytest.approx(figures[-1])
+    assert not list(scored_run.rglob("*-v1.ckpt"))
+
+
+@pytest.mark.parametrize("command", ["validate", "test"])
+def test_a_trained_model_is_scored(command, scored_run, folder, capsys):
+    experiment = shutil.copytree(scored_run.parent, folder / "runs" / "dcgan_digits")
+    before = digests(experiment)
+    stacked = evaluation(folder)  # which the run's own config has already
+    main([command, f"--config={scored_run / 'config.yaml'}", stacked, "--ckpt_path=last", "--runs=runs"])
+    said = capsys.readouterr().out
+    assert len(re.findall(r"^diversity ", said, re.MULTILINE)) == 1 and "metric  " not in said, "one table"
+    split = {"validate": "val", "test": "test"}[command]
+    assert f"40 generated samples (seed 0) beside 40 real ones of Digits ({split} split)" in said
+    assert "These figures are in runs/dcgan_digits/version_1/scores.json." in said
+    record = scores_of(experiment / "version_1")
+    assert record["checkpoint"] == "runs/dcgan_digits/version_0/checkpoints/last.ckpt"
+    assert (record["split"], record["generator_updates"]) == (split, 9)
+    if command == "validate":
+        assert record["figures"] == pytest.approx(scores_of(scored_run)["figures"]), "those of the last epoch"
+    assert before.items() <= digests(experiment).items(), "nothing is overwritten"
+
+
+def test_any_trained_model_is_scored_afterwards(run, folder, capsys):
+    metrics = ["ClassCoverage", {"class_path": "PrecisionRecall", "init_args": {"features": "DigitFeatures"}}]
+    main(["test", f"--config={run / 'config.yaml'}", evaluation(folder, metrics=metrics), f"--ckpt_path={last(run)}"])
+    said = capsys.readouterr().out
+    assert {"classes", "kl_uniform", "precision", "recall"} <= {line.split(" ")[0] for line in said.splitlines()}
+    record = scores_of(folder / "runs/dcgan_digits/version_0")
+    assert record["networks"]["precision"] == "DigitFeatures" and record["figures"]["classes"] >= 1
+    assert [path.name.split("_")[:3] for path in sorted((folder / "runs/statistics").iterdir())] == [
+        ["Digits", "test", "40"]
+    ] * 2
+
+
+def test_a_model_without_a_discriminator_is_scored(folder, capsys):
+    game = ["--model=SEPGAN", *ENSEMBLE, "--model.generator.width=4", "--data.batch_size=16"]
+    main(["fit", *game, *SMALL, *BRIEF, evaluation(folder)])
+    (run,) = folder.glob("runs/sepgan_digits/*")
+    main(["test", f"--config={run / 'config.yaml'}", f"--ckpt_path={last(run)}"])
+    assert "SEPGAN after 3 generator updates" in capsys.readouterr().out
+    assert len(column(run, "val/diversity")) == 1, "at the end of an epoch without validation"
+
+
+FD = {"class_path": "FrechetDistance", "init_args": {"features": "DigitFeatures"}}
+UNSCORED = {  # an Evaluation that must be refused, the game, and what the line says
+    "no scores": ({"metrics": []}, ["metrics=[]", "at least one score"]),
+    "unknown score": ({"metrics": ["ModeCovrage"]}, ["did you mean ModeCoverage"]),
+    "none": ({"num_samples": 0}, ["num_samples=0", "at least 2"]),
+    "negative": ({"num_samples": -3}, ["num_samples=-3", "at least 2"]),
+    "not a number": ({"num_samples": float("nan")}, ["num_samples", "nan", "Expected a <class 'int'>"]),
+    "split": ({"split": "valid"}, ["split", "valid", "'train', 'val', 'test'"]),
+    "fewer samples than features": ({"metrics": [FD]}, ["FrechetDistance", "129", "would get 40", "give more"]),
+    "fewer reals than features": ({"metrics": [FD], "split": "test"}, ["FrechetDistance", "129 real samples"]),
+    "modes that data has not": ({"metrics": ["ModeCoverage"]}, ["ModeCoverage", "Digits has no means", "use it on"]),
+    "folder": ({"statistics": "scores.yaml"}, ["statistics='scores.yaml'", "give another"]),
+}
+
+
+@pytest.mark.parametrize("fault", UNSCORED)
+def test_an_evaluation_that_is_wrong_is_one_line(fault, refused, folder, run):
+    arguments, says = UNSCORED[fault]
+    stacked = evaluation(folder, **arguments)
+    game = ["test", "--ckpt_path", last(run)] if "split" in arguments else ["fit"]
+    line = refused(*game, *DIGITS, stacked, *QUIET)
+    assert all(word in line for word in says), line
+
+
+def pictures(folder, shade=0):
+    """Twenty small pictures, and a game on them."""
+    (folder / "pictures").mkdir(exist_ok=True)
+    for number in range(20):
+        Image.fromarray(np.full((8, 8, 3), shade + number, np.uint8)).save(folder / "pictures" / f"{number}.png")
+    data = ["--data=ImageFolder", "--data.root=pictures", "--data.size=8", "--data.batch_size=4"]
+    return ["fit", "--model=DCGAN", "--model.width=4", *data]
+
+
+def test_a_checkpoint_by_a_figure_that_is_not_there_is_one_line(refused, folder):
+    line = refused("fit", *DIGITS, *SMALL, evaluation(folder), "--checkpoint.monitor=val/fid")
+    assert "looks at val/fid" in line and "use one of val/diversity" in line
+
+
+def test_data_without_a_validation_split_is_one_line(refused, folder):
+    line = refused(*pictures(folder), "--data.val_fraction=0", evaluation(folder), *QUIET)
+    assert "ImageFolder has no val split" in line and "train" in line
+
+
+def test_statistics_that_are_not_of_this_data_are_one_line(refused, folder):
+    run = [*pictures(folder), "--data.val_fraction=0.3", evaluation(folder)]
+    main([*run, *SMALL, *BRIEF])
+    pictures(folder, shade=200)
+    assert "made of other data" in refused(*run, *QUIET)
+    (file,) = (folder / "runs" / "statistics").iterdir()
+    file.write_bytes(b"words")
+    assert "cannot be read" in refused(*run, *QUIET)
+
+
 # ---------------------------------------------------------------- help
 
 
@@ -455,13 +710,13 @@ def test_help_names_every_command(args, capsys):
     assert all(re.search(rf"^  {command} ", said, re.MULTILINE) for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["fit", "predict", "sample"])
+@pytest.mark.parametrize("command", ["fit", "predict", "sample", "interpolate", "arithmetic", "neighbours"])
 def test_help_of_a_command(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])
     said = capsys.readouterr().out
     assert stopped.value.code == 0 and command in said.splitlines()[0]
-    assert ("--checkpoint" if command == "sample" else "--ckpt_path") in said
+    assert ("--ckpt_path" if command in ("fit", "predict") else "--checkpoint") in said
 
 
 @pytest.mark.parametrize(
@@ -497,7 +752,7 @@ def test_console_script():
 
 # ---------------------------------------------------------------- mistakes
 
-REMEDY = r"\b(expected?|use|give|name|did you mean|known are|lists?|copy|add|change|leave|end it|keep)\b"
+REMEDY = r"\b(expected?|use|give|name|did you mean|known are|lists?|copy|add|change|leave|end it|keep|delete)\b"
 
 
 @pytest.fixture
@@ -526,10 +781,11 @@ ENSEMBLE = [
     "--data=Digits",
     "--data.size=28",
 ]
+FUNCTIONS = ("sample", "interpolate", "arithmetic", "neighbours")
 RING_GAN = ["--model=GAN", "--model.generator=MLPGenerator", "--model.discriminator=MLPDiscriminator"]
 MISTAKES = {
     "command": (["fti"], ["fti", "did you mean 'fit'"]),
-    "command that is like no other": (["paint"], ["paint", "fit, sample, validate, test, predict"]),
+    "command that is like no other": (["paint"], ["paint", ", ".join(COMMANDS)]),
     "option": (["fit", "--model=DCGAN", "--experment=mine"], ["experment"]),
     "option of the model": (["fit", "--model=DCGAN", "--model.widht=8"], ["DCGAN", "widht"]),
     "option of the data": (["fit", *DIGITS, "--data.siz=8"], ["Digits", "siz"]),
@@ -572,6 +828,13 @@ MISTAKES = {
     "sample without a checkpoint": (["sample"], ["checkpoint"]),
     "sample of a missing checkpoint": (["sample", "--checkpoint=nowhere.ckpt"], ["nowhere.ckpt"]),
     "option of sample": (["sample", "--checkpont=nowhere.ckpt"], ["checkpont"]),
+    "interpolate without a checkpoint": (["interpolate", "--seeds=[1,2]"], ["checkpoint"]),
+    "arithmetic without seeds": (["arithmetic", "--checkpoint=nowhere.ckpt", "--a=[1]", "--b=[2]"], ["give --c"]),
+    "neighbours of a missing checkpoint": (["neighbours", "--checkpoint=nowhere.ckpt"], ["nowhere.ckpt"]),
+    "neighbours in data that there are not": (
+        ["neighbours", "--checkpoint=nowhere.ckpt", "--data=Digts"],
+        ["Digts", "did you mean Digits"],
+    ),
 }
 
 
@@ -582,7 +845,7 @@ def test_a_mistake_is_one_line(mistake, refused, monkeypatch):
 
     monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", no_network)
     args, says = MISTAKES[mistake]
-    line = refused(*args, *([] if len(args) == 1 or args[0] == "sample" else QUIET[:1]))
+    line = refused(*args, *([] if len(args) == 1 or args[0] in FUNCTIONS else QUIET[:1]))
     assert all(word in line for word in says), line
 
 
@@ -738,3 +1001,134 @@ def test_threads_reach_torch(folder):
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
+
+
+# ---------------------------------------------------------------- workspaces and sweeps at W&B
+
+
+def sections_of(path):
+    made = json.loads(Path(path).read_text())
+    config = made["spec"]["section"]["panelBankConfig"]
+    return made, {section["name"]: [panel["config"] for panel in section["panels"]] for section in config["sections"]}
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """W&B without a network and without anybody logged in, whatever the machine has."""
+    pytest.importorskip("wandb_workspaces")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+
+
+def test_a_workspace_has_panels_for_whatever_a_run_logs(offline, run, capsys):
+    main(["workspace", "--project=mine"])
+    said = capsys.readouterr().out
+    assert "in workspace.json" in said and "WANDB_MODE is offline" in said and "wandb login" in said
+    made, sections = sections_of("workspace.json")
+    assert (made["project"], made["displayName"]) == ("mine", "GAN")
+    groups = ["samples", "val", "loss", "discriminator", "generator", "gradients", "health", "progress"]
+    assert list(sections) == groups
+    assert sections["samples"][0]["mediaKeys"] == ["samples/grid"]
+    lines = [panel for name, panels in sections.items() if name != "samples" for panel in panels]
+    assert {panel["xAxis"] for panel in lines} == {"trainer/global_step"}
+    for key in [key for key in metrics(run)[0] if "/" in key]:
+        assert any(key in panel["metrics"] or re.search(panel.get("metricRegex", "^$"), key) for panel in lines), key
+    for key in (
+        "val/fd",
+        "val/reverse_kl_floor",
+        "loss/gradient_penalty",
+        "health/generator_gradient",
+        "health/energy",
+    ):
+        assert any(re.search(panel.get("metricRegex", "^$"), key) for panel in lines), key
+    assert [panel["chartTitle"] for panel in lines if panel.get("yLogScale")] == ["Learning rates", "Gradient norms"]
+
+
+def test_a_workspace_takes_names_and_a_file(offline, capsys):
+    main(["workspace", "--project=mine", "--entity=us", "--name=Digits", "--out=made/panels.json"])
+    made, _ = sections_of("made/panels.json")
+    assert (made["project"], made["entity"], made["displayName"]) == ("mine", "us", "Digits")
+    assert not Path("workspace.json").exists()
+
+
+@pytest.mark.parametrize("entity", [[], ["--entity=us"]], ids=str)
+def test_a_workspace_without_a_login_is_a_file(offline, monkeypatch, capsys, entity):
+    monkeypatch.setenv("WANDB_MODE", "online")
+    main(["workspace", "--project=mine", *entity])
+    said = capsys.readouterr().out
+    assert Path("workspace.json").is_file() and "Not saved at W&B: No API key configured. Log in" in said
+
+
+def test_a_workspace_is_saved_where_somebody_is_logged_in(offline, monkeypatch, capsys):
+    from wandb_workspaces.workspaces import Workspace
+
+    saved = []
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setattr(Workspace, "save", lambda self: saved.append((self.entity, self.project)))
+    monkeypatch.setattr(Workspace, "url", "https://wandb.example/mine")
+    main(["workspace", "--project=mine", "--entity=us"])
+    assert saved == [("us", "mine")] and not Path("workspace.json").exists()
+    assert capsys.readouterr().out == "The workspace is at https://wandb.example/mine\n"
+    main(["workspace", "--project=mine", "--entity=us", "--out=kept.json"])
+    assert Path("kept.json").is_file()
+
+
+def test_a_workspace_says_what_it_needs(offline, monkeypatch, refused):
+    for project in ("", "us/mine"):
+        assert "expected a project's name" in refused("workspace", f"--project={project}")
+    monkeypatch.setitem(sys.modules, "wandb_workspaces.reports.v2", None)
+    line = refused("workspace", "--project=mine")
+    assert 'pip install -U "lightning-gans[workspace]"' in line
+
+
+SWEEP = yaml.safe_load((CONFIGS / "sweeps" / "two_rates.yaml").read_text())
+
+
+def sweep_command(**chosen):
+    """The command line that W&B's agent makes of the sweep with these values, in the order of their names."""
+    arguments = [f"--{name}={value}" for name, value in sorted(chosen.items())]
+    words = [word for part in SWEEP["command"] for word in (arguments if part == "${args}" else [part])]
+    assert words[:2] == ["${env}", "${program}"] and SWEEP["program"] == "lightning-gans"
+    return [word.replace("=configs/", f"={CONFIGS}/") for word in words[2:]]
+
+
+def sweep_choices():
+    """The first and the last of all values."""
+    values = {name: parameter["values"] for name, parameter in SWEEP["parameters"].items()}
+    return [{name: given[place] for name, given in values.items()} for place in (0, -1)]
+
+
+def test_the_sweep_is_one_that_wandb_takes():
+    assert SWEEP["method"] in ("grid", "random", "bayes") and SWEEP["metric"]["goal"] in ("minimize", "maximize")
+    assert all(list(parameter) == ["values"] for parameter in SWEEP["parameters"].values())
+    assert set(SWEEP) == {"program", "project", "method", "metric", "parameters", "command"}
+    assert all((CONFIGS.parent / config).is_file() for config in SWEEP["parameters"]["config"]["values"])
+
+
+@pytest.mark.parametrize("chosen", sweep_choices(), ids=str)
+def test_the_values_of_the_sweep_are_understood(capsys, chosen):
+    config = printed(capsys, *sweep_command(**chosen)[1:])
+    for player in ("generator", "discriminator"):
+        rate = config["model"]["init_args"][f"{player}_optimizer"]["init_args"]["lr"]
+        assert rate == chosen[f"model.{player}_optimizer.lr"]
+    named = [callback["class_path"].rsplit(".")[-1] for callback in config["trainer"]["callbacks"]]
+    stabilizer = yaml.safe_load((CONFIGS.parent / chosen["config"]).read_text())["trainer"].get("callbacks+", [])
+    assert named == ["Evaluation", *(callback["class_path"] for callback in stabilizer)]
+    assert config["trainer"]["logger"]["class_path"].endswith("WandbLogger")
+
+
+@pytest.mark.slow
+def test_every_combination_of_the_sweep_is_understood(capsys):
+    values = [[(name, value) for value in one["values"]] for name, one in SWEEP["parameters"].items()]
+    for chosen in itertools.product(*values):
+        assert printed(capsys, *sweep_command(**dict(chosen))[1:])["model"]["class_path"].endswith("DCGAN")
+
+
+@pytest.mark.slow
+def test_the_sweep_measures_what_it_is_after(folder):
+    chosen = sweep_choices()[1]
+    main([*sweep_command(**chosen), "--trainer.max_epochs=1", "--trainer.limit_train_batches=2", *QUIET])
+    (run,) = folder.glob("runs/*/version_0")
+    assert np.isfinite(column(run, SWEEP["metric"]["name"])).all() and column(run, SWEEP["metric"]["name"])

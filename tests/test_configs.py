@@ -17,9 +17,15 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 MODELS = sorted(CONFIGS.glob("*.yaml"))
 TRAINERS = sorted(CONFIGS.glob("trainer/*.yaml"))
 LOGGERS = sorted(CONFIGS.glob("logger/*.yaml"))
+METRICS = sorted(CONFIGS.glob("metrics/*.yaml"))
 STABILIZERS = sorted(CONFIGS.glob("stabilizers/*.yaml"))
 NEED_GPU = ("gpu", "ddp")
-FAST = ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+FAST = [
+    "--trainer.accelerator=cpu",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+    "--report.enabled=false",  # which tells the time
+]
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:lightning"),
@@ -154,6 +160,37 @@ def test_every_stabilizer_has_a_config_of_its_name():
 @pytest.mark.parametrize("config", STABILIZERS, ids=named)
 def test_a_stabilizer_stacks_on_the_quickstart(config, folder):
     main([*quickstart(config), "--trainer.fast_dev_run=2", *FAST[1:]])
+
+
+SCORED = {  # what else a file of scores needs
+    "modes": ["--data=GaussianRing", "--model=VanillaGAN"],
+    "stacked_mnist": ["--data=StackedMNIST", "--data.val_size=8", "--data.size=16", "--data.num_val_samples=16"],
+}
+
+
+class _Eight(torch.nn.Module):
+    """Stands for a large network: eight features of each image, or of its bytes."""
+
+    input_shape = (3, 16, 16)
+
+    def forward(self, x):
+        return torch.nn.functional.adaptive_avg_pool2d(x.float(), (2, 4)).mean(1).flatten(1) / 128
+
+
+@pytest.mark.parametrize("config", METRICS, ids=named)
+def test_scores_stack_on_the_quickstart(config, folder, monkeypatch):
+    monkeypatch.setattr("lightning_gans.networks.features._inception", lambda weights: _Eight())
+    monkeypatch.setattr("lightning_gans.networks.features._EfficientNet", _Eight)
+    monkeypatch.setattr("lightning_gans.networks.features.InceptionFeatures.num_features", 8)
+    write_mnist(folder / "data")
+    main([*quickstart(config), *SCORED.get(config.stem, []), "--trainer.fast_dev_run=2", *FAST[1:]])
+    assert [path.name for path in folder.iterdir()] == ["data"], "a trial leaves nothing behind"
+
+
+@pytest.mark.slow
+def test_scores_through_a_pretrained_network_of_photographs(folder):
+    pytest.importorskip("efficientnet_lite_pytorch")
+    main([*quickstart(CONFIGS / "metrics/images.yaml"), "--trainer.fast_dev_run=2", *FAST[1:]])
 
 
 @pytest.mark.slow

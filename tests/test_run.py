@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import torch
 from games import Scale, Steps, sgds
+from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.plugins.precision import MixedPrecision
@@ -14,6 +15,7 @@ from torch.optim.lr_scheduler import ExponentialLR
 from torch.utils.data import DataLoader
 
 from lightning_gans import DCGAN, GAN, WGAN
+from lightning_gans.gan import Step
 from lightning_gans.optimizers import SGD, Adam
 from lightning_gans.stabilizers import GradientPenalty
 
@@ -239,13 +241,96 @@ def test_losses_are_logged_now_and_then(make_gan, fit):
     assert [step for step, _ in log.lines] == [2, 5]
     (_, first), (_, second) = log.lines
     steps = seen.steps[5]
-    assert first.keys() ^ second.keys() == {"loss/generator"}, "G did not move on the third batch"
+    moved = first.keys() ^ second.keys()
+    assert moved == {"loss/generator", "gradients/generator"}, "G did not move on the third batch"
     assert second["loss/discriminator"] == pytest.approx(steps["discriminator"].loss.item())
     assert second["loss/generator"] == pytest.approx(steps["generator"].loss.item())
     assert second["loss/shift"] == 2
     assert second["discriminator/real_logit"] == pytest.approx(steps["discriminator"].real_logits.mean().item())
     assert second["discriminator/fake_logit"] == pytest.approx(steps["discriminator"].fake_logits.mean().item())
     assert (second["progress/discriminator_updates"], second["progress/generator_updates"]) == (6, 3)
+
+
+def test_what_is_logged_is_grouped(make_gan, fit):
+    log = Log()
+    fit(make_gan(), logger=log, callbacks=[Scale(shift=2.0)])
+    assert set(log.lines[0][1]) - {"epoch"} == {
+        "loss/generator",
+        "loss/discriminator",
+        "loss/shift",
+        "discriminator/real_logit",
+        "discriminator/fake_logit",
+        "discriminator/separation",
+        "discriminator/learning_rate",
+        "generator/learning_rate",
+        "gradients/generator",
+        "gradients/discriminator",
+        "progress/generator_updates",
+        "progress/discriminator_updates",
+        "progress/images",
+    }
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_the_gradients_are_those_of_the_step(make_gan, fit, norms, every):
+    noting, seen = norms
+    log = Log()
+    fit(make_gan(generator_optimizer=noting, discriminator_optimizer=noting), 6, logger=log, log_every_n_steps=every)
+    places = range(every - 1, 6, every)
+    assert [line["gradients/discriminator"] for _, line in log.lines] == pytest.approx([seen[2 * i] for i in places])
+    assert [line["gradients/generator"] for _, line in log.lines] == pytest.approx([seen[2 * i + 1] for i in places])
+
+
+def test_gradients_are_logged_before_they_are_clipped(make_gan, fit):
+    plain, clipped = Log(), Log()
+    still = {"generator_optimizer": partial(SGD, lr=0.0), "discriminator_optimizer": partial(SGD, lr=0.0)}
+    fit(make_gan(**still), logger=plain)
+    fit(make_gan(**still, generator_clip=1e-3, discriminator_clip=1e-3), logger=clipped)
+    for (_, line), (_, other) in zip(plain.lines, clipped.lines, strict=True):
+        for player in ("generator", "discriminator"):
+            assert line[f"gradients/{player}"] == pytest.approx(other[f"gradients/{player}"], rel=1e-6)
+            assert line[f"gradients/{player}"] > 1e-3
+
+
+def test_gradients_are_measured_only_where_they_are_logged(make_gan, batches, fit, monkeypatch):
+    measured = []
+    monkeypatch.setattr(nn.utils, "get_total_norm", lambda gradients: measured.append(1) or torch.zeros(()))
+    gan = make_gan()
+    fit(gan, 6, logger=Log(), log_every_n_steps=3)
+    assert len(measured) == 4
+    gan.alternate(batches(1)[0], *sgds(gan))
+    assert len(measured) == 4, "nothing is logged without a Trainer"
+
+
+def test_the_learning_rates_are_those_of_the_step(make_gan, fit):
+    log = Log()
+    decay = partial(ExponentialLR, gamma=0.5)
+    rates = {"generator_optimizer": partial(SGD, lr=0.1), "discriminator_optimizer": partial(SGD, lr=0.4)}
+    fit(make_gan(**rates, generator_scheduler=decay), 3, logger=log)
+    assert [line["generator/learning_rate"] for _, line in log.lines] == pytest.approx([0.05, 0.025, 0.0125])
+    assert [line["discriminator/learning_rate"] for _, line in log.lines] == pytest.approx([0.4, 0.4, 0.4])
+
+
+@pytest.mark.parametrize(
+    ("real", "fake", "expected"),
+    [([1.0, 2.0], [0.0, 0.0], 1), ([0.0, 0.0], [1.0, 2.0], 0), ([1.0, 1.0], [1.0, 1.0], 0.5), ([3.0], [1.0, 9.0], 1)],
+)
+def test_the_separation_is_how_often_a_real_sample_is_above_a_fake(make_gan, fit, real, fake, expected):
+    gan = make_gan()
+    fit(gan)
+    step = Step(torch.zeros(()), torch.zeros(1), torch.tensor(fake), None, torch.tensor(real))
+    assert gan.figures({"discriminator": step})["discriminator/separation"] == expected
+
+
+def test_images_are_counted_over_processes_parts_of_batches_and_resumes(make_gan, batches, fit, tmp_path, monkeypatch):
+    log, gan = Log(), make_gan()
+    data = [*batches(2), batches(1, size=3)[0]]
+    fit(gan, data, logger=log).save_checkpoint(tmp_path / "a.ckpt")
+    assert [line["progress/images"] for _, line in log.lines] == [8, 16, 19]
+    log, gan = Log(), make_gan()
+    monkeypatch.setattr(Trainer, "world_size", 2)
+    fit(gan, data, logger=log, max_epochs=2, ckpt_path=tmp_path / "a.ckpt")
+    assert [line["progress/images"] for _, line in log.lines] == [35, 51, 57]
 
 
 @pytest.mark.parametrize("settings", [{"log_every_n_steps": 0}, {"barebones": True}], ids=str)

@@ -1,5 +1,8 @@
 """Callbacks that observe and never alter the game."""
 
+from lightning_gans.callbacks.evaluation import Evaluation
+from lightning_gans.callbacks.health import FailureMonitor
+from lightning_gans.callbacks.report import Report
 from lightning_gans.callbacks.sampling import SampleGrid, SampleWriter
 
-__all__ = ["SampleGrid", "SampleWriter"]
+__all__ = ["Evaluation", "FailureMonitor", "Report", "SampleGrid", "SampleWriter"]

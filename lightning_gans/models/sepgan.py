@@ -212,7 +212,7 @@ class SEPGAN(GAN):
                 "lower learning rate, a generator_clip, another seed, or a target that the generator can reach.",
                 category=UserWarning,
             )
-        return {**figures, "progress/generator_updates": float(self.generator_updates)}
+        return {**super().figures(steps), **figures}
 
     def _evaluate(self, batch: Batch, split: str) -> None:
         step = self.generator_step(batch)

@@ -1,0 +1,70 @@
+"""The real samples of a split, by index, through the data module or the loader that the Trainer was given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lightning_gans.gan import GAN
+
+
+class RealSamples:
+    """What a loader's data set holds, whatever the loader's order and whatever limits the Trainer puts on it.
+
+    Args:
+        trainer: its data module's loader of the split is used, or the one that it was given.
+        split: train, val or test.
+
+    Raises:
+        ValueError: where there is no such split, or its data set does not give single samples by index.
+    """
+
+    def __init__(self, trainer: Trainer, split: str):
+        self.split = split
+        self.data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        if self.data is not None:
+            found = getattr(self.data, f"{split}_dataloader")()
+        else:
+            found = getattr(trainer, "train_dataloader" if split == "train" else f"{split}_dataloaders")
+        loaders = [one for one in (found if isinstance(found, list | tuple) else [found]) if one is not None]
+        if not loaders:
+            others = [name for name in ("train", "val", "test") if name != split]
+            raise ValueError(
+                f"Evaluation: {self.data_name} has no {split} split; name one that it has as Evaluation's split "
+                f"({' or '.join(others)})."
+            )
+        dataset = getattr(loaders[0], "dataset", None)
+        indexed = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
+        if len(loaders) > 1 or not indexed or loaders[0].batch_size is None:
+            raise ValueError(
+                f"Evaluation: the {split} split of {self.data_name} gives no single samples by index; give one "
+                "DataLoader over a map-style data set, with a batch_size."
+            )
+        self.loader: DataLoader = loaders[0]
+
+    def __len__(self) -> int:
+        return len(self.loader.dataset)  # type: ignore[arg-type]
+
+    @property
+    def data_name(self) -> str:
+        """What the data is called in tables and in names of files."""
+        return "data" if self.data is None else type(self.data).__name__
+
+    def chosen(self, count: int) -> Tensor:
+        """Indices (count,) of samples from all over the data set, always the same ones."""
+        return torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:count].sort().values
+
+    def read(self, gan: GAN, batches: list[Tensor]) -> Iterator[Tensor]:
+        """The samples (N, …) with these indices, batch by batch."""
+        indices = [batch.tolist() for batch in batches]
+        source = self.loader
+        reader = DataLoader(
+            source.dataset, batch_sampler=indices, collate_fn=source.collate_fn, num_workers=source.num_workers
+        )
+        for batch in reader:
+            yield gan.unpack(batch)[0].to(gan.device)

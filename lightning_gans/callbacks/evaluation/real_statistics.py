@@ -1,0 +1,165 @@
+"""Statistics of real samples on disk, each file marked with the data and the feature network that it was made of."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_gans.callbacks.evaluation.real_samples import RealSamples
+from lightning_gans.metrics import Score
+
+_NOT_SAMPLES = ("batch_size", "labels", "num_workers")  # arguments of data that leave its samples as they are
+
+
+class RealStatistics:
+    """What one score keeps of the real samples, as one file that other runs on the same data find.
+
+    The file is a safetensors file; its name says data, split, number of samples, score and feature network, and ends
+    in a short hash of all their settings. Its marks are a hash of a few samples and one of the network's weights, so
+    that a file is never taken for what it is not. It is written whole or not at all.
+
+    Args:
+        folder: where files are kept.
+        score: whose statistics they are.
+        samples: whose; where no data module tells its settings, the file's name depends on the few of them.
+        count: how many real samples.
+        few: a few of them, (n, …), by which the data is known again.
+    """
+
+    def __init__(self, folder: str | Path, score: Score, samples: RealSamples, count: int, few: Tensor):
+        self.folder = Path(folder)
+        self.score = score
+        self.samples = samples
+        self.count = count
+        self.few = few
+        self.marks = {
+            "split": samples.split,
+            "count": str(count),
+            "shape": json.dumps(list(few.shape[1:])),
+            "data": fingerprint([few]),
+            "network": fingerprint(weights(score)),
+        }
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        data, split = self.samples.data, self.samples.split
+        settings = [describe(self.score), split, self.count, list(self.few.shape[1:]), describe(data, _NOT_SAMPLES)]
+        if data is None or not _keeps_arguments(data):  # the samples themselves tell
+            settings.append(self.marks["data"])
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+        parts = [self.samples.data_name, split, self.count, type(self.score).__name__, network_name(self.score), digest]
+        return self.folder / ("_".join(str(part) for part in parts if part) + ".safetensors")
+
+    def read(self) -> dict[str, Tensor] | None:
+        """The statistics, or None where there is no file yet.
+
+        Raises:
+            ValueError: for a file that cannot be read, or was made of other data or by another network.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        if not self.path.is_file():
+            return None
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                marks = file.metadata() or {}
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+        except (SafetensorError, OSError, ValueError) as error:
+            raise ValueError(
+                f"the statistics of real samples in '{self.path}' cannot be read ({type(error).__name__}); delete the "
+                "file, and they are made anew."
+            ) from None
+        for mark, what in (("network", "by another feature network"), ("data", "of other data"), (None, "otherwise")):
+            if any(marks.get(name) != own for name, own in self.marks.items() if mark in (name, None)):
+                raise ValueError(
+                    f"the statistics of real samples in '{self.path}' were made {what} than this run's; delete the "
+                    "file, or give Evaluation another folder (its `statistics`)."
+                )
+        return state
+
+    def write(self, state: dict[str, Tensor]) -> None:
+        """Write the statistics; two runs may do so at once, and the file is always one of theirs."""
+        from safetensors.torch import save
+
+        content = save({name: value.detach().cpu().contiguous() for name, value in state.items()}, self.marks)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle, part = tempfile.mkstemp(dir=self.folder, suffix=".part")
+        except OSError as error:
+            raise ValueError(
+                f"Evaluation(statistics={str(self.folder)!r}) is no folder to write to ({error.strerror}); give "
+                "another, or null to keep nothing."
+            ) from None
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            os.chmod(part, 0o644)  # mkstemp's are for one user alone
+            os.replace(part, self.path)
+        finally:
+            Path(part).unlink(missing_ok=True)
+
+
+def network_name(score: Score) -> str:
+    """The class of the network through which a score sees samples; empty where it sees them as they are."""
+    return "" if score.network is None else type(score.network).__name__
+
+
+def describe(thing: Any, without: tuple[str, ...] = (), depth: int = 4) -> Any:
+    """An object as its class and arguments, which it keeps as attributes; tensors by their hash."""
+    if thing is None or isinstance(thing, bool | int | float | str):
+        return thing
+    if isinstance(thing, Tensor):
+        return fingerprint([thing])
+    if isinstance(thing, list | tuple):
+        return [describe(one, without, depth) for one in thing]
+    if isinstance(thing, dict):
+        return {str(key): describe(value, without, depth) for key, value in thing.items()}
+    name = f"{type(thing).__module__}.{type(thing).__qualname__}"
+    if depth == 0 or (isinstance(thing, Callable) and not isinstance(thing, nn.Module)):  # type: ignore[arg-type]
+        return getattr(thing, "__qualname__", name)
+    names = [one for one in inspect.signature(type(thing).__init__).parameters if one not in without]
+    arguments = {one: describe(getattr(thing, one), (), depth - 1) for one in names if hasattr(thing, one)}
+    return [name, arguments]
+
+
+def _keeps_arguments(thing: Any) -> bool:
+    parameters = inspect.signature(type(thing).__init__).parameters.values()
+    named = [one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    return all(hasattr(thing, name) for name in named[1:])
+
+
+def weights(thing: Any, seen: set[int] | None = None) -> Iterator[Tensor]:
+    """Every weight of a score's networks, those too that hide in a tuple to stay out of checkpoints."""
+    seen = set() if seen is None else seen
+    if isinstance(thing, tuple | list):
+        for one in thing:
+            yield from weights(one, seen)
+    elif isinstance(thing, nn.Module) and id(thing) not in seen:
+        seen.add(id(thing))
+        for name, value in vars(thing).items():
+            if name in ("_parameters", "_buffers"):
+                yield from (tensor for tensor in value.values() if tensor is not None)
+            elif name == "_modules":
+                yield from weights(list(value.values()), seen)
+            elif isinstance(value, tuple | nn.Module):
+                yield from weights(value, seen)
+
+
+def fingerprint(tensors: Iterable[Tensor]) -> str:
+    """A hash of what tensors hold, with their shapes and types."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        value = tensor.detach().cpu().contiguous()
+        digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
+        digest.update(value.flatten().view(torch.uint8).numpy().tobytes() if value.numel() else b"")
+    return digest.hexdigest()[:16]

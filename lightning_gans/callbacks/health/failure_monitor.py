@@ -1,0 +1,321 @@
+"""A watch over the game that names what is going wrong, shows the evidence, and says what helps."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from torch.optim import Optimizer
+
+from lightning_gans.callbacks.health.diagnosis import HEALTHY, NOT_A_NUMBER, State, Thresholds, diagnose
+from lightning_gans.callbacks.health.readings import Reading, Readings
+from lightning_gans.callbacks.report.curves import curves
+from lightning_gans.gan import GAN, Batch
+from lightning_gans.stabilizer import Stabilizer
+
+_GRADIENTS_PER_READING = 5
+_KEPT = 2_000  # readings; of the older half every second one is dropped beyond
+_PANELS = {
+    "distance of the samples from the data": ("energy",),
+    "variety beside the data's": ("diversity", "sensitivity"),
+    "how much changes between readings": ("shift", "movement"),
+    "what D can tell": ("separation", "advantage"),
+    "gradient norms": ("generator_gradient", "discriminator_gradient"),
+    "slope of D": ("real_slope", "fake_slope"),
+    "losses": ("generator_loss", "discriminator_loss"),
+    "reals with a fake nearby": ("coverage", "density"),
+}
+_LOGARITHMIC = ("gradient norms", "slope of D")
+
+
+@dataclass
+class Event:
+    """A change of the game's state.
+
+    Attributes:
+        batch: when it was said.
+        state: the name of the new state.
+        evidence: why, in words.
+        remedies: what helps, in words.
+    """
+
+    batch: int
+    state: str
+    evidence: str
+    remedies: list[str]
+
+
+class FailureMonitor(Callback):
+    """Watches a game and names its state: healthy, a mode collapse, an oscillation, a vanishing gradient, ….
+
+    Every `every_n_steps` batches it takes a `Reading` (losses, gradients, what D can tell, D's slopes, and one small
+    batch of fixed latents beside real samples), and `diagnose` names the state by fixed rules. A state that lasts for
+    `patience` readings is said: one line on the console with the evidence and what its sources recommend, an alert
+    in W&B, and the curves as `health/…` in every logger. The run's folder gets `health.md`, a page with the verdict
+    and the curves, and `health.json`. The game is not touched, its random numbers included.
+
+    Where it can, it rolls back: the networks, optimizers and stabilizers of the last healthy checkpoint, with both
+    learning rates halved. Numbers that are none always end a run that cannot roll back.
+
+    It costs a forward of `num_samples` fakes and a gradient of D at 32 samples per reading, at most 1 % of a step of
+    DCGAN-64 (`benchmarks/failure_monitor.py --cost`). In several processes the first one judges for all.
+
+    Args:
+        every_n_steps: batches between readings, at least 1; 0 switches the monitor off.
+        patience: readings for which a failure must last before it is said, at least 1; twice as many healthy ones end
+            it. Numbers that are none are said at once.
+        num_samples: fakes per reading, at least 8; points take four times as many.
+        stop: whether a failure ends the run.
+        rollbacks: how often, at most, a failure sets the game back to its last healthy checkpoint.
+        thresholds: where the rules draw their lines.
+        seed: of the fixed latents.
+
+    Raises:
+        ValueError: for numbers out of range.
+
+    Reference:
+        Signals: Chintala et al., How to Train a GAN, 2016; Arjovsky and Bottou, Towards Principled Methods for
+        Training Generative Adversarial Networks, ICLR 2017, arXiv 1701.04862; Chaplygin and Chacksfield, 2018,
+        arXiv 1802.02436 (soft and hard collapse). The rules are this library's.
+    """
+
+    def __init__(
+        self,
+        every_n_steps: int = 50,
+        patience: int = 4,
+        num_samples: int = 64,
+        stop: bool = False,
+        rollbacks: int = 0,
+        thresholds: Thresholds = Thresholds(),  # noqa: B008 - it is frozen
+        seed: int = 0,
+    ):
+        for name, value, least in (
+            ("every_n_steps", every_n_steps, 0),
+            ("patience", patience, 1),
+            ("num_samples", num_samples, 8),
+            ("rollbacks", rollbacks, 0),
+        ):
+            if not value >= least:
+                raise ValueError(f"FailureMonitor({name}={value}): expected at least {least}.")
+        self.every_n_steps = every_n_steps
+        self.patience = patience
+        self.num_samples = num_samples
+        self.stop = stop
+        self.rollbacks = rollbacks
+        self.thresholds = thresholds
+        self.seed = seed
+        self.state: State = HEALTHY
+        self.readings: list[Reading] = []
+        self.events: list[Event] = []
+        self._source: Readings | None = None
+        self._recent: list[State] = []
+        self._batches = 0
+        self._rolled_back = 0
+        self._since = 0  # the number of readings before the game was last set back
+        self._healthy_at: int | None = None
+        self._folder: Path | None = None
+
+    # ---------------------------------------------------------------- what passes by
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find the run's folder; every process must ask, since Lightning has them agree on it."""
+        folder = trainer.log_dir
+        writes = bool(trainer.loggers) and stage == "fit" and not trainer.fast_dev_run  # type: ignore[attr-defined]
+        self._folder = Path(folder) if folder and writes else None
+
+    def on_train_start(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
+        """Begin to watch."""
+        points = len(pl_module.generator.sample_shape) == 1
+        self._source = Readings((4 if points else 1) * self.num_samples, self.seed)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: GAN, batch: Batch, batch_idx: int) -> None:  # type: ignore[override]
+        """Count."""
+        self._batches = trainer.fit_loop.epoch_loop.total_batch_idx + 1
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: GAN, optimizer: Optimizer) -> None:  # type: ignore[override]
+        """Note a gradient's norm, now and then."""
+        if self.every_n_steps and self._batches % max(1, self.every_n_steps // _GRADIENTS_PER_READING) == 0:
+            self._source.note_gradient(pl_module, optimizer)  # type: ignore[union-attr]
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: GAN, outputs: Any, batch: Batch, batch_idx: int) -> None:  # type: ignore[override]
+        """Note the steps, and take a reading where one is due."""
+        if not self.every_n_steps or self._source is None:
+            return
+        self._source.note_real(pl_module, batch)
+        self._source.note_steps(outputs)
+        if self._batches % self.every_n_steps == 0:
+            reading = self._source.take(pl_module, self._batches)
+            self._keep(reading)
+            self._log(trainer, reading)
+            self._judge(trainer, pl_module)
+
+    def _keep(self, reading: Reading) -> None:
+        self.readings.append(reading)
+        if len(self.readings) > _KEPT:
+            self.readings[: _KEPT // 2] = self.readings[: _KEPT // 2 : 2]
+            self._since = max(0, self._since - _KEPT // 4)
+
+    def _log(self, trainer: Trainer, reading: Reading) -> None:
+        figures = {f"health/{name}": value for name, value in reading.figures().items() if not math.isnan(value)}
+        for logger in trainer.loggers:
+            logger.log_metrics(figures, step=self._batches - 1)  # as Lightning counts
+
+    # ---------------------------------------------------------------- the judgement
+
+    def _judge(self, trainer: Trainer, gan: GAN) -> None:
+        state, evidence = diagnose(self.readings[self._since :], self.thresholds)
+        if trainer.world_size > 1:  # the readings of processes differ; what follows from them must not
+            state, evidence = trainer.strategy.broadcast((state, evidence))
+        self._recent = [*self._recent, state][-2 * self.patience :]
+        at_once = state is NOT_A_NUMBER or state == NOT_A_NUMBER
+        if at_once and getattr(trainer.precision_plugin, "scaler", None) is not None:
+            at_once = self._recent[-2:] == [NOT_A_NUMBER] * 2  # a scaler skips the steps of an overflow, and recovers
+        readings = self.patience if state != HEALTHY else 2 * self.patience  # a failure that pauses is not over
+        lasts = len(self._recent) >= readings and all(recent == state for recent in self._recent[-readings:])
+        if state != self.state and (at_once or lasts):
+            self.state = state
+            self._say(trainer, gan, evidence)
+            if state != HEALTHY:
+                self._act(trainer, gan)
+        elif state == self.state == HEALTHY and self.rollbacks and len(self.readings) % 5 == 0:
+            self._save(trainer)
+
+    def _say(self, trainer: Trainer, gan: GAN, evidence: str) -> None:
+        remedies = self.state.advice(_classes_of(gan))
+        self.events.append(Event(self._batches, self.state.name, evidence, remedies))
+        text = f"FailureMonitor, batch {self._batches}: {self.state.name}. {evidence[0].upper()}{evidence[1:]}."
+        if remedies:
+            text += " Try: " + "; ".join(remedies) + "."
+        self._write(trainer)
+        if trainer.is_global_zero:
+            self.announce(trainer, text)
+
+    def announce(self, trainer: Trainer, text: str) -> None:
+        """Say it, on the console and as an alert in W&B; override it to have it said elsewhere too."""
+        bar = trainer.progress_bar_callback
+        bar.print(text) if isinstance(bar, ProgressBar) and bar.is_enabled else print(text, flush=True)  # type: ignore[attr-defined]
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger) and self.state != HEALTHY:
+                logger.experiment.alert(title=self.state.name, text=text)
+
+    # ---------------------------------------------------------------- what follows from it
+
+    def _act(self, trainer: Trainer, gan: GAN) -> None:
+        if self._rolled_back < self.rollbacks and self._healthy_at is not None:
+            self._roll_back(trainer, gan)
+        elif self.stop or self.state == NOT_A_NUMBER:
+            trainer.should_stop = True
+            rank_zero_warn(f"FailureMonitor ends the run at batch {self._batches}: {self.state.name}.")
+
+    def _healthy_checkpoint(self, trainer: Trainer) -> Path:
+        return Path(self._folder or trainer.default_root_dir, "checkpoints", "healthy.ckpt")
+
+    def _save(self, trainer: Trainer) -> None:
+        self._healthy_at = self._batches
+        trainer.save_checkpoint(self._healthy_checkpoint(trainer))
+
+    def _roll_back(self, trainer: Trainer, gan: GAN) -> None:
+        """Networks, optimizers and stabilizers as they were; the run goes on with the batches that come."""
+        path = self._healthy_checkpoint(trainer)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        stabilizers = [callback for callback in trainer.callbacks if isinstance(callback, Stabilizer)]  # type: ignore[attr-defined]
+        gan.on_load_checkpoint(checkpoint)
+        for stabilizer in stabilizers:
+            stabilizer.on_load_checkpoint(trainer, gan, checkpoint)
+            if stabilizer.state_key in checkpoint["callbacks"]:
+                stabilizer.load_state_dict(checkpoint["callbacks"][stabilizer.state_key])
+        gan.load_state_dict(checkpoint["state_dict"])
+        self._rolled_back += 1
+        for optimizer, saved in zip(trainer.optimizers, checkpoint["optimizer_states"], strict=True):
+            optimizer.load_state_dict(saved)
+            for group in optimizer.param_groups:
+                group["lr"] *= 0.5**self._rolled_back
+        for config in trainer.lr_scheduler_configs:
+            config.scheduler.base_lrs = [rate / 2 for rate in config.scheduler.base_lrs]
+        self.state, self._recent, self._since = HEALTHY, [], len(self.readings)
+        text = f"back to the game of batch {self._healthy_at}, with {0.5**self._rolled_back:g} of the learning rates"
+        self.events.append(Event(self._batches, HEALTHY.name, text, []))
+        rank_zero_warn(f"FailureMonitor, batch {self._batches}: {text} ({self._rolled_back} of {self.rollbacks}).")
+
+    # ---------------------------------------------------------------- what stays of it
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the page."""
+        self._write(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Write the page of a run that breaks off."""
+        self._write(trainer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Readings and events, so that a resumed run goes on judging where it stopped."""
+        return {
+            "state": self.state.name,
+            "readings": [asdict(reading) for reading in self.readings],
+            "events": [asdict(event) for event in self.events],
+            "rolled_back": self._rolled_back,
+            "since": self._since,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore them."""
+        from lightning_gans.callbacks.health.diagnosis import STATES
+
+        self.state = next((state for state in STATES if state.name == state_dict["state"]), HEALTHY)
+        self.readings = [Reading(**reading) for reading in state_dict["readings"]]
+        self.events = [Event(**event) for event in state_dict["events"]]
+        self._rolled_back, self._since = state_dict["rolled_back"], state_dict["since"]
+
+    def _write(self, trainer: Trainer) -> None:
+        if self._folder is None or not trainer.is_global_zero or not self.readings:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        figures = {name: [getattr(reading, name) for reading in self.readings] for name in asdict(self.readings[0])}
+        content = {
+            "verdict": self.state.name,
+            "events": [asdict(event) for event in self.events],
+            "readings": {
+                name: [value if math.isfinite(value) else None for value in values] for name, values in figures.items()
+            },
+        }
+        (self._folder / "health.json").write_text(json.dumps(content))
+        batches = figures["batch"]
+        panels = {
+            title: {name: (batches, figures[name]) for name in names if not all(map(math.isnan, figures[name]))}
+            for title, names in _PANELS.items()
+        }
+        panels = {title: lines for title, lines in panels.items() if lines}
+        marks = [(event.batch, event.state) for event in self.events]
+        svg = curves(panels, marks, log=[title for title in _LOGARITHMIC if title in panels])
+        (self._folder / "health.svg").write_text(svg)
+        (self._folder / "health.md").write_text(self._page())
+
+    def _page(self) -> str:
+        lines = ["# Health of this run", "", f"**{self.state.name}** after {self.readings[-1].batch} batches.", ""]
+        if self.events:
+            lines += ["| batch | state | evidence |", "|---|---|---|"]
+            lines += [f"| {event.batch} | {event.state} | {event.evidence} |" for event in self.events]
+            lines += [""]
+        else:
+            lines += ["No failure was seen.", ""]
+        failures = [event for event in self.events if event.remedies]
+        if failures:
+            lines += [f"What is recommended against *{failures[-1].state}*:", ""]
+            lines += [f"- {remedy}" for remedy in failures[-1].remedies] + [""]
+        lines += ["![curves](health.svg)", "", "The last reading:", "", "| figure | value |", "|---|---|"]
+        lines += [f"| {name} | {value:.4g} |" for name, value in self.readings[-1].figures().items()]
+        return "\n".join(lines) + "\n"
+
+
+def _classes_of(gan: GAN) -> set[str]:
+    """What the game is made of, by class name, so that nobody is advised to do what is done."""
+    parts = (gan, gan.objective, *gan.active_stabilizers)
+    return {kind.__name__ for part in parts for kind in type(part).__mro__}

@@ -1,0 +1,204 @@
+"""The rules, each on readings that show its state and on readings that just do not."""
+
+import math
+from dataclasses import fields, replace
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from lightning_gans.callbacks.health.diagnosis import (
+    EXPLODING_GRADIENTS,
+    HEALTHY,
+    MODE_COLLAPSE,
+    NOT_A_NUMBER,
+    SOFT_COLLAPSE,
+    STATES,
+    VANISHING_GRADIENT,
+    WEAK_DISCRIMINATOR,
+    Thresholds,
+    diagnose,
+)
+from lightning_gans.callbacks.health.readings import Reading
+
+ROOT = Path(__file__).parents[2]
+
+GOOD = Reading(
+    0,
+    discriminator_loss=1.0,
+    generator_loss=1.0,
+    advantage=0.2,
+    separation=0.7,
+    margin=0.8,
+    real_score=0.6,
+    fake_score=0.4,
+    generator_gradient=5.0,
+    discriminator_gradient=2.0,
+    real_slope=2.0,
+    fake_slope=2.0,
+    pull=0.6,
+    diversity=0.98,
+    sensitivity=0.98,
+    energy=0.01,
+    coverage=0.6,
+    density=0.9,
+    shift=0.0,
+    movement=0.2,
+)
+
+
+def readings(count=10, **figures):
+    return [replace(GOOD, batch=50 * number, **figures) for number in range(1, count + 1)]
+
+
+def state(*rows, **thresholds):
+    return diagnose(list(chain(*rows)), Thresholds(**thresholds))[0]
+
+
+CASES = {
+    "one mode": (MODE_COLLAPSE, {"diversity": 0.02, "energy": 0.5}),
+    "three modes of eight": (MODE_COLLAPSE, {"diversity": 0.46, "energy": 0.26, "movement": 0.04}),
+    "a generator that cannot": (MODE_COLLAPSE, {"diversity": 0.87, "energy": 0.085, "movement": 0.02}),
+    "chases": (SOFT_COLLAPSE, {"diversity": 0.2, "energy": 0.4, "shift": 0.8, "movement": 1.5}),
+    "certain and saturated": (VANISHING_GRADIENT, {"separation": 0.995, "pull": 0.01, "coverage": 0.0, "energy": 0.03}),
+    "certain without loss": (VANISHING_GRADIENT, {"separation": 1.0, "advantage": 0.99, "energy": 0.4}),
+    "stands still, saturated": (VANISHING_GRADIENT, {"pull": 0.15, "energy": 0.13, "movement": 0.01}),
+    "fooled": (WEAK_DISCRIMINATOR, {"separation": 0.0, "energy": 0.8}),
+    "blind": (WEAK_DISCRIMINATOR, {"advantage": 0.0, "separation": 0.5, "energy": 0.4, "movement": 0.1}),
+    "D explodes": (EXPLODING_GRADIENTS, {"discriminator_gradient": 500.0, "energy": 0.3}),
+    "G explodes": (EXPLODING_GRADIENTS, {"generator_gradient": 500.0, "energy": 0.3}),
+    "the loss explodes": (EXPLODING_GRADIENTS, {"discriminator_loss": -5000.0, "energy": 0.3}),
+    "explodes while fooled": (
+        EXPLODING_GRADIENTS,
+        {"discriminator_gradient": 5000.0, "separation": 0.1, "energy": 0.5},
+    ),
+    "fooled, with some gradient": (
+        WEAK_DISCRIMINATOR,
+        {"generator_gradient": 500.0, "discriminator_gradient": 200.0, "separation": 0.0, "energy": 0.8},
+    ),
+    "no number": (NOT_A_NUMBER, {"finite": 0.0}),
+}
+
+
+@pytest.mark.parametrize(("expected", "figures"), CASES.values(), ids=CASES)
+def test_a_state_is_known_by_its_signs(expected, figures):
+    found, evidence = diagnose(readings(**figures))
+    assert found == expected
+    assert len(evidence) > 20 and "nan" not in evidence
+
+
+def test_good_figures_are_healthy():
+    assert state(readings()) == HEALTHY
+    assert "energy 0.01" in diagnose(readings())[1]
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        {
+            "separation": 1.0,
+            "advantage": math.nan,
+            "energy": 0.06,
+        },  # an optimal critic is what a Wasserstein game wants
+        {"separation": 1.0, "advantage": 0.95, "energy": 0.005, "coverage": 0.5},
+        {"discriminator_gradient": 150.0, "energy": 0.005},
+        {"generator_gradient": 340.0, "energy": 0.0},
+        {"shift": 0.5, "movement": 1.0, "energy": 0.1},
+        {"diversity": 0.1, "energy": 0.05},
+        {"movement": 0.0, "energy": 0.01},
+    ],
+    ids=str,
+)
+def test_samples_that_are_near_the_data_excuse_much(harmless):
+    assert state(readings(**harmless)) == HEALTHY
+
+
+def test_it_is_too_early_before_ten_readings():
+    assert state(readings(9, energy=0.5, diversity=0.0)) == HEALTHY
+    assert state(readings(10, energy=0.5, diversity=0.0)) == MODE_COLLAPSE
+    assert state(readings(1, finite=0.0)) == NOT_A_NUMBER, "which is never too early"
+
+
+def test_a_game_that_still_learns_is_healthy():
+    before, collapsed = readings(5, energy=0.8, diversity=0.1), readings(5, energy=0.5, diversity=0.1)
+    assert state(before, collapsed) == HEALTHY
+    assert state(collapsed, before) == MODE_COLLAPSE
+    assert state(before, readings(5, energy=0.75, diversity=0.1)) == MODE_COLLAPSE
+
+
+def test_one_reading_out_of_line_changes_nothing():
+    rows = readings()
+    rows[-1] = replace(rows[-1], diversity=0.0, energy=0.9)
+    assert state(rows) == HEALTHY
+    rows = readings(diversity=0.0, energy=0.5)
+    rows[-2] = replace(rows[-2], diversity=1.0, energy=0.0)
+    assert state(rows) == MODE_COLLAPSE
+
+
+def test_what_is_not_known_is_no_failure():
+    assert state([Reading(50 * number) for number in range(1, 11)]) == HEALTHY
+    no_discriminator = {
+        field.name: math.nan
+        for field in fields(Reading)
+        if field.name.split("_")[0] in ("discriminator", "real", "fake", "pull", "separation", "advantage", "margin")
+    }
+    assert state(readings(**no_discriminator)) == HEALTHY
+    assert state(readings(**no_discriminator, diversity=0.0, energy=0.5)) == MODE_COLLAPSE
+
+
+NUDGES = {
+    "poor_energy": ({"separation": 0.1, "energy": 0.14}, 0.1),
+    "collapsed_energy": ({"diversity": 0.1, "energy": 0.19}, 0.1),
+    "collapsed_diversity": ({"diversity": 0.75, "energy": 0.3}, 0.8),
+    "shift": ({"shift": 0.25, "movement": 1.0, "energy": 0.18}, 0.2),
+    "movement": ({"shift": 0.5, "movement": 0.2, "energy": 0.18}, 0.1),
+    "standstill": ({"energy": 0.1, "movement": 0.06}, 0.1),
+    "fooled_separation": ({"separation": 0.4, "energy": 0.18}, 0.45),
+    "blind_advantage": ({"advantage": 0.05, "energy": 0.3}, 0.1),
+    "perfect_separation": ({"separation": 0.97, "advantage": 0.9, "energy": 0.1}, 0.96),
+    "perfect_advantage": ({"separation": 0.99, "advantage": 0.8, "energy": 0.1}, 0.7),
+    "saturated_pull": ({"separation": 0.99, "pull": 0.06, "energy": 0.1}, 0.1),
+    "missed_coverage": ({"separation": 0.99, "advantage": 0.9, "energy": 0.01, "coverage": 0.08}, 0.1),
+    "exploded_gradient": ({"generator_gradient": 90.0, "energy": 0.1}, 50.0),
+}
+
+
+@pytest.mark.parametrize("name", NUDGES)
+def test_every_threshold_draws_its_line(name):
+    figures, stricter = NUDGES[name]
+    assert state(readings(**figures)) == HEALTHY
+    assert state(readings(**figures), **{name: stricter}) != HEALTHY
+
+
+def test_so_do_those_of_progress():
+    slow = readings(5, energy=0.6, diversity=0.0), readings(5, energy=0.55, diversity=0.0)
+    assert state(*slow) == MODE_COLLAPSE and state(*slow, progress=0.05) == HEALTHY
+    slight = readings(5, energy=0.26, diversity=0.0), readings(5, energy=0.21, diversity=0.0)
+    assert state(*slight) == HEALTHY and state(*slight, noise=0.06) == MODE_COLLAPSE
+
+
+def test_every_threshold_is_tried():
+    assert {field.name for field in fields(Thresholds)} == {*NUDGES, "progress", "noise"}
+
+
+# ---------------------------------------------------------------- remedies
+
+
+def test_every_failure_has_remedies_with_a_source_or_a_reason():
+    assert [state.name for state in STATES if not state.remedies] == ["healthy"]
+    assert len({state.name for state in STATES}) == 7
+
+
+@pytest.mark.parametrize("state", STATES[1:], ids=lambda state: state.name)
+def test_the_files_that_remedies_name_are_there(state):
+    for remedy in state.remedies:
+        for word in remedy.option.split():
+            if word.endswith(".yaml"):
+                assert (ROOT / word).is_file()
+
+
+def test_nobody_is_advised_to_do_what_is_done():
+    first = MODE_COLLAPSE.remedies[0]
+    assert any(first.advice in line for line in MODE_COLLAPSE.advice())
+    assert not any(first.advice in line for line in MODE_COLLAPSE.advice({"Packing"}))
+    assert len(MODE_COLLAPSE.advice(at_most=1)) == 1

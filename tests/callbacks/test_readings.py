@@ -1,0 +1,325 @@
+"""Readings of a game, against closed forms and plain loops; the game is left alone."""
+
+import math
+from functools import partial
+
+import pytest
+import torch
+from games import sgds
+from torch import nn
+
+from lightning_gans import GAN, SEPGAN, UnrolledGAN
+from lightning_gans.callbacks import FailureMonitor
+from lightning_gans.callbacks.health.readings import Reading, Readings
+from lightning_gans.gan import Step
+from lightning_gans.networks import (
+    DCGANDiscriminator,
+    DigitClassifier,
+    MLPDiscriminator,
+    MLPGenerator,
+    StochasticEnsembleGenerator,
+    StochasticEnsembleMLPGenerator,
+)
+from lightning_gans.objectives import Minimax, NonSaturating, Wasserstein
+from lightning_gans.stabilizers import GeneratorEMA, Packing, SpectralNorm
+
+
+class Fixed(MLPGenerator):
+    """Samples in turn from a list, whatever the latents."""
+
+    def __init__(self, samples, num_classes=0):
+        super().__init__(samples.shape[1:], 3, width=4, depth=1, num_classes=num_classes)
+        self.samples = samples
+
+    def forward(self, z, labels=None):
+        return self.samples[torch.arange(len(z)) % len(self.samples)]
+
+
+class Linear(MLPDiscriminator):
+    """D(x) = w · x."""
+
+    def __init__(self, weight):
+        super().__init__((len(weight),), width=4, depth=1)
+        self.weight = nn.Parameter(torch.tensor(weight))
+
+    def forward(self, x, labels=None):
+        return x @ self.weight
+
+
+def reading_of(fake, real, weight=(1.0, 0.0), objective=None, source=None, batch=1):
+    """What is read of a game with these fakes and reals and D(x) = w · x, after one batch."""
+    gan = GAN(Fixed(fake), Linear(list(weight)), objective or NonSaturating())
+    source = source or Readings(len(fake))
+    for _ in range(4):
+        source.note_real(gan, real)
+    step = gan.discriminator_step(real, fake[: len(real)]).detached()
+    source.note_steps({"discriminator": step, "generator": gan.generator_step(real).detached()})
+    return source.take(gan, batch)
+
+
+def mean_distance(first, second):
+    return sum(math.dist(a, b) for a in first.tolist() for b in second.tolist()) / (len(first) * len(second))
+
+
+def mean_of_pairs(x):
+    number = len(x)
+    return mean_distance(x, x) * number / (number - 1)
+
+
+# ---------------------------------------------------------------- samples
+
+
+def test_energy_and_diversity_against_loops():
+    real, fake = torch.randn(8, 2), 0.3 * torch.randn(8, 2) + 1
+    pool = torch.cat([real] * 4)
+    reading = reading_of(fake, real)
+    across, reals, fakes = mean_distance(pool, fake), mean_of_pairs(pool), mean_of_pairs(fake)
+    assert reading.energy == pytest.approx((2 * across - reals - fakes) / (2 * across), rel=1e-4)
+    assert reading.diversity == pytest.approx(fakes / reals, rel=1e-4)
+    assert reading.sensitivity == reading.diversity
+
+
+def test_energy_is_0_for_the_same_distribution_and_1_for_points_apart():
+    assert abs(reading_of(torch.randn(512, 2), torch.randn(512, 2)).energy) < 0.02
+    apart = Readings(8)
+    gan = GAN(Fixed(torch.zeros(8, 2)), Linear([1.0, 0.0]))
+    real = torch.cat([torch.full((31, 2), 5.0), torch.full((1, 2), 5.001)])
+    apart.note_real(gan, real)
+    assert apart.take(gan, 1).energy == pytest.approx(1, abs=1e-3)
+
+
+def test_coverage_and_density_against_loops():
+    real, fake = torch.randn(8, 2), torch.randn(8, 2)
+    pool = torch.cat([real, *(real + 0.1 * k for k in (1, 2, 3))])
+    source = Readings(8)
+    gan = GAN(Fixed(fake), Linear([1.0, 0.0]))
+    for start in range(0, 32, 8):
+        source.note_real(gan, pool[start : start + 8])
+    reading = source.take(gan, 1)
+    radii = [sorted(math.dist(x, other) for other in pool.tolist())[5] for x in pool.tolist()]
+    inside = [[math.dist(x, y) <= r for y in fake.tolist()] for x, r in zip(pool.tolist(), radii, strict=True)]
+    assert reading.coverage == pytest.approx(sum(map(any, inside)) / 32)
+    assert reading.density == pytest.approx(sum(map(sum, inside)) / (5 * 8))
+
+
+def test_shift_is_that_of_the_distribution_and_movement_that_of_each_sample():
+    first, real, source = torch.randn(16, 2), torch.randn(16, 2), Readings(16)
+    begin = reading_of(first, real, source=source)
+    assert math.isnan(begin.shift) and math.isnan(begin.movement)
+    permuted = reading_of(first.flip(0), real, source=source, batch=2)
+    assert permuted.shift < 0.01 and permuted.movement > 0.3, "each sample moves, the distribution does not"
+    away = reading_of(first + 100, real, source=source, batch=3)
+    assert away.shift > 0.9
+    spread = mean_of_pairs(torch.cat([real] * 4))
+    assert away.movement == pytest.approx(mean_step(first.flip(0), first + 100) / spread, rel=1e-3)
+
+
+def mean_step(before, after):
+    return (after - before).norm(dim=1).mean().item()
+
+
+def test_constant_data_give_no_figures_and_no_failure():
+    reading = reading_of(torch.randn(8, 2), torch.zeros(8, 2))
+    assert not math.isfinite(reading.diversity) and reading.finite
+
+
+def test_sensitivity_is_within_a_class():
+    gan = GAN(
+        Fixed(torch.arange(4.0).repeat_interleave(2).reshape(4, 2)[[0, 1, 0, 1, 0, 1, 0, 1]], num_classes=2),
+        MLPDiscriminator((2,), width=4, num_classes=2),
+    )
+    source = Readings(8)
+    source.note_real(gan, [torch.randn(32, 2), torch.arange(32) % 2])
+    reading = source.take(gan, 1)
+    assert reading.sensitivity == 0 and reading.diversity > 0
+
+
+def test_sensitivity_is_along_one_route():
+    generator = StochasticEnsembleMLPGenerator((2,), 3, width=8)
+    gan, source = GAN(generator, MLPDiscriminator((2,), width=4)), Readings(16)
+    source.latents = torch.ones(16, 3)  # one z, many routes
+    source.note_real(gan, torch.randn(64, 2))
+    reading = source.take(gan, 1)
+    assert reading.sensitivity == pytest.approx(0, abs=1e-3) and reading.diversity > 0.05
+
+
+# ---------------------------------------------------------------- the discriminator
+
+
+def logits_read(real, fake, objective=None):
+    source = Readings(8)
+    gan = GAN(Fixed(torch.randn(8, 2)), Linear([1.0, 0.0]), objective or NonSaturating())
+    step = Step(torch.zeros(()), torch.zeros(len(fake), 2), torch.tensor(fake), None, torch.tensor(real))
+    source.note_steps({"discriminator": step})
+    return source.take(gan, 1)
+
+
+@pytest.mark.parametrize(
+    ("real", "fake", "separation"),
+    [([1.0, 2.0], [0.0, -1.0], 1.0), ([0.0], [0.0], 0.5), ([0.0], [1.0], 0.0), ([0.0, 2.0], [1.0, 1.0], 0.5)],
+)
+def test_separation_is_the_share_of_pairs_in_order(real, fake, separation):
+    assert logits_read(real, fake).separation == separation
+
+
+def test_scores_and_margin():
+    reading = logits_read([2.0, 4.0], [-1.0, 1.0])
+    assert reading.margin == pytest.approx(3.0)
+    assert reading.real_score == pytest.approx((torch.tensor([2.0, 4.0]).sigmoid().mean()).item())
+    assert reading.fake_score == pytest.approx(0.5)
+
+
+def test_advantage_is_0_for_a_guess_and_1_for_certainty(objective):
+    guess, certain, fooled = (
+        logits_read([real], [fake], objective).advantage for real, fake in ((0.5, 0.5), (1.0, 0.0), (0.0, 1.0))
+    )
+    if isinstance(objective, Wasserstein):
+        assert math.isnan(guess) and math.isnan(certain)
+    else:
+        assert guess <= 1e-3 and fooled < guess < certain <= 1
+
+
+def test_slopes_of_a_linear_discriminator():
+    reading = reading_of(torch.randn(8, 2), torch.randn(8, 2), weight=(3.0, 4.0))
+    assert reading.real_slope == pytest.approx(5) and reading.fake_slope == pytest.approx(5)
+
+
+@pytest.mark.parametrize(("objective", "sign"), [(NonSaturating(), -1), (Minimax(), 1)])
+def test_pull_is_the_derivative_of_the_loss(objective, sign):
+    fake = torch.randn(8, 2)
+    reading = reading_of(fake, torch.randn(8, 2), weight=(2.0, 0.0), objective=objective)
+    assert reading.pull == pytest.approx((sign * 2 * fake[:, 0]).sigmoid().mean().item(), rel=1e-4)
+
+
+def test_gradients_are_those_before_clipping(make_gan, fit, norms):
+    optimizer, seen = norms
+    kinds = {"generator_optimizer": optimizer, "discriminator_optimizer": optimizer}
+    monitor = FailureMonitor(every_n_steps=1, num_samples=8)
+    fit(make_gan(**kinds), 1, callbacks=[monitor])
+    assert monitor.readings[0].discriminator_gradient == pytest.approx(seen[0], rel=1e-5)
+    assert monitor.readings[0].generator_gradient == pytest.approx(seen[1], rel=1e-5)
+    clipped = FailureMonitor(every_n_steps=1, num_samples=8)
+    fit(make_gan(**kinds, generator_clip=1e-3), 1, callbacks=[clipped])
+    assert clipped.readings[0].generator_gradient == monitor.readings[0].generator_gradient
+
+
+def test_losses_are_means_since_the_last_reading(make_gan, fit):
+    seen = []
+
+    class Notes(FailureMonitor):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            seen.append(outputs["generator"].loss.item())
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    monitor = Notes(every_n_steps=4, num_samples=8)
+    fit(make_gan(), 8, callbacks=[monitor])
+    second, losses = monitor.readings[1], torch.tensor(seen[4:])
+    assert [reading.batch for reading in monitor.readings] == [4, 8]
+    assert second.generator_loss == pytest.approx(losses.mean().item(), rel=1e-5)
+    assert second.generator_loss_std == pytest.approx(losses.std(correction=0).item(), abs=1e-6)
+    change = losses[2:].mean() - losses[:2].mean()
+    assert second.generator_loss_change == pytest.approx(change.item(), abs=1e-6)
+
+
+def test_not_finite_is_seen_in_losses_and_in_samples():
+    fake = torch.randn(8, 2)
+    assert reading_of(fake, torch.randn(8, 2)).finite == 1
+    fake[3] = math.nan
+    assert reading_of(fake, torch.randn(8, 2)).finite == 0
+    source = Readings(8)
+    gan = GAN(Fixed(torch.randn(8, 2)), Linear([1.0, 0.0]))
+    source.note_steps({"generator": Step(torch.tensor(math.inf), torch.zeros(2, 2), torch.zeros(2))})
+    assert source.take(gan, 1).finite == 0
+
+
+# ---------------------------------------------------------------- every game
+
+
+def points(seed, **settings):
+    torch.manual_seed(seed)
+    return GAN(MLPGenerator((2,), 3, width=8), MLPDiscriminator((2,), width=8, dropout=0.3), **settings)
+
+
+def unrolled(seed):
+    torch.manual_seed(seed)
+    return UnrolledGAN(MLPGenerator((2,), 3, width=8), MLPDiscriminator((2,), width=8), 2)
+
+
+def routed(seed):
+    torch.manual_seed(seed)
+    return GAN(StochasticEnsembleMLPGenerator((2,), 3, width=8), MLPDiscriminator((2,), width=8))
+
+
+GAMES = {
+    "dropout in D": points,
+    "a Wasserstein game": partial(points, objective=Wasserstein(), n_critic=2),
+    "accumulation": partial(points, generator_accumulation=2),
+    "a look-ahead": unrolled,
+    "routes": routed,
+}
+
+
+@pytest.mark.parametrize("make", GAMES.values(), ids=GAMES)
+def test_the_game_is_left_alone(make, fit, weights):
+    plain, watched, monitor = make(0), make(0), FailureMonitor(every_n_steps=1, num_samples=8)
+    fit(plain, 6)
+    fit(watched, 6, callbacks=[monitor])
+    assert torch.equal(weights(plain), weights(watched))
+    assert len(monitor.readings) == 6 and monitor.readings[-1].finite
+
+
+@pytest.mark.parametrize("stabilizer", [GeneratorEMA(0.9), SpectralNorm(), Packing(2), Packing(8)], ids=repr)
+def test_so_it_is_with_norms_and_stabilizers(make_image_gan, fit, weights, stabilizer):
+    games = [make_image_gan(size=16) for _ in range(2)]
+    monitor = FailureMonitor(every_n_steps=1, num_samples=8)
+    for gan, callbacks in zip(games, ([stabilizer], [stabilizer, monitor]), strict=True):
+        fit(gan, 3, callbacks=list(callbacks))
+    assert torch.equal(weights(games[0]), weights(games[1]))
+    assert monitor.readings[-1].finite and math.isfinite(monitor.readings[-1].real_slope)
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+def test_lower_precision(make_image_gan, fit, precision):
+    monitor = FailureMonitor(every_n_steps=1, num_samples=8)
+    fit(make_image_gan(size=16), 5, callbacks=[monitor], precision=precision)
+    last = monitor.readings[-1]
+    assert all(math.isfinite(value) for name, value in last.figures().items() if name != "generator_loss_change")
+
+
+def test_conditional_games(make_image_gan, fit):
+    monitor = FailureMonitor(every_n_steps=2, num_samples=8)
+    fit(make_image_gan(num_classes=3), 8, callbacks=[monitor])
+    assert math.isfinite(monitor.readings[-1].sensitivity)
+
+
+def test_a_game_without_a_discriminator_that_learns(fit):
+    monitor = FailureMonitor(every_n_steps=1, num_samples=8)
+    gan = SEPGAN(StochasticEnsembleGenerator((1, 28, 28), width=4, groups=2), DigitClassifier())
+    fit(gan, 5, callbacks=[monitor])
+    last = monitor.readings[-1]
+    assert math.isnan(last.separation) and math.isnan(last.discriminator_loss) and math.isfinite(last.diversity)
+
+
+def test_nothing_keeps_a_graph(make_gan):
+    gan, source = make_gan(), Readings(8)
+    steps = gan.alternate(torch.randn(8, 2), *sgds(gan))
+    source.note_steps(steps)
+    source.note_real(gan, torch.randn(32, 2))
+    source.take(gan, 1)
+    assert not any(tensor.requires_grad for tensor in source._before)
+    assert not source._losses["generator"] and not source._gradients["generator"], "a new stretch begins"
+
+
+def test_a_discriminator_with_norms_keeps_its_statistics():
+    gan = GAN(Fixed(torch.rand(8, 1, 16, 16) * 2 - 1), DCGANDiscriminator((1, 16, 16), width=2, norm=nn.BatchNorm2d))
+    real, source = torch.rand(8, 1, 16, 16) * 2 - 1, Readings(8)
+    source.note_steps({"discriminator": gan.discriminator_step(real).detached()})
+    before = [buffer.clone() for buffer in gan.discriminator.buffers()]
+    source.take(gan, 1)
+    assert all(torch.equal(a, b) for a, b in zip(before, gan.discriminator.buffers(), strict=True))
+    assert gan.discriminator.training
+
+
+def test_a_reading_without_anything_is_empty():
+    figures = Reading(3).figures()
+    assert "batch" not in figures and figures.pop("finite") == 1 and all(map(math.isnan, figures.values()))
