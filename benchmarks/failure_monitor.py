@@ -20,8 +20,9 @@ What is true is decided by scores alone, every 100 batches, on samples of latent
 - a sample that is no number: not a number.
 
 A run's truth is what holds in most of the last third of its scores; it is undecided, and counts nowhere, where none
-does or where samples fill 0.5 to 0.7 of the modes. It begins where a state of failure holds until the end. A game that
-has not learned begins to fail, from batch 300 on, where it gets nowhere any more: the Fréchet distance never a tenth
+does or where samples fill 0.5 to 0.7 of the modes. It begins where a state of failure holds until the end, and not
+before batch 300, since every game begins far from the data. A game that
+has not learned begins to fail where it gets nowhere any more: the Fréchet distance never a tenth
 lower, or of points never a twentieth more of them inside; if that is less than 800 batches before the end it is
 undecided. A collapse is an oscillation where the Fréchet distance between scores 100 batches apart is above a fifth of
 that to the data. What was done is the cause: it names games that have not learned, and is an allowed name for a
@@ -459,7 +460,7 @@ def truth(scores: list[Score]) -> tuple[str, int | None]:
         if not stuck or scores[-1].batch - scores[stuck[0]].batch < STUCK:
             return UNDECIDED, None  # it still learns
         begins = stuck[0]
-    return state, scores[begins].batch
+    return state, scores[begins].batch if state == NOT_A_NUMBER.name else max(300, scores[begins].batch)
 
 
 def _better_later(scores: list[Score], index: int) -> bool:

@@ -157,7 +157,7 @@ NUDGES = {
     "blind_advantage": ({"advantage": 0.05, "energy": 0.3}, 0.1),
     "perfect_separation": ({"separation": 0.97, "advantage": 0.9, "energy": 0.1}, 0.96),
     "perfect_advantage": ({"separation": 0.99, "advantage": 0.8, "energy": 0.1}, 0.7),
-    "saturated_pull": ({"separation": 0.99, "pull": 0.06, "energy": 0.1}, 0.1),
+    "saturated_pull": ({"separation": 0.99, "pull": 0.12, "energy": 0.1}, 0.15),
     "missed_coverage": ({"separation": 0.99, "advantage": 0.9, "energy": 0.01, "coverage": 0.08}, 0.1),
     "exploded_gradient": ({"generator_gradient": 90.0, "energy": 0.1}, 50.0),
 }

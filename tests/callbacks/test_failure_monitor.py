@@ -70,6 +70,16 @@ def test_one_failure_can_become_another(make_gan, fit, script):
     assert said(monitor) == [(2, MODE_COLLAPSE.name), (4, SOFT_COLLAPSE.name)]
 
 
+def test_a_game_that_wavers_between_failures_has_the_name_of_most(make_gan, fit, monkeypatch):
+    states = [GOOD, WORSE, BAD, WORSE, WORSE, BAD, BAD, BAD]
+    left = [(state, f"as {state.name}") for state in states]
+    monkeypatch.setattr(failure_monitor, "diagnose", lambda *_: left.pop(0) if len(left) > 1 else left[0])
+    monitor = watch(patience=3)
+    fit(make_gan(), 8, callbacks=[monitor])
+    assert said(monitor) == [(4, SOFT_COLLAPSE.name), (8, MODE_COLLAPSE.name)]
+    assert monitor.events[0].evidence == f"as {SOFT_COLLAPSE.name}", "in the words of the state that is said"
+
+
 @pytest.mark.parametrize(("patience", "batch"), [(1, 1), (3, 3)])
 def test_patience(make_gan, fit, script, patience, batch):
     script(BAD)

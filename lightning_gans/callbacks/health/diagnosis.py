@@ -185,7 +185,7 @@ class Thresholds:
     blind_advantage: float = 0.03
     perfect_separation: float = 0.98
     perfect_advantage: float = 0.85
-    saturated_pull: float = 0.05
+    saturated_pull: float = 0.1
     missed_coverage: float = 0.05
     exploded_gradient: float = 100.0
 
@@ -244,7 +244,7 @@ def diagnose(readings: Sequence[Reading], thresholds: Thresholds = Thresholds())
     if m.advantage < t.blind_advantage and m.energy > t.collapsed_energy:
         return WEAK_DISCRIMINATOR, f"D's loss is that of a guess, while {far}"
     if m.energy > t.poor_energy / 2 and m.movement < t.standstill:
-        if m.pull < 5 * t.saturated_pull:
+        if m.pull < 2.5 * t.saturated_pull:
             return VANISHING_GRADIENT, ahead
         return MODE_COLLAPSE, f"the generator stands still, and {far}"
     return HEALTHY, f"energy {m.energy:.2g}, diversity {m.diversity:.2f}, D right in {m.separation:.0%} of pairs"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -70,8 +71,8 @@ class FailureMonitor(Callback):
 
     Args:
         every_n_steps: batches between readings, at least 1; 0 switches the monitor off.
-        patience: readings for which a failure must last before it is said, at least 1; twice as many healthy ones end
-            it. Numbers that are none are said at once.
+        patience: readings for which a game must be failing before it is said, at least 1, by the name that most of
+            them have; twice as many healthy ones end it. Numbers that are none are said at once.
         num_samples: fakes per reading, at least 8; points take four times as many.
         stop: whether a failure ends the run.
         rollbacks: how often, at most, a failure sets the game back to its last healthy checkpoint.
@@ -116,7 +117,7 @@ class FailureMonitor(Callback):
         self.readings: list[Reading] = []
         self.events: list[Event] = []
         self._source: Readings | None = None
-        self._recent: list[State] = []
+        self._recent: list[tuple[State, str]] = []
         self._batches = 0
         self._rolled_back = 0
         self._since = 0  # the number of readings before the game was last set back
@@ -174,19 +175,30 @@ class FailureMonitor(Callback):
         state, evidence = diagnose(self.readings[self._since :], self.thresholds)
         if trainer.world_size > 1:  # the readings of processes differ; what follows from them must not
             state, evidence = trainer.strategy.broadcast((state, evidence))
-        self._recent = [*self._recent, state][-2 * self.patience :]
-        at_once = state is NOT_A_NUMBER or state == NOT_A_NUMBER
-        if at_once and getattr(trainer.precision_plugin, "scaler", None) is not None:
-            at_once = self._recent[-2:] == [NOT_A_NUMBER] * 2  # a scaler skips the steps of an overflow, and recovers
-        readings = self.patience if state != HEALTHY else 2 * self.patience  # a failure that pauses is not over
-        lasts = len(self._recent) >= readings and all(recent == state for recent in self._recent[-readings:])
-        if state != self.state and (at_once or lasts):
-            self.state = state
-            self._say(trainer, gan, evidence)
-            if state != HEALTHY:
+        self._recent = [*self._recent, (state, evidence)][-2 * self.patience :]
+        said = self._verdict(trainer)
+        if said != self.state:
+            self.state = said
+            self._say(trainer, gan, next(words for one, words in reversed(self._recent) if one == said))
+            if said != HEALTHY:
                 self._act(trainer, gan)
         elif state == self.state == HEALTHY and self.rollbacks and len(self.readings) % 5 == 0:
             self._save(trainer)
+
+    def _verdict(self, trainer: Trainer) -> State:
+        """The state that the last readings come to; games in trouble often waver between two of its names."""
+        recent = [state for state, _ in self._recent]
+        last, lasting = recent[-1], recent[-self.patience :]
+        if last == NOT_A_NUMBER:
+            scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
+            sure = not scaled or recent[-2:] == [NOT_A_NUMBER] * 2  # a scaler skips an overflow, and recovers
+            return NOT_A_NUMBER if sure else self.state
+        if self.state == HEALTHY:
+            lasts = len(lasting) == self.patience and HEALTHY not in lasting
+            return Counter(reversed(lasting)).most_common(1)[0][0] if lasts else HEALTHY
+        lasting = lasting if last != HEALTHY else recent  # a failure that pauses is not over
+        enough = self.patience if last != HEALTHY else 2 * self.patience
+        return last if lasting == [last] * enough else self.state
 
     def _say(self, trainer: Trainer, gan: GAN, evidence: str) -> None:
         remedies = self.state.advice(_classes_of(gan))
