@@ -1,6 +1,6 @@
 """Whether the monitor names what fails and is silent where nothing does: runs whose state the scores decide.
 
-    python benchmarks/failure_monitor.py               # every run of both halves, 25 minutes on two CPU cores
+    python benchmarks/failure_monitor.py               # every run of both halves, half an hour on two CPU cores
     python benchmarks/failure_monitor.py --only ring   # those whose name contains a word; printed, written nowhere
     python benchmarks/failure_monitor.py --cost        # what the monitor costs a step, beside the same game without it
 
@@ -33,6 +33,7 @@ failure that it says in a healthy run.
 """
 
 import argparse
+import contextlib
 import csv
 import logging
 import math
@@ -230,18 +231,14 @@ TUNED = [
     Setup("ring, packing", ring, plain, 3000, stabilizers=with_one(Packing, 4)),
     Setup("ring, hinge, spectral norm", ring, partial(plain, 2, Hinge(), **rates(2e-4, 1e-3)), 3000,
           stabilizers=with_one(SpectralNorm)),
-    Setup("mnist", mnist, conv, 1500),
-    Setup("mnist, equal rates", mnist, partial(conv, g=4e-4), 1500),
-    Setup("mnist, hinge, spectral norm", mnist, partial(conv, d=1e-3, objective=Hinge(), d_norm=None), 1500,
+    Setup("mnist", mnist, conv, 1100),
+    Setup("mnist, hinge, spectral norm", mnist, partial(conv, d=1e-3, objective=Hinge(), d_norm=None), 1100,
           stabilizers=with_one(SpectralNorm)),
-    Setup("mnist, WGAN-GP", mnist, partial(penalised, (1, 28, 28), 1e-3, latent_dim=64, width=16), 3000),
-    Setup("mnist, conditional", partial(mnist, labels=True), partial(conv, num_classes=10), 1500),
-    Setup("mnist, R1", mnist, partial(conv, d=1e-3, d_norm=None), 1500, stabilizers=with_one(R1Penalty, 1.0)),
-    Setup("mnist, EMA, noise", mnist, conv, 1500,
+    Setup("mnist, WGAN-GP", mnist, partial(penalised, (1, 28, 28), 1e-3, latent_dim=64, width=16), 2000),
+    Setup("mnist, R1", mnist, partial(conv, d=1e-3, d_norm=None), 1100, stabilizers=with_one(R1Penalty, 1.0)),
+    Setup("mnist, EMA, noise", mnist, conv, 1100,
           stabilizers=lambda: [GeneratorEMA(0.99), InstanceNoise(Linear(0.3, 0.0, 1000))]),
-    Setup("mnist, least squares", mnist, partial(conv, objective=LeastSquares()), 1500),
     Setup("digits", digits, partial(conv, 16, width=32), 2000),
-    Setup("digits, narrow", digits, partial(conv, 16), 2000),
     Setup("digits, augmented", digits, partial(conv, 16, width=32), 2000,
           stabilizers=with_one(DifferentiableAugmentation)),
     Setup("digits, smoothing, replay", digits, partial(conv, 16), 2000,
@@ -258,30 +255,29 @@ TUNED = [
     Setup("ring, fast D", ring, partial(plain, **rates(1e-5, 1e-2)), 2000, TOO_FAST),
     Setup("ring far away, D ahead", partial(ring, radius=10.0), partial(plain, n_critic=5, **rates(1e-5, 1e-3)), 2500,
           TOO_FAST),
-    Setup("mnist, fast D", mnist, partial(conv, g=2e-5, d=1e-2, d_norm=None), 1500, TOO_FAST),
+    Setup("mnist, fast D", mnist, partial(conv, g=2e-5, d=1e-2, d_norm=None), 1100, TOO_FAST),
     Setup("mnist, minimax, fast D", mnist,
-          partial(conv, g=1e-4, d=2e-3, objective=Minimax(), d_norm=None, n_critic=3), 1500, TOO_FAST),
+          partial(conv, g=1e-4, d=2e-3, objective=Minimax(), d_norm=None, n_critic=3), 1100, TOO_FAST),
     Setup("digits, minimax, fast D", digits,
           partial(conv, 16, g=1e-5, d=1e-2, objective=Minimax(), d_norm=None), 1500, TOO_FAST),
     Setup("ring, labels exchanged", ring, plain, 1500, FOOLED, EXCHANGED),
     Setup("grid, hinge, labels exchanged", grid, partial(plain, 2, Hinge()), 1500, FOOLED, EXCHANGED),
-    Setup("mnist, labels exchanged", mnist, conv, 1200, FOOLED, EXCHANGED),
+    Setup("mnist, labels exchanged", mnist, conv, 1100, FOOLED, EXCHANGED),
     Setup("digits, labels exchanged", digits, partial(conv, 16), 1500, FOOLED, EXCHANGED),
     Setup("ring, D at rest", ring, partial(plain, **rates(1e-3, 1e-7)), 1500, BLIND),
     Setup("grid, tiny D", grid, partial(plain, d={"width": 1, "depth": 1}), 2000, BLIND),
-    Setup("mnist, D at rest", mnist, partial(conv, d=1e-7), 1200, BLIND),
+    Setup("mnist, D at rest", mnist, partial(conv, d=1e-7), 1100, BLIND),
     Setup("digits, tiny slow D", digits, partial(conv, 16, g=2e-3, d=1e-5, d_width=1), 1500, BLIND),
     Setup("ring, high rate", ring, partial(plain, **rates(0.1, 0.1)), 2000, WILD),
     Setup("grid, least squares, high rate", grid, partial(plain, 16, LeastSquares(), **rates(0.05, 0.05)), 2500, WILD),
     Setup("ring, Wasserstein, no bound", ring, partial(plain, 16, Wasserstein()), 2000, WILD),
     Setup("grid, Wasserstein, no bound", grid, partial(plain, 2, Wasserstein(), **rates(1e-4, 1e-3)), 2000, WILD),
-    Setup("mnist, Wasserstein, no bound", mnist, partial(conv, d=1e-3, objective=Wasserstein(), d_norm=None), 1200,
+    Setup("mnist, Wasserstein, no bound", mnist, partial(conv, d=1e-3, objective=Wasserstein(), d_norm=None), 1100,
           WILD),
-    Setup("mnist, no norm, high rate", mnist, partial(conv, g=5e-2, d=5e-2, **no_norm), 1200, WILD),
+    Setup("mnist, no norm, high rate", mnist, partial(conv, g=5e-2, d=5e-2, **no_norm), 1100, WILD),
     Setup("digits, no norm, high rate", digits,
           partial(conv, 16, g=2e-2, d=2e-2, objective=LeastSquares(), **no_norm), 1500, WILD),
     Setup("ring, float16", ring, plain, 500, LOST, trainer=HALF_PRECISION),
-    Setup("mnist, float16", mnist, conv, 300, LOST, trainer=HALF_PRECISION),
     Setup("ring, SGD, rate 1", ring, partial(plain, 16, LeastSquares(), **both(SGD, lr=1.0, momentum=0.9)), 500, LOST),
 ]  # fmt: skip
 
@@ -300,21 +296,19 @@ HELD_OUT = [
           stabilizers=with_one(DRAGANPenalty)),
     Setup("ring of 8, radius 3, one-hot, RpGAN", partial(ring, radius=3.0, sigma=0.05), partial(one_hot, rpgan), 3000,
           stabilizers=with_one(R1Penalty, 0.05)),
-    Setup("mnist 32, wider", partial(mnist, size=32), partial(conv, 32, width=24), 1500),
-    Setup("mnist, RpGAN, R1, R2", mnist, partial(conv, d=1e-3, objective=rpgan, d_norm=None), 1500,
+    Setup("mnist 32, wider", partial(mnist, size=32), partial(conv, 32, width=24), 1100),
+    Setup("mnist, RpGAN, R1, R2", mnist, partial(conv, d=1e-3, objective=rpgan, d_norm=None), 1100,
           stabilizers=lambda: [R1Penalty(0.5), R2Penalty(0.5)]),
     Setup("mnist, least squares, spectral norm", mnist,
-          partial(conv, d=1e-3, objective=LeastSquares(), d_norm=None), 1500, stabilizers=with_one(SpectralNorm)),
-    Setup("mnist, DRAGAN", mnist, partial(conv, d_norm=None), 1500, stabilizers=with_one(DRAGANPenalty)),
+          partial(conv, d=1e-3, objective=LeastSquares(), d_norm=None), 1100, stabilizers=with_one(SpectralNorm)),
     Setup("digits, conditional", partial(digits, labels=True), partial(conv, 16, width=32, num_classes=10), 2000),
     Setup("digits, RpGAN", digits, partial(conv, 16, objective=rpgan), 2000),
     Setup("digits, batch 32", partial(digits, batch_size=32), partial(conv, 16, width=24), 2500),
-    Setup("digits, packing", digits, partial(conv, 16, width=32), 2000, stabilizers=with_one(Packing, 2)),
     Setup("digits 24, WGAN-GP", partial(digits, size=24), partial(penalised, (1, 24, 24), 5e-4, latent_dim=32,
           width=16), 3000),
-    Setup("mnist, smoothing, noise", mnist, partial(conv, g=5e-4), 1500,
+    Setup("mnist, smoothing, noise", mnist, partial(conv, g=5e-4), 1100,
           stabilizers=lambda: [LabelSmoothing(), InstanceNoise(Linear(0.5, 0.0, 1000))]),
-    Setup("mnist, minimax", mnist, partial(conv, objective=Minimax(), d=2e-4), 1500),
+    Setup("mnist, minimax", mnist, partial(conv, objective=Minimax(), d=2e-4), 1100),
     Setup("digits, hinge, EMA", digits, partial(conv, 16, width=24, objective=Hinge()), 2000,
           stabilizers=with_one(GeneratorEMA, 0.99)),
     Setup("ring of 6, sharp", partial(ring, num_modes=6), partial(plain, 8), 3000, DROPS),
@@ -325,31 +319,31 @@ HELD_OUT = [
     Setup("ring, chase", partial(ring, batch_size=128), partial(chase, rate=2e-3), 2500, CHASES),
     Setup("ring of 5, chase", partial(ring, num_modes=5, radius=2.0, batch_size=128), partial(chase, rate=5e-4), 3000,
           CHASES),
-    Setup("mnist, perceptrons, fast G", mnist, partial(perceptrons, 2e-3, 1e-4), 2000, CHASES + FOOLED),
+    Setup("mnist, perceptrons, fast G", mnist, partial(perceptrons, 2e-3, 1e-4), 1100, CHASES + FOOLED),
     Setup("grid, minimax, 10 D steps", grid, partial(plain, 4, Minimax(), n_critic=10, **rates(1e-4, 5e-3)), 2500,
           TOO_FAST),
     Setup("ring of 6, least squares, fast D", partial(ring, num_modes=6, radius=5.0),
           partial(plain, 16, LeastSquares(), **rates(1e-6, 5e-3)), 2000, TOO_FAST),
     Setup("mnist, minimax, 5 D steps", mnist,
-          partial(conv, g=1e-4, d=1e-3, objective=Minimax(), d_norm=None, n_critic=5), 1500, TOO_FAST),
+          partial(conv, g=1e-4, d=1e-3, objective=Minimax(), d_norm=None, n_critic=5), 1100, TOO_FAST),
     Setup("digits, RpGAN, fast D", digits, partial(conv, 16, g=1e-6, d=5e-3, objective=rpgan, d_norm=None), 1500,
           TOO_FAST),
     Setup("ring of 6, labels exchanged", partial(ring, num_modes=6, sigma=0.05), partial(plain, 4, LeastSquares()),
           1500,
           FOOLED, EXCHANGED),
-    Setup("mnist, hinge, labels exchanged", mnist, partial(conv, objective=Hinge(), d_norm=None), 1200, FOOLED,
+    Setup("mnist, hinge, labels exchanged", mnist, partial(conv, objective=Hinge(), d_norm=None), 1100, FOOLED,
           EXCHANGED),
     Setup("digits, labels exchanged, wider", digits, partial(conv, 16, width=32), 1200, FOOLED, EXCHANGED),
     Setup("grid of 9, hinge, D at rest", partial(grid, side=3), partial(plain, 8, Hinge(), **rates(1e-3, 1e-7)), 1500,
           BLIND),
     Setup("digits, least squares, D at rest", digits, partial(conv, 16, d=1e-8, objective=LeastSquares()), 1500, BLIND),
-    Setup("mnist, tiny slow D", mnist, partial(conv, g=2e-3, d=1e-5, d_width=1), 1200, BLIND),
+    Setup("mnist, tiny slow D", mnist, partial(conv, g=2e-3, d=1e-5, d_width=1), 1100, BLIND),
     Setup("ring of 5, Wasserstein, no bound", partial(ring, num_modes=5, radius=2.0),
           partial(plain, 8, Wasserstein(), **both(RMSProp, lr=2e-3)), 2000, WILD),
     Setup("grid of 9, high rate", partial(grid, side=3), partial(plain, **rates(0.1, 0.05)), 2000, WILD),
     Setup("digits, Wasserstein, no bound", digits, partial(conv, 16, d=1e-3, objective=Wasserstein(), d_norm=None),
           1500, WILD),
-    Setup("mnist, hinge, no norm, high rate", mnist, partial(conv, g=2e-2, d=2e-2, objective=Hinge(), **no_norm), 1200,
+    Setup("mnist, hinge, no norm, high rate", mnist, partial(conv, g=2e-2, d=2e-2, objective=Hinge(), **no_norm), 1100,
           WILD),
     Setup("grid of 9, float16", partial(grid, side=3), plain, 500, LOST, trainer=HALF_PRECISION),
     Setup("digits, least squares, float16", digits, partial(conv, 16, objective=LeastSquares()), 500, LOST,
@@ -513,7 +507,8 @@ def play(half: str, index: int, seed: int, length: float) -> Run:
         callbacks=[*setup.stabilizers(), scores, monitor],
         **setup.trainer,
     )
-    trainer.fit(gan, data)
+    with contextlib.suppress(FloatingPointError):  # with which a run ends whose numbers are none
+        trainer.fit(gan, data)
     if not scores.seen:  # the monitor ended the run before the first score
         scores.seen.append(scores.score(monitor.readings[-1].batch, generation.draw(gan, scores.num, seed=1)[0]))
     state, begins = truth(scores.seen)
