@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_gans.processes import mean
+
 
 class Objective(ABC):
     """What the discriminator pays for a logit as real and as fake, and what the generator pays for it.
@@ -270,7 +272,7 @@ class RelativisticAverage(Relativistic):
         L_D = mean cost(l_real − mean l_fake, t_real) + mean cost(l_fake − mean l_real, t_fake)
         L_G = the same with the roles of real and fake swapped.
 
-    Means are over the batch of one process.
+    Means are over the batch of all processes; in validation over that of one.
 
     Reference:
         Jolicoeur-Martineau, The relativistic discriminator, ICLR 2019, arXiv 1807.00734.
@@ -285,7 +287,11 @@ class RelativisticAverage(Relativistic):
     ) -> Tensor:
         """The cost of each sample relative to the mean of the other kind."""
         return Objective.discriminator_loss(
-            self, real_logits - fake_logits.mean(), fake_logits - real_logits.mean(), real_targets, fake_targets
+            self,
+            real_logits - mean(fake_logits.mean()),
+            fake_logits - mean(real_logits.mean()),
+            real_targets,
+            fake_targets,
         )
 
 

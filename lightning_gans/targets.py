@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_gans.processes import mean_of_logarithms
+
 
 class Target(ABC):
     """What a generator pays for the classifier's logits of its samples; 0 is the least.
@@ -106,7 +108,7 @@ class MarginalEntropy(Target):
     The p_i are softmax(logits / temperature). A classifier is sure of noise already, mostly of one class, and
     where a softmax is saturated it passes no gradient: at temperature 1 a generator stays on that class. At
     weight and temperature 1 the loss is log K minus the logarithm of the batch's Inception score. The batch
-    should be larger than the number of classes that one hopes for.
+    should be larger than the number of classes that one hopes for; with several processes it is that of all of them.
 
     Args:
         weight: of the entropy over the batch, at least 0.
@@ -132,5 +134,5 @@ class MarginalEntropy(Target):
         """The entropies, in nats."""
         logs = (logits / self.temperature).log_softmax(1)
         each = -(logs.exp() * logs).sum(1).mean()
-        marginal = logs.logsumexp(0) - math.log(len(logs))
+        marginal = mean_of_logarithms(logs.logsumexp(0) - math.log(len(logs)))
         return each + self.weight * (math.log(logits.shape[1]) + (marginal.exp() * marginal).sum())

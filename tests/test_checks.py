@@ -1,16 +1,13 @@
 """Each mistake is one line that names the value and the remedy, and nothing is trained before it is said."""
 
 import sys
-from types import SimpleNamespace
 
 import pytest
 import torch
 from lightning.pytorch import Trainer
-from torch import distributed, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from lightning_gans import DCGAN, GAN, WGAN, WGANGP, checks
+from lightning_gans import DCGAN, GAN, WGAN, WGANGP
 from lightning_gans.networks import MLPDiscriminator, MLPGenerator
 
 
@@ -30,6 +27,9 @@ def refuse(message, play, *args, **kwargs):
         ("generator_accumulation", 0),
         ("discriminator_accumulation", -2),
         ("n_critic", 0),
+        ("n_critic", None),
+        ("n_critic", 1.5),
+        ("generator_accumulation", True),
     ],
 )
 def test_numbers_must_be_above_0(make_gan, name, value):
@@ -68,30 +68,6 @@ def test_settings_that_mean_something_pass(make_gan, fit, settings):
     gan = make_gan()
     fit(gan, **settings)
     assert gan.discriminator_updates > 0
-
-
-@pytest.fixture
-def one_process(tmp_path):
-    """A group of this process alone."""
-    distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
-    yield
-    distributed.destroy_process_group()
-
-
-def test_plain_ddp_is_refused(one_process):
-    def strategy(**kwargs):
-        return SimpleNamespace(model=DistributedDataParallel(nn.Linear(2, 1), **kwargs))
-
-    refuse("ddp_find_unused_parameters_true", checks.two_players_can_alternate, strategy())
-    checks.two_players_can_alternate(strategy(find_unused_parameters=True))
-    checks.two_players_can_alternate(SimpleNamespace(model=nn.Linear(2, 1)))
-
-
-def test_the_strategy_is_looked_at_when_training_starts(make_gan, fit, monkeypatch):
-    seen = []
-    monkeypatch.setattr(checks, "two_players_can_alternate", seen.append)
-    trainer = fit(make_gan())
-    assert seen == [trainer.strategy]
 
 
 POINTS = torch.rand(8, 2)

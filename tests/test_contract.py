@@ -5,9 +5,6 @@ import importlib
 import inspect
 import pickle
 import pkgutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -82,7 +79,7 @@ NEUTRAL = {  # arguments with which it does nothing; None for a class that has n
     WeightNorm: {"discriminator": False, "generator": False},
 }
 SMALL: dict[type, dict] = {  # arguments that show an effect in runs of a few batches of 8, in place of defaults
-    BalancedUpdates: {"rule": ByAccuracy(low=0.4, high=0.45), "smoothing": 0.5},
+    BalancedUpdates: {"rule": ByAccuracy(low=0.4, high=0.45), "smoothing": 0.8},
     CheckpointSwap: {"every": 1, "keep": 2, "probability": 1.0, "updates": 1},
     ExperienceReplay: {"size": 8},
     GeneratorEMA: {"half_life": 2.0, "ramp_up": 0.5},
@@ -318,16 +315,6 @@ def test_a_module_that_holds_it_can_be_copied(game, batches, fit, weights, recwa
 def test_different_arguments_have_different_places_in_a_checkpoint(kind):
     keys = [variant.state_key for variant in variants(kind)]
     assert len(set(keys)) == len(keys) and all(kind.__name__ in key for key in keys)
-
-
-def test_every_stabilizer_plays_in_two_processes(tmp_path):
-    """All of them in one pair of processes, which take a while to start; the script says which of them failed."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    script = Path(__file__).with_name("two_processes.py")
-    done = subprocess.run([*command, str(script)], cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    for kind in EVERY:
-        assert f"{kind.__name__}: alike" in done.stdout
 
 
 # ---------------------------------------------------------------- doing nothing, bit for bit

@@ -37,6 +37,8 @@ class SEPGAN(GAN):
         TV(x) = mean |x_{i+1,j} − x_{i,j}| + mean |x_{i,j+1} − x_{i,j}|
         S(x)  = mean over BatchNorm layers of ‖mean(x) − running mean‖ + ‖var(x) − running variance‖
 
+    S(x) is of the batch of one process; the rest of the loss is that of all of them.
+
     Of a batch only the number of samples and, where the generator is conditional, the labels count. What is
     stated in the paper: the game, the frozen classifier, the ensemble. Inferred: the losses, the optimizer.
     Stabilizers of the generator work; those of the discriminator are refused. The share of saturated output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -61,7 +62,8 @@ class BalancedUpdates(Stabilizer):
             sums = torch.stack(list(self._batch.values())).tolist()  # here the CPU waits
             for name, (total, samples) in zip(self._batch, sums, strict=True):
                 last = total / samples
-                self._figures[name] = last + self.smoothing * (self._figures.get(name, last) - last)
+                if math.isfinite(last):  # else of a step that overflowed in 16 bits, which would stay in every mean
+                    self._figures[name] = last + self.smoothing * (self._figures.get(name, last) - last)
         self._batch, self._step = {}, {}
         return self.rule.turns(self._figures, discriminator, generator)
 

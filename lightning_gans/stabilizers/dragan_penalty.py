@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from lightning_gans.processes import mean
 from lightning_gans.schedules import Schedule, not_negative
 from lightning_gans.stabilizers.penalty import Penalty
 
@@ -26,9 +27,9 @@ class DRAGANPenalty(Penalty):
 
     This is the authors' own program, with its α between a sample and its noised copy. The paper's text has x + δ with
     δ ~ N(0, cI) instead; of public programs some leave out α, some centre u, and some take the variance for s. Noise
-    that is not centred lies on the brighter side of the data. s is of one process's batch, and of a part of it under
-    accumulation. It costs about one more forward and two more backwards of the discriminator per step; see `Penalty`
-    for precision, BatchNorm and `every`.
+    that is not centred lies on the brighter side of the data. s is of the batch of all processes, and of a part of it
+    under accumulation. It costs about one more forward and two more backwards of the discriminator per step; see
+    `Penalty` for precision, BatchNorm and `every`.
 
     Args:
         weight: λ, at least 0, or a schedule; 10 in the authors' program.
@@ -55,5 +56,11 @@ class DRAGANPenalty(Penalty):
         x = step.real.to(gan.dtype)
         if self.sigma:
             alpha = torch.rand([len(x)] + [1] * (x.dim() - 1), dtype=x.dtype, device=x.device)
-            x = x + alpha * (self.sigma * x.std(correction=0)) * torch.rand_like(x)
+            x = x + alpha * (self.sigma * _deviation(x)) * torch.rand_like(x)
         return (torch.linalg.vector_norm(self.slopes(gan, step, x), dim=1) - self.target).square().mean()
+
+
+def _deviation(x: Tensor) -> Tensor:
+    """The standard deviation of all entries, those of the other processes among them."""
+    own = x.mean()
+    return mean(x.var(correction=0) + (own - mean(own)).square()).sqrt()

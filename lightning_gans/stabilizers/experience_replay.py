@@ -8,12 +8,17 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import torch
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
+from lightning_gans import processes
 from lightning_gans.stabilizer import Stabilizer
 
 if TYPE_CHECKING:
     from lightning_gans.gan import GAN
+
+
+MEMORIES = "gan_memories"  # where a checkpoint keeps those of all processes but the first
 
 
 class _Memory(Stabilizer, ABC):
@@ -28,6 +33,7 @@ class _Memory(Stabilizer, ABC):
         self.size = size
         self._rows: dict[str, Tensor] = {}  # of size + 1: the last one takes what is not to be kept
         self._filled = 0
+        self._restored: dict[str, Any] | None = None  # what a checkpoint has for this process
 
     def apply_to(self, gan: GAN) -> None:
         """Refuse a memory that the machine cannot hold."""
@@ -107,11 +113,24 @@ class _Memory(Stabilizer, ABC):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore them, as many as there is place for."""
+        state_dict, self._restored = self._restored or state_dict, None
         self._rows, self._filled = {}, 0
         if state_dict:
             samples, labels = (state_dict[name][: self.size] for name in ("samples", "labels"))
             self._make_room(samples, labels)
             self._fill(samples, labels)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Add what the other processes have stored to what the first one has."""
+        if trainer.world_size > 1 and "callbacks" in checkpoint:  # not where weights alone are saved
+            states = processes.gathered(self.state_dict())
+            checkpoint.setdefault(MEMORIES, {})[self.state_key] = states[1:]
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Find what this process had stored; one that is new goes on with that of another."""
+        others = checkpoint.get(MEMORIES, {}).get(self.state_key, [])
+        place = trainer.global_rank % (len(others) + 1)
+        self._restored = others[place - 1] if place else None
 
 
 class ExperienceReplay(_Memory):
@@ -129,9 +148,9 @@ class ExperienceReplay(_Memory):
     (`benchmarks/claims.py`).
 
     In a conditional game a stored fake stands in only for one with its label, and where none is stored the fresh
-    one stays. The memory is on the device of the fakes, 4 bytes a number, and part of checkpoints. With several
-    processes each has its own; a checkpoint keeps that of the first, with which all of them go on. In the look-ahead
-    of an `UnrolledGAN` the fakes are those of the moment.
+    one stays. The memory is on the device of the fakes, 4 bytes a number, and part of checkpoints. Each of
+    several processes has its own, of `size` fakes, and goes on with it after a resume. In the look-ahead of an
+    `UnrolledGAN` the fakes are those of the moment.
 
     Args:
         size: number of fakes that are stored, at least as many as a batch has.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from lightning_gans.processes import mean
 from lightning_gans.stabilizer import Stabilizer
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class FeatureMatching(Stabilizer):
 
     In place of the generator's loss, as in the paper, or in addition to it. The discriminator learns as ever, so that
     f goes on to be what tells real from fake; the generator does not chase its verdict, which is steadier, but
-    often less sharp. Means are over the batch of one process, hence want large batches.
+    often less sharp. Means are over the batch of all processes, and want large batches.
 
     It costs two more forwards of the discriminator in the generator's step, of real samples (without a gradient) and
     of fakes. What stabilizers before it have added to the generator's loss is replaced too: give it first. In an
@@ -70,7 +71,8 @@ class FeatureMatching(Stabilizer):
             return owner.features(x).flatten(1)  # type: ignore[union-attr]
 
         with torch.no_grad():
-            wanted = gan.judge(features, step.real, step.labels).mean(0)
-        distance = self.weight * (gan.judge(features, step.fake, step.labels).mean(0) - wanted).square().sum()
+            wanted = mean(gan.judge(features, step.real, step.labels).mean(0))
+        found = mean(gan.judge(features, step.fake, step.labels).mean(0))
+        distance = self.weight * (found - wanted).square().sum()
         step.terms["feature_matching"] = distance.detach()
         return distance if self.replace else loss + distance

@@ -12,6 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
+from lightning_gans import processes
 from lightning_gans.stabilizer import Stabilizer
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ class GeneratorEMA(Stabilizer):
     run goes on.
 
     The average begins with the weights after the first update and is kept in single precision or better. Floating
-    buffers, such as BatchNorm's statistics, are averaged like weights; integer ones are copied. It costs one pass over
-    the generator's weights per update, and their memory once more (twice while it is shown).
+    buffers, such as BatchNorm's statistics, are averaged like weights; integer ones are copied. All processes have the
+    same average. It costs one pass over the generator's weights per update, and their memory once more (twice while it
+    is shown).
 
     Args:
         half_life: generator updates after which a weight's share has halved, at least 0; a decay β is a half-life of
@@ -108,6 +110,7 @@ class GeneratorEMA(Stabilizer):
         half_life, self._samples = self._updates(), 0
         if half_life == 0:
             return
+        processes.share_buffers(gan.generator)
         weights = _tensors(gan.generator)
         if not self._average:
             self._average = {name: _precise(tensor).clone() for name, tensor in weights.items()}

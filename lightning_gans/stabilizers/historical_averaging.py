@@ -23,7 +23,7 @@ class HistoricalAveraging(Stabilizer):
     pull is 2 · weight · (θ − θ̄); it is updated after each step, so that at step t + 1 it holds θ_1 to θ_t. A player is
     first pulled at its third step, as after one it is its own mean. Buffers, such as the statistics of BatchNorm, are
     left alone. Accumulated batches see one mean. In the look-ahead of an `UnrolledGAN` imagined weights are pulled too,
-    to the mean as it is.
+    to the mean as it is. All processes have the same means, as they have the same weights.
 
     It ends circling, at the price of speed: old values weigh as much as new ones. Near a solution around which the
     plain game circles with speed f, the distance falls like a power of t only, t^(−a²/(1 + a²)), a = f/(2 · weight),

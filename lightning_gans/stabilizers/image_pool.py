@@ -22,8 +22,8 @@ class ImagePool(_Memory):
 
     In a conditional game fakes are exchanged for those with their label, and where none is stored the fresh one
     stays; the pool thus keeps the labels with which it was filled. It is on the device of the fakes, 4 bytes a
-    number, and part of checkpoints. With several processes each has its own; a checkpoint keeps that of the first,
-    with which all of them go on. In the look-ahead of an `UnrolledGAN` the fakes are those of the moment.
+    number, and part of checkpoints. Each of several processes has its own, of `size` fakes, and goes on with it after a
+    resume. In the look-ahead of an `UnrolledGAN` the fakes are those of the moment.
 
     Args:
         size: number of fakes that are stored, at least as many as a batch has.

@@ -21,7 +21,7 @@ class Packing(NetworkStabilizer):
     it costs next to nothing; but a batch has m times fewer logits, for which a larger one makes up. Labels of a
     conditional game count as the mean of the pack's embeddings. Let it come before what parametrises weights or
     wraps the discriminator (`SpectralNorm`, `WeightNorm`, `VirtualBatchNorm`). A penalty on gradients takes the norm
-    of each sample's part of the pack's.
+    of each sample's part of the pack's. With several processes a pack is of samples of one of them.
 
     Args:
         samples: m, at least 1, which changes nothing. The batch size must be a multiple of it; 2 to 4 in the paper.

@@ -35,7 +35,8 @@ class Penalty(Stabilizer, ABC):
     passed on. Under mixed precision a penalty is computed in the precision of the weights, autocast off. It needs a
     double backward: each call of `slopes` costs about one more forward and two more backwards of the discriminator.
     Do not use BatchNorm or another layer that mixes a batch in the discriminator: a sample's slope then depends on
-    its batch. You are warned of BatchNorm, and of any module with an attribute `mixes_batch` that is true.
+    its batch. You are warned of BatchNorm, and of any module with an attribute `mixes_batch` that is true. A penalty
+    that is a mean over samples is that of the whole batch in several processes, by the averaging of gradients.
 
     With `every` above 1 (lazy regularisation, which StyleGAN2 has with 16) most steps are without the penalty and as
     cheap as if there were none, and the others pay `every` times its weight. R3GAN's authors found that this makes

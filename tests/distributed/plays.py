@@ -1,0 +1,216 @@
+"""Games that one process plays with whole batches, or several with a part of each: every model, every stabilizer."""
+
+import copy
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from conftest import _batches, _make_gan
+from games import ensemble
+from lightning.pytorch import Trainer
+from test_contract import EVERY, ON_IMAGES, small
+from torch.overrides import TorchFunctionMode
+from torch.utils.data import DataLoader
+
+from lightning_gans import DCGAN, GAN, SEPGAN, WGAN, WGANGP, UnrolledGAN, VanillaGAN
+from lightning_gans.networks import (
+    DCGANDiscriminator,
+    DCGANGenerator,
+    DigitClassifier,
+    MLPDiscriminator,
+    MLPGenerator,
+    StochasticEnsembleGenerator,
+    StochasticEnsembleMLPGenerator,
+)
+from lightning_gans.objectives import Minimax, RelativisticAverage
+from lightning_gans.stabilizers import (
+    DRAGANPenalty,
+    ExperienceReplay,
+    GeneratorEMA,
+    ImagePool,
+    InstanceNorm,
+    MinibatchDiscrimination,
+    MinibatchStdDev,
+    VirtualBatchNorm,
+)
+from lightning_gans.targets import Classes, PerRoute
+
+WHOLE = 40  # samples of a batch, of all processes together
+GRAY = (1, 16, 16)
+SMALL_VANILLA = {"latent_dim": 3, "generator_width": 8, "discriminator_width": 8}
+
+
+def images(norm=None, num_classes=0, kind=GAN, generator_norm=False, **kwargs):
+    of_generator = norm if generator_norm else None
+    generator = DCGANGenerator(GRAY, 3, width=2, norm=of_generator, num_classes=num_classes)
+    return kind(generator, DCGANDiscriminator(GRAY, width=2, norm=norm, num_classes=num_classes), **kwargs)
+
+
+def sepgan(target=None, **kwargs):
+    generator = StochasticEnsembleGenerator((1, 28, 28), width=2, groups=3)
+    return SEPGAN(generator, DigitClassifier(), **({} if target is None else {"target": target}), **kwargs)
+
+
+def unrolled(**kwargs):
+    networks = MLPGenerator((2,), 3, width=8, depth=1), MLPDiscriminator((2,), width=8, depth=1)
+    return UnrolledGAN(*networks, unroll_steps=3, **kwargs)
+
+
+def beside(gan, *stabilizers):
+    """The game, with stabilizers in its own list."""
+    gan.stabilizers += stabilizers
+    return gan
+
+
+def smooth():
+    """A game whose discriminator has another slope wherever a sample is moved."""
+    discriminator = MLPDiscriminator((2,), width=8, depth=1, activation=torch.nn.Tanh)
+    return GAN(MLPGenerator((2,), 3, width=8, depth=1), discriminator)
+
+
+MODELS = {  # whose losses are those of the whole batch
+    "GAN": _make_gan,
+    "GAN, clipped, in parts, n_critic 2": lambda: _make_gan(
+        n_critic=2, generator_clip=0.1, discriminator_clip=0.1, generator_accumulation=2, discriminator_accumulation=2
+    ),
+    "GAN with RelativisticAverage": lambda: _make_gan(objective=RelativisticAverage()),
+    "GAN with DRAGANPenalty, smooth": lambda: beside(smooth(), DRAGANPenalty()),
+    "VanillaGAN": lambda: VanillaGAN((2,), **SMALL_VANILLA),
+    "VanillaGAN, conditional": lambda: VanillaGAN((2,), num_classes=2, **SMALL_VANILLA),
+    "DCGAN without BatchNorm": images,
+    "DCGAN without BatchNorm, conditional": lambda: images(num_classes=2),
+    "WGAN of perceptrons": lambda: WGAN((2,), latent_dim=3, width=8, n_critic=2),
+    "WGANGP": lambda: WGANGP((2,), latent_dim=3, width=8, n_critic=2),
+    "UnrolledGAN": unrolled,
+    "UnrolledGAN, Minimax with clipping": lambda: unrolled(objective=Minimax(), discriminator_clip=0.1),
+    "UnrolledGAN with RelativisticAverage": lambda: unrolled(objective=RelativisticAverage()),
+    "stochastic ensemble": lambda: GAN(
+        StochasticEnsembleMLPGenerator((2,), 3, width=4, groups=3), MLPDiscriminator((2,), width=4)
+    ),
+    "SEPGAN": sepgan,
+    "SEPGAN, a class per route": lambda: sepgan(PerRoute(), total_variation=0.1),
+    "SEPGAN, classes": lambda: sepgan(Classes([1, 2])),
+}
+NORMED = {  # in which each process normalises its own part
+    "DCGAN": lambda: DCGAN(GRAY, latent_dim=3, width=2),
+    "DCGAN, conditional": lambda: DCGAN(GRAY, latent_dim=3, width=2, num_classes=2),
+    "DCGAN with GeneratorEMA": lambda: beside(
+        DCGAN(GRAY, latent_dim=3, width=2), GeneratorEMA(half_life=2.0, ramp_up=None)
+    ),
+    "WGAN of images": lambda: WGAN(GRAY, latent_dim=3, width=2, n_critic=2),
+    "UnrolledGAN with BatchNorm": lambda: images(
+        torch.nn.BatchNorm2d, kind=UnrolledGAN, generator_norm=True, unroll_steps=1, detached=True
+    ),
+    "stochastic ensemble with BatchNorm": lambda: ensemble(),
+}
+PARTLY = {ExperienceReplay, ImagePool, MinibatchDiscrimination, MinibatchStdDev}  # of which each process has its own
+STABILIZERS = {kind.__name__: kind for kind in EVERY}
+
+
+def game(name):
+    """A game by its name, with its stabilizer if it is one's."""
+    torch.manual_seed(0)
+    if name not in STABILIZERS:
+        return {**MODELS, **NORMED}[name](), []
+    kind = STABILIZERS[name]
+    norm = torch.nn.BatchNorm2d if kind in (InstanceNorm, VirtualBatchNorm) else None
+    return images(norm, generator_norm=kind is VirtualBatchNorm) if kind in ON_IMAGES else _make_gan(dropout=0.2), [
+        small(kind, size=WHOLE) if kind in (ExperienceReplay, ImagePool) else small(kind)
+    ]
+
+
+def play(name, alike=False, batches=3, callbacks=(), ckpt_path=None, val=None, **settings):
+    """Play some batches and give back the game and its Trainer.
+
+    Args:
+        name: of the game.
+        alike: whether random numbers are drawn for the whole batch, of which each process takes its part.
+        batches: how many.
+        callbacks: of the Trainer.
+        ckpt_path: from where to go on.
+        val: a loader for validation.
+        settings: of the Trainer.
+    """
+    gan, stabilizers = game(name)
+    world = dist.get_world_size() if dist.is_initialized() else 1
+    rank = dist.get_rank() if world > 1 else 0
+    data = _batches(batches, gan.generator.sample_shape, WHOLE, gan.generator.num_classes)
+    data = [
+        [x.chunk(world)[rank] for x in part] if isinstance(part, tuple) else part.chunk(world)[rank] for part in data
+    ]
+    if alike:
+        _draw_for_all(gan, rank, world)
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=world,
+        precision="64-true" if alike else "32-true",
+        use_distributed_sampler=False,
+        **{"max_epochs": 1, "logger": False, "enable_checkpointing": False, "log_every_n_steps": 1, **settings},
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[*stabilizers, *callbacks],
+    )
+    torch.manual_seed(0)
+    gan.began = learned(gan)
+    trainer.fit(gan, DataLoader([copy.deepcopy(part) for part in data], batch_size=None), val, ckpt_path=ckpt_path)
+    return gan, trainer
+
+
+def _draw_for_all(gan, rank, world):
+    alternate, batch = gan.alternate, iter(range(1000))
+
+    def seeded(*args):
+        torch.manual_seed(next(batch))
+        with Shares(rank, world):
+            return alternate(*args)
+
+    gan.alternate = seeded
+
+
+class Shares(TorchFunctionMode):
+    """Random numbers are drawn for the whole batch; a process takes those of its samples."""
+
+    def __init__(self, rank, world):
+        super().__init__()
+        self.rank, self.world = rank, world
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function is F.dropout:
+            return args[0] * self._part(lambda shape: F.dropout(torch.ones(shape).to(args[0]), **kwargs), args[0].shape)
+        if function in (torch.rand_like, torch.randn_like):
+            draw = torch.rand if function is torch.rand_like else torch.randn
+            return self._part(lambda shape: draw(shape, dtype=args[0].dtype), args[0].shape)
+        if function in (torch.rand, torch.randn):
+            shape = args if args and isinstance(args[0], int) else args[0]
+            return self._part(lambda shape: function(shape, **kwargs), shape)
+        if function is torch.randint:
+            *bounds, shape = args
+            return self._part(lambda shape: function(*bounds, shape, **kwargs), shape)
+        return function(*args, **kwargs)
+
+    def _part(self, draw, shape):
+        """The part of this process of a draw for the whole batch, along the dimension that has the batch's size."""
+        shape = list(shape)
+        ours = WHOLE // self.world
+        sizes = [
+            dim for dim, size in enumerate(shape) if size in (ours, ours // 2)
+        ]  # half a batch where it is in parts
+        if not sizes:
+            return draw(shape)
+        assert len(sizes) == 1, f"which dimension of {shape} is the batch?"
+        shape[sizes[0]] *= self.world
+        return draw(shape).chunk(self.world, sizes[0])[self.rank]
+
+
+def learned(gan):
+    """Everything that is learned, as the numbers of one vector."""
+    return torch.cat([parameter.detach().flatten().double() for parameter in gan.parameters()]).numpy()
+
+
+def everything(gan):
+    """The same with all buffers, and the generator that is presented."""
+    state = [value for value in gan.state_dict().values() if torch.is_tensor(value)]
+    with gan.presented():
+        state += [value.clone() for value in gan.generator.state_dict().values()]
+    return torch.cat([value.detach().flatten().double() for value in state]).numpy()

@@ -1,0 +1,164 @@
+"""What processes do together, piece by piece, and what must stay a process's own."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.distributed as dist
+from group import together
+from jsonargparse import Namespace
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from plays import learned, play
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from lightning_gans import processes
+from lightning_gans.cli import _keep_beside
+from lightning_gans.stabilizers import ExperienceReplay, ImagePool
+
+pytestmark = pytest.mark.distributed
+
+
+def played(work):
+    """The work in two processes that play together; a list of its results."""
+
+    def inside():
+        with processes.playing(DistributedDataParallel(nn.Linear(1, 1))):
+            return work(dist.get_rank())
+
+    return together(2, inside)
+
+
+def test_a_mean_is_over_all_and_so_are_its_derivatives():
+    """Of L = mean over ranks of r · m³, with m the mean of x: L' = 3 r̄ m² and L'' = 6 r̄ m, each shared by all."""
+
+    def work(rank):
+        x = torch.tensor(1.0 + 2 * rank, dtype=torch.double, requires_grad=True)  # 1 and 3, m = 2
+        mean = processes.mean(x)
+        (slope,) = torch.autograd.grad((rank + 1) * mean**3, x, create_graph=True)  # r is 1 and 2
+        (curve,) = torch.autograd.grad(slope, x)
+        return mean.item(), slope.item(), curve.item()
+
+    assert played(work) == [(2, 18, 18)] * 2
+
+
+def test_a_mean_of_logarithms_survives_numbers_beyond_exp():
+    def work(rank):
+        x = torch.tensor([-5000.0, 0.0], requires_grad=True) + 2 * rank
+        found = processes.mean_of_logarithms(x)
+        return found.tolist(), torch.autograd.grad(found.sum(), x)[0].isfinite().all().item()
+
+    expected = torch.tensor([1.0, torch.e**2]).mean().log().item()
+    for found, finite in played(work):
+        assert found == pytest.approx([expected - 5000, expected], abs=1e-3) and finite
+
+
+def test_gradients_are_averaged_and_what_nobody_has_stays_away():
+    def work(rank):
+        layers = nn.ModuleList(nn.Linear(1, 1, bias=False) for _ in range(4)).double()
+        half = nn.Parameter(torch.zeros(3, dtype=torch.bfloat16))
+        layers[3].requires_grad_(False)
+        for layer, there in zip(layers, (True, rank == 0, False, False), strict=True):
+            layer.weight.grad = torch.full((1, 1), 1.0 + 2 * rank, dtype=torch.double) if there else None
+        half.grad = torch.full((3,), float(rank), dtype=torch.bfloat16)
+        processes.average_gradients([*layers.parameters(), half])
+        return [None if one.grad is None else one.grad.flatten().tolist() for one in [*layers.parameters(), half]]
+
+    assert played(work) == [[[2.0], [0.5], None, None, [0.5] * 3]] * 2
+
+
+def test_buffers_are_the_first_processs():
+    def work(rank):
+        norm = nn.BatchNorm1d(2)
+        norm.running_mean.fill_(rank + 1)
+        norm.num_batches_tracked.fill_(7 * (rank + 1))
+        processes.share_buffers(norm)
+        return norm.running_mean.tolist(), norm.num_batches_tracked.item()
+
+    assert played(work) == [([1, 1], 7)] * 2
+
+
+def test_outside_of_a_step_a_process_is_alone():
+    """Else whatever one process computes for itself would wait for the others for ever."""
+
+    def work():
+        if dist.get_rank() == 1:
+            return None
+        layer = nn.Linear(1, 1)
+        layer.weight.grad = torch.ones(1, 1)
+        x = torch.ones(2)
+        processes.average_gradients(layer.parameters())
+        processes.share_buffers(nn.BatchNorm1d(2))
+        with processes.playing(layer):  # no strategy has wrapped it
+            return processes.mean(x) is x and processes.mean_of_logarithms(x) is x
+
+    assert together(2, work) == [True, None]
+
+
+# ---------------------------------------------------------------- a memory per process
+
+
+@pytest.mark.parametrize("kind", [ExperienceReplay, ImagePool])
+def test_every_process_goes_on_with_its_own_memory(tmp_path, kind):
+    def work():
+        whole, trainer = play(kind.__name__, max_epochs=4)
+        own = trainer.callbacks[0].state_dict()["samples"]
+        _, half = play(kind.__name__, max_epochs=2)
+        half.save_checkpoint(tmp_path / "half.ckpt")
+        again, resumed = play(kind.__name__, max_epochs=4, ckpt_path=tmp_path / "half.ckpt")
+        alike = torch.equal(resumed.callbacks[0].state_dict()["samples"], own)
+        return alike, (learned(again) == learned(whole)).all(), own.sum().item()
+
+    (first, same, one), (second, same_too, other) = together(2, work)
+    assert first and second and same and same_too and one != other
+    torch.load(tmp_path / "half.ckpt", weights_only=True)
+
+
+def test_a_memory_is_found_by_any_number_of_processes():
+    """Two processes' memories, in three of them: the third goes on with the first one's."""
+    memories = [{"samples": torch.full((2, 1), float(rank)), "labels": torch.zeros(2).long()} for rank in range(2)]
+    key = ExperienceReplay(8).state_key
+    for rank, expected in enumerate([0, 1, 0]):
+        memory = ExperienceReplay(8)
+        checkpoint = {"gan_memories": {key: memories[1:]}}
+        memory.on_load_checkpoint(SimpleNamespace(global_rank=rank), None, checkpoint)
+        memory.load_state_dict(memories[0])
+        assert memory.state_dict()["samples"].unique().tolist() == [expected]
+        memory.load_state_dict(memories[0])  # a second time, from elsewhere
+        assert memory.state_dict()["samples"].unique().tolist() == [0]
+
+
+def test_weights_alone_hold_no_memory(tmp_path):
+    def work():
+        _, trainer = play("ExperienceReplay")
+        trainer.save_checkpoint(tmp_path / "weights.ckpt", weights_only=True)
+        trainer.save_checkpoint(tmp_path / "all.ckpt")
+
+    together(2, work)
+    assert "gan_memories" not in torch.load(tmp_path / "weights.ckpt", weights_only=True)
+    assert len(torch.load(tmp_path / "all.ckpt", weights_only=True)["gan_memories"]) == 1
+
+
+# ---------------------------------------------------------------- strategies
+
+
+@pytest.mark.parametrize("strategy", ["auto", "ddp", "ddp_find_unused_parameters_true"])
+def test_no_strategys_name_needs_to_be_known(strategy):
+    def work():
+        gan, trainer = play("GAN, clipped, in parts, n_critic 2", alike=True, strategy=strategy)
+        return learned(gan).tolist(), type(trainer.strategy).__name__
+
+    (one, name), (other, _) = together(2, work)
+    assert one == other and name == "DDPStrategy"
+    alone = learned(play("GAN, clipped, in parts, n_critic 2", alike=True)[0]).tolist()
+    assert one == pytest.approx(alone, abs=1e-9)
+
+
+@pytest.mark.parametrize(("rank", "node", "made"), [(0, "0", True), (1, "0", False), (0, "1", False)])
+def test_one_process_makes_the_folder_of_a_logger(tmp_path, monkeypatch, rank, node, made):
+    """The others see that of the first one, and would take the next version for theirs."""
+    monkeypatch.setattr(rank_zero_only, "rank", rank)
+    monkeypatch.setenv("NODE_RANK", node)
+    logger = Namespace(class_path="lightning.pytorch.loggers.WandbLogger", init_args=Namespace(save_dir="."))
+    _keep_beside(str(tmp_path / "version_1"), logger)
+    assert (tmp_path / "version_1").is_dir() == made and logger.init_args.save_dir == str(tmp_path / "version_1")
