@@ -21,7 +21,9 @@ class ImageFolder(GANData):
     A picture is turned upright by its EXIF tag, laid on white where it is transparent, brought to eight
     bits and to `channels`, scaled until it just covers `size` (antialiased), and cropped at the centre;
     an animation gives its first frame. With `labels=True` the immediate sub-folders are the classes, in
-    the order of their names. Hidden files and links are passed over. The split is fixed by the files' names.
+    the order of their names. Hidden files, links and what is no file are passed over: nothing outside the folder is
+    read. Formats for which other programs would have to run (EPS, WMF) are no pictures, whatever the file's name, nor
+    are pictures of more than `PIL.Image.MAX_IMAGE_PIXELS`. The split is fixed by the files' names.
 
     Args:
         root: the folder.
@@ -82,8 +84,8 @@ class ImageFolder(GANData):
     @cached_property
     def classes(self) -> list[str]:
         """The names of the sub-folders that hold pictures, sorted."""
-        folders = [entry for entry in self._folder.iterdir() if entry.is_dir() and not _passed_over(entry)]
-        names = sorted(folder.name for folder in folders if next(_pictures(folder), None))
+        folders = [entry for entry in self._folder.iterdir() if entry.is_dir() and not _is_hidden_or_link(entry)]
+        names = sorted(folder.name for folder in folders if next(self._pictures(folder), None))
         if not names:
             raise ValueError(
                 f"labels=True needs one sub-folder of pictures per class in {self._folder}, and there is "
@@ -112,14 +114,16 @@ class ImageFolder(GANData):
         chosen = [files[index] for index in sorted(parts[split])]
         y = None
         if self.labels:
-            y = torch.tensor([self.classes.index(name.split("/")[0]) for name in chosen], dtype=torch.int64)
+            number = {name: index for index, name in enumerate(self.classes)}
+            y = torch.tensor([number[name.split("/")[0]] for name in chosen], dtype=torch.int64)
         return _PictureFiles([self._folder / name for name in chosen], y, self.size, self.channels)
 
     @cached_property
     def _files(self) -> list[str]:
         """The readable pictures, as sorted paths relative to the folder, with forward slashes."""
         folder = self._folder
-        files = sorted(path.relative_to(folder).as_posix() for path in _pictures(folder))
+        closed: list[OSError] = []
+        files = sorted(path.relative_to(folder).as_posix() for path in self._pictures(folder, closed))
         loose = [name for name in files if "/" not in name] if self.labels else []
         if loose and self.classes:  # where there is no class folder at all, `classes` says so
             raise ValueError(
@@ -136,12 +140,33 @@ class ImageFolder(GANData):
             )
         if bad:
             rank_zero_warn(f"Left out {len(bad)} of {len(files)} files in {folder}: {_named(bad)}")
+        if closed:
+            names = [f"{error.filename} ({error.strerror})" for error in closed]
+            rank_zero_warn(f"Left out {len(closed)} folders in {folder} that cannot be opened: {_named(names)}")
         if len(bad) == len(files):
             raise ValueError(
                 f"{folder} holds no readable picture (hidden files and links are passed over); add pictures "
                 f"in a format that Pillow reads, such as PNG or JPEG"
             )
         return [name for name, reason in zip(files, reasons, strict=True) if not reason]
+
+    def _pictures(self, folder: Path, closed: list[OSError] | None = None) -> Iterator[Path]:
+        """The pictures under a folder; links, which may lead out of it or make duplicates, are not followed."""
+
+        def cannot_open(error: OSError) -> None:
+            if not self.skip_corrupt:
+                raise ValueError(
+                    f"the folder {_shown(str(error.filename))} cannot be opened ({error.strerror}); make it readable, "
+                    "or use skip_corrupt=True"
+                )
+            if closed is not None:
+                closed.append(error)
+
+        for place, folders, names in os.walk(folder, onerror=cannot_open, followlinks=False):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for path in (Path(place, name) for name in names):
+                if is_picture_name(path.name) and not _is_hidden_or_link(path) and path.is_file():
+                    yield path  # no pipe, from which reading would never end
 
 
 def _share(fraction: float, count: int) -> int:
@@ -150,24 +175,16 @@ def _share(fraction: float, count: int) -> int:
 
 def _named(names: list[str], most: int = 5) -> str:
     rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest
+    return ", ".join(map(_shown, names[:most])) + rest
 
 
-def _passed_over(path: Path) -> bool:
+def _shown(name: str) -> str:
+    """A name in one line, whatever bytes it is made of."""
+    return name if name.isprintable() else ascii(name)[1:-1]
+
+
+def _is_hidden_or_link(path: Path) -> bool:
     return path.name.startswith(".") or path.is_symlink()
-
-
-def _pictures(folder: Path) -> Iterator[Path]:
-    """The pictures under a folder; links, which may lead out of it or make duplicates, are not followed."""
-    for place, folders, names in os.walk(folder, onerror=_give_up, followlinks=False):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for path in (Path(place, name) for name in names):
-            if is_picture_name(path.name) and not _passed_over(path):
-                yield path
-
-
-def _give_up(error: OSError) -> None:
-    raise error
 
 
 class _PictureFiles(BatchDataset):

@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 _NO_PIXELS = {"BUFR", "GRIB", "HDF5", "MPEG"}  # formats that Pillow names but cannot decode
+_PROGRAMS = {"EPS", "WMF"}  # which other programs would have to run
 
 
 def is_picture_name(name: str) -> bool:
@@ -19,7 +20,23 @@ def is_picture_name(name: str) -> bool:
 @cache
 def _suffixes() -> frozenset[str]:
     known = Image.registered_extensions()
-    return frozenset(suffix for suffix, name in known.items() if name in Image.OPEN and name not in _NO_PIXELS)
+    return frozenset(suffix for suffix, name in known.items() if name in _formats())
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(sorted(set(Image.OPEN) - _NO_PIXELS - _PROGRAMS))
+
+
+def _open(path: Path) -> Image.Image:
+    """A picture whose content, whatever its name, is of a format that is read, and that is not enormous."""
+    picture = Image.open(path, formats=_formats())
+    width, height = picture.size
+    if Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS:  # Pillow only warns up to twice that
+        picture.close()
+        raise Image.DecompressionBombError(f"{width} x {height} pixels")
+    return picture
 
 
 def why_unreadable(path: Path, decode: bool) -> str:
@@ -30,10 +47,12 @@ def why_unreadable(path: Path, decode: bool) -> str:
         decode: decode all of it, which finds every fault, in place of its header only.
     """
     try:
-        with Image.open(path) as picture:
+        with _open(path) as picture:
+            _opaque(_eight_bit(Image.new(picture.mode, (1, 1))))  # whether its colours are known
             if decode:
                 picture.draft("RGB", (64, 64))  # a JPEG decodes faster small, and is read to its end
                 picture.load()
+                picture.getexif()
             else:
                 picture.verify()
     except Exception as error:
@@ -48,7 +67,7 @@ def read_picture(path: Path, size: tuple[int, int], channels: int) -> Tensor:
         ValueError: when it cannot be decoded, naming the file.
     """
     try:
-        with Image.open(path) as opened:
+        with _open(path) as opened:
             picture = _opaque(_eight_bit(ImageOps.exif_transpose(opened)))
             height, width = size
             picture = ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)
@@ -63,7 +82,7 @@ def _eight_bit(picture: Image.Image) -> Image.Image:
     """Deep pictures at eight bits: integers are taken as 16-bit; floats as [0, 1], or as 0–255 beyond 1."""
     if not (picture.mode.startswith("I") or picture.mode == "F"):
         return picture
-    values = np.asarray(picture).astype(np.float64)
+    values = np.nan_to_num(np.asarray(picture).astype(np.float64))
     if picture.mode != "F":
         values /= 257
     elif values.max() <= 1:

@@ -1,17 +1,9 @@
 """What one does with a trained generator: draw samples, look at them, walk and calculate among their latents."""
 
-from lightning_gans.generation.drawing import (
-    class_labels,
-    draw,
-    draw_by_route,
-    load,
-    render,
-    seed_latents,
-    seeded,
-    showing,
-)
+from lightning_gans.generation.drawing import class_labels, draw, draw_by_route, render, seed_latents, seeded, showing
 from lightning_gans.generation.interpolation import draw_path, interpolate, slerp
 from lightning_gans.generation.latent_arithmetic import arithmetic, draw_arithmetic
+from lightning_gans.generation.loading import export, load, load_generator
 from lightning_gans.generation.nearest import find_neighbours, neighbours
 from lightning_gans.generation.pictures import captioned, picture, point_map, save_animation, save_picture
 from lightning_gans.generation.samples import sample
@@ -24,9 +16,11 @@ __all__ = [
     "draw_arithmetic",
     "draw_by_route",
     "draw_path",
+    "export",
     "find_neighbours",
     "interpolate",
     "load",
+    "load_generator",
     "neighbours",
     "picture",
     "point_map",

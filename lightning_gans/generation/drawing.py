@@ -1,37 +1,16 @@
-"""Samples of a trained generator: loaded from a checkpoint, drawn from a seed, in evaluation mode."""
+"""Samples of a trained generator: drawn from a seed, in evaluation mode."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from lightning_gans.gan import GAN
 from lightning_gans.networks import StochasticGenerator
-
-
-def load(checkpoint: str | Path) -> GAN:
-    """The GAN that a run of `lightning-gans fit` wrote to a checkpoint, on the CPU and in evaluation mode.
-
-    Only tensors and plain types are read from the file, and its class must be a `GAN`.
-
-    Raises:
-        FileNotFoundError: where there is no such file.
-        ValueError: where the file is no checkpoint of a GAN made by the command line.
-    """
-    if not Path(checkpoint).is_file():
-        raise FileNotFoundError(
-            f"no checkpoint at '{checkpoint}'; runs keep theirs in runs/<experiment>/<version>/checkpoints/."
-        )
-    try:
-        gan = GAN.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
-    except Exception as error:  # a class unknown, a network missing, a value refused
-        raise ValueError(f"'{checkpoint}' cannot be rebuilt as a GAN: {str(error).splitlines()[0]}") from error
-    return gan.eval()
 
 
 @torch.no_grad()

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_gans.gan import GAN
-from lightning_gans.generation.drawing import class_labels, draw, load, render, seed_latents
+from lightning_gans.generation.drawing import class_labels, draw, render, seed_latents
+from lightning_gans.generation.loading import load
 from lightning_gans.generation.pictures import (
     COLOURS,
     GREY,
@@ -30,6 +31,7 @@ def interpolate(
     steps: int | None = None,
     spherical: bool | None = None,
     labels: list[int] | None = None,
+    trust: bool = False,
 ) -> None:
     """Walk from one sample of a trained generator to another and draw what lies between.
 
@@ -48,7 +50,8 @@ def interpolate(
     Generative Networks", 2016, arXiv 1609.04468.)
 
     Args:
-        checkpoint: a checkpoint of `lightning-gans fit`, runs/<experiment>/<version>/checkpoints/last.ckpt.
+        checkpoint: a checkpoint of `lightning-gans fit`, runs/<experiment>/<version>/checkpoints/last.ckpt, or what
+            `lightning-gans export` made of it.
         out: the picture to write, such as path.png, or an animation, path.gif. A file of that name is replaced.
         seeds: where the paths stop, as a list such as [3,17,42], shared evenly among the rows, at least two in each;
             0, 1, 2, ... if left out.
@@ -58,8 +61,9 @@ def interpolate(
             are best served.
         labels: for a conditional generator, the class of each seed as a list such as [3], or [3,7] to go from class 3
             to class 7; repeated as often as needed. A class a row, in turn, if left out.
+        trust: import and build whatever classes the checkpoint names, once you know who made it.
     """
-    gan = load(checkpoint)
+    gan = load(checkpoint, trust)
     paths = _shared(seeds, rows)
     images = len(gan.generator.sample_shape) == 3
     animated = Path(out).suffix.lower() == ".gif"

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_gans.gan import GAN
-from lightning_gans.generation.drawing import class_labels, draw, load, render, seed_latents, seeded
+from lightning_gans.generation.drawing import class_labels, draw, render, seed_latents, seeded
+from lightning_gans.generation.loading import load
 from lightning_gans.generation.pictures import COLOURS, GREY, ORANGE, picture, point_map, save_picture, with_text
 
 
@@ -23,6 +24,7 @@ def arithmetic(
     labels: list[int] | None = None,
     noise: float = 0.25,
     seed: int = 0,
+    trust: bool = False,
 ) -> None:
     """Calculate with what samples have in common: a - b + c, such as smiling woman - neutral woman + neutral man.
 
@@ -40,7 +42,8 @@ def arithmetic(
     figure 7.)
 
     Args:
-        checkpoint: a checkpoint of `lightning-gans fit`, runs/<experiment>/<version>/checkpoints/last.ckpt.
+        checkpoint: a checkpoint of `lightning-gans fit`, runs/<experiment>/<version>/checkpoints/last.ckpt, or what
+            `lightning-gans export` made of it.
         a: seeds of samples that have the property, as a list such as [3,18,40].
         b: seeds of samples that are like a without it.
         c: seeds of samples that shall get it.
@@ -49,8 +52,9 @@ def arithmetic(
             their embeddings take part in the sum. Class 0 if left out.
         noise: half the width of the uniform noise around the result, in units of z, at least 0.
         seed: of that noise.
+        trust: import and build whatever classes the checkpoint names, once you know who made it.
     """
-    gan = load(checkpoint)
+    gan = load(checkpoint, trust)
     drawn = draw_arithmetic(gan, a, b, c, labels, noise, seed)
     if len(gan.generator.sample_shape) == 3:
         image = _figure(drawn)

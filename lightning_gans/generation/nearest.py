@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_gans.data import GANData
-from lightning_gans.generation.drawing import class_labels, draw, load, render, seed_latents
+from lightning_gans.generation.drawing import class_labels, draw, render, seed_latents
+from lightning_gans.generation.loading import load
 from lightning_gans.generation.pictures import COLOURS, GREY, ORANGE, captioned, point_map, save_picture
 from lightning_gans.generation.training_data import (
     check_data,
@@ -31,6 +32,7 @@ def neighbours(
     labels: list[int] | None = None,
     features: nn.Module | None = None,
     compared: int = 250,
+    trust: bool = False,
 ) -> None:
     """Look whether a trained generator has learned its training set by heart: its samples beside the closest ones.
 
@@ -44,7 +46,8 @@ def neighbours(
     set is read once.
 
     Args:
-        checkpoint: a checkpoint of `lightning-gans fit`, runs/<experiment>/<version>/checkpoints/last.ckpt.
+        checkpoint: a checkpoint of `lightning-gans fit`, runs/<experiment>/<version>/checkpoints/last.ckpt, or what
+            `lightning-gans export` made of it.
         data: the data, as for fit; those of the config.yaml in the run's folder if left out.
         out: the picture to write; the name's ending chooses the format. A file of that name is replaced.
         num: how many samples to show, at least 1.
@@ -54,8 +57,9 @@ def neighbours(
         features: a network with `num_features`, such as DigitFeatures, ImageNetFeatures or InceptionFeatures, in
             whose features distances are taken; those of pixels if left out.
         compared: how many samples, and held-out ones, the verdict rests on, at least 20.
+        trust: import and build whatever classes the checkpoint names, once you know who made it.
     """
-    gan = load(checkpoint)
+    gan = load(checkpoint, trust)
     for name, value, least in (("num", num, 1), ("k", k, 1), ("compared", compared, 20)):
         if value < least:
             raise ValueError(f"{name}={value}: expected at least {least}.")
@@ -64,7 +68,7 @@ def neighbours(
             f"features={type(features).__name__}: expected a network with num_features, the width of what it returns; "
             "use DigitFeatures, ImageNetFeatures or InceptionFeatures."
         )
-    data = data_of(checkpoint) if data is None else data
+    data = data_of(checkpoint, trust) if data is None else data
     check_data(data, gan)
     seeds = list(range(seed, seed + num))
     classes = class_labels(gan, num, labels)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch.nn.functional as F
 
-from lightning_gans.generation.drawing import class_labels, draw, draw_by_route, load, render, seed_latents
+from lightning_gans.generation.drawing import class_labels, draw, draw_by_route, render, seed_latents
+from lightning_gans.generation.loading import load
 from lightning_gans.generation.pictures import GREY, ORANGE, captioned, picture, point_map, save_picture
 
 
@@ -16,6 +17,7 @@ def sample(
     labels: list[int] | None = None,
     routes: int | None = None,
     numbered: bool = False,
+    trust: bool = False,
 ) -> None:
     """Draw samples of a trained generator and write them as one picture.
 
@@ -23,7 +25,8 @@ def sample(
     brackets; these are the seeds that `interpolate` and `arithmetic` take.
 
     Args:
-        checkpoint: a checkpoint of `lightning-gans fit`, runs/<experiment>/<version>/checkpoints/last.ckpt.
+        checkpoint: a checkpoint of `lightning-gans fit`, runs/<experiment>/<version>/checkpoints/last.ckpt, or what
+            `lightning-gans export` made of it.
         out: the picture to write; the name's ending chooses the format. A file of that name is replaced.
         num: how many samples.
         seed: of the latents; the same seed gives the same picture. Of numbered samples, the first one's.
@@ -31,8 +34,9 @@ def sample(
         routes: for a stochastic ensemble, how many routes to draw, one per row, the same latents in each; num is
             shared among them.
         numbered: whether sample k is drawn from seed + k alone, and this number is written below it.
+        trust: import and build whatever classes the checkpoint names, once you know who made it.
     """
-    gan = load(checkpoint)
+    gan = load(checkpoint, trust)
     if num < 1:
         raise ValueError(f"num={num}: expected at least 1 sample.")
     if numbered and routes is not None:

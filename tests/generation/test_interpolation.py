@@ -149,7 +149,7 @@ def command(monkeypatch, tmp_path, capsys):
     """Run the command on a GAN in memory; the picture and what was said come back."""
 
     def command(gan, name="out.png", **arguments):
-        monkeypatch.setattr("lightning_gans.generation.interpolation.load", lambda path: gan)
+        monkeypatch.setattr("lightning_gans.generation.interpolation.load", lambda path, trust: gan)
         generation.interpolate("run.ckpt", str(tmp_path / name), **arguments)
         return Image.open(tmp_path / name), capsys.readouterr().out
 
@@ -213,7 +213,7 @@ def test_a_path_of_points_is_drawn_over_samples(command, make_gan):
 def test_mistakes_of_the_command_are_refused(arguments, says, monkeypatch, make_image_gan, tmp_path):
     monkeypatch.chdir(tmp_path)
     gan = make_image_gan()
-    monkeypatch.setattr("lightning_gans.generation.interpolation.load", lambda path: gan)
+    monkeypatch.setattr("lightning_gans.generation.interpolation.load", lambda path, trust: gan)
     with pytest.raises(ValueError, match=says):
         generation.interpolate("run.ckpt", **arguments)
     assert not list(tmp_path.iterdir())

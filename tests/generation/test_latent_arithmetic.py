@@ -107,7 +107,7 @@ def command(monkeypatch, tmp_path, capsys):
     """Run the command on a GAN in memory; the picture and what was said come back."""
 
     def command(gan, *args, **arguments):
-        monkeypatch.setattr("lightning_gans.generation.latent_arithmetic.load", lambda path: gan)
+        monkeypatch.setattr("lightning_gans.generation.latent_arithmetic.load", lambda path, trust: gan)
         generation.arithmetic("run.ckpt", *args, out=str(tmp_path / "out.png"), **arguments)
         return np.array(Image.open(tmp_path / "out.png")), capsys.readouterr().out
 

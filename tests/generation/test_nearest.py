@@ -143,7 +143,7 @@ def command(monkeypatch, tmp_path, capsys):
     """Run the command on a GAN in memory; the picture and what was said come back."""
 
     def command(gan, data, checkpoint="run.ckpt", **arguments):
-        monkeypatch.setattr("lightning_gans.generation.nearest.load", lambda path: gan)
+        monkeypatch.setattr("lightning_gans.generation.nearest.load", lambda path, trust: gan)
         generation.neighbours(str(checkpoint), data, str(tmp_path / "out.png"), **{"compared": 30, **arguments})
         return np.array(Image.open(tmp_path / "out.png")), capsys.readouterr().out
 

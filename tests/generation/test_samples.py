@@ -42,7 +42,7 @@ def test_points_are_sampled_too(fit, tmp_path):
 
 def test_sample_draws_a_row_for_each_route(monkeypatch, tmp_path, capsys):
     gan, out = ensemble(), tmp_path / "routes.png"
-    monkeypatch.setattr("lightning_gans.generation.samples.load", lambda path: gan)
+    monkeypatch.setattr("lightning_gans.generation.samples.load", lambda path, trust: gan)
     generation.sample("run.ckpt", str(out), num=11, seed=5, routes=3)
     assert capsys.readouterr().out == f"9 samples along 3 routes of 3 of GAN after 0 generator updates: {out}\n"
     expected = generation.picture(generation.draw_by_route(gan, 3, 3, 5).flatten(0, 1), columns=3)
@@ -67,7 +67,7 @@ def test_a_numbered_sample_is_that_of_its_seed(checkpoint, tmp_path, capsys):
 
 def test_points_are_numbered_on_their_map(monkeypatch, make_gan, tmp_path):
     gan = make_gan()
-    monkeypatch.setattr("lightning_gans.generation.samples.load", lambda path: gan)
+    monkeypatch.setattr("lightning_gans.generation.samples.load", lambda path, trust: gan)
     images = []
     for numbered in (False, True):
         generation.sample("run.ckpt", str(tmp_path / "a.png"), num=3, numbered=numbered)
@@ -77,6 +77,6 @@ def test_points_are_numbered_on_their_map(monkeypatch, make_gan, tmp_path):
 
 
 def test_numbers_and_routes_exclude_each_other(monkeypatch):
-    monkeypatch.setattr("lightning_gans.generation.samples.load", lambda path: ensemble())
+    monkeypatch.setattr("lightning_gans.generation.samples.load", lambda path, trust: ensemble())
     with pytest.raises(ValueError, match="routes=2 of numbered samples: each has the route of its seed; leave either"):
         generation.sample("run.ckpt", routes=2, numbered=True)

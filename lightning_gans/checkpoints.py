@@ -1,0 +1,260 @@
+"""Checkpoints: read without running code from them, and rebuilt from known classes alone."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from lightning_gans.networks import Discriminator, Generator, Latents
+from lightning_gans.objectives import Objective
+from lightning_gans.schedules import Schedule
+from lightning_gans.stabilizer import NetworkStabilizer
+from lightning_gans.targets import Target
+
+_OUR_BASES = (Generator, Discriminator, Latents, Objective, Schedule, Target)
+_BASES = (nn.Module, Optimizer, LRScheduler)  # of which those of torch and of this library
+_HOMES = ("lightning_gans.", "torch.nn.", "torch.optim.")
+_INSTANTIATORS = (None, "lightning.pytorch.cli.instantiate_module", "pytorch_lightning.cli.instantiate_module")
+# what YAML reads as nothing but words
+_PLAIN_WORDS = re.compile(
+    r"""(?![-?:](\s|$))(?!---)(?![\[\]{},#&*!|>'"%@`])(?!.*(:(\s|$)|\s\#))[^\n\r\x85\u2028\u2029]*"""
+)
+_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+_CLASS_KEYS = ("class_path", "_class_path")
+_MOST = 20_000  # settings in a checkpoint, which a file of a few bytes can pretend to multiply
+_DEEPEST = 50
+
+
+def read_checkpoint(path: Any) -> dict[str, Any]:
+    """A checkpoint's content, read without running code from it and, from a path, without loading its tensors yet."""
+    content, reason = None, "it holds something else"
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=isinstance(path, str | Path))
+    except Exception as error:  # whatever a strange file makes the loader raise
+        reason = type(error).__name__
+    parts = {"state_dict": dict, "pytorch-lightning_version": str}
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), kind) for key, kind in parts.items()):
+        raise ValueError(
+            f"'{path}' is no checkpoint of Lightning ({reason}); give one that lightning-gans fit wrote, such as "
+            "runs/quickstart/version_0/checkpoints/last.ckpt."
+        )
+    return content
+
+
+@contextmanager
+def opened(path: Any) -> Iterator[Any]:
+    """A checkpoint so that what is looked at is what is loaded then: a path, or one copy of what is elsewhere.
+
+    Args:
+        path: a file on this machine, a URL, or an open file.
+    """
+    if isinstance(path, str | Path) and "://" not in str(path):
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"no checkpoint at '{path}'; runs keep theirs in runs/<experiment>/<version>/.")
+        yield path
+    elif isinstance(path, str | Path):
+        import fsspec  # type: ignore[import-untyped] # as Lightning does
+
+        with fsspec.open(str(path), "rb") as file:
+            yield BytesIO(file.read())
+    else:
+        yield path
+
+
+def class_of_checkpoint(path: Any, expected: type, trust: bool = False) -> type:
+    """The class that made a checkpoint, of this package or imported, once its settings name nothing but known ones.
+
+    Args:
+        path: a file on this machine, or an open one.
+        expected: the class, or one above it.
+        trust: import and build whatever classes the file names.
+    """
+    content = read_checkpoint(path)
+    if not isinstance(path, str | Path):
+        path.seek(0)
+    if not trust:
+        check_settings(content)
+    return class_that_made(content, expected, trust)
+
+
+def class_that_made(content: dict[str, Any], expected: type, trust: bool = False) -> type:
+    """The class that the content of a checkpoint or of an exported generator names; arguments are as above."""
+    made_by = str(content.get("gan_class"))
+    home = made_by.rpartition(".")[0]
+    if home and (trust or (home.startswith("lightning_gans.") and _is_there(home))):
+        import_module(home)
+    known = [expected]
+    for kind in known:  # grows as it goes: subclasses of subclasses too
+        known += kind.__subclasses__()
+    for kind in known:
+        if made_by in ("None", f"{kind.__module__}.{kind.__qualname__}"):
+            return kind
+    raise ValueError(
+        f"the checkpoint was made by {made_by}, which is no imported subclass of {expected.__name__}; import its "
+        "module first, or load it with the class that made it."
+    )
+
+
+def check_settings(content: dict[str, Any]) -> None:
+    """Refuse a checkpoint whose hyperparameters would build, call or import anything but what a GAN is made of.
+
+    That is a class below one of this library's own base classes, whoever wrote it, if it is imported; and modules,
+    optimizers and schedules of this library and of torch. Nothing is imported to find out but parts of this library.
+
+    Raises:
+        ValueError: naming the setting and what it asks for.
+    """
+    names = ("hparams", "module_arguments", "hyper_parameters")  # the first two are those of old files
+    sections = {name: content.get(name, {}) for name in names}
+    for section, settings in sections.items():
+        if not isinstance(settings, dict):
+            raise ValueError(f"the checkpoint's {section} are {type(settings).__name__}, expected settings by name.")
+    if not any("_instantiator" in settings for settings in sections.values()):
+        return  # made in Python: the values are passed to the constructor as they are
+    for settings in sections.values():
+        if settings.get("_instantiator") not in _INSTANTIATORS:
+            raise _refused("_instantiator", settings["_instantiator"])
+        check_arguments({name: value for name, value in settings.items() if name != "_instantiator"})
+
+
+def check_arguments(settings: Any) -> None:
+    """Refuse arguments by name, as deep as they are, that name anything but what a GAN is made of."""
+    for number, (place, key, value) in enumerate(_leaves(settings)):
+        if number > _MOST:
+            raise ValueError(f"there are more than {_MOST} settings, as no game of this library has.")
+        known = _is_known if key in _CLASS_KEYS else _is_harmless
+        if not known(value):
+            raise _refused(place, value)
+
+
+def _refused(place: str, value: Any) -> ValueError:
+    shown = re.sub(r"\s+", " ", value if isinstance(value, str) else type(value).__name__)[:80]
+    return ValueError(
+        f"its {place} asks for {shown!r}, which is no part of this library nor of torch.nn or torch.optim, nor an "
+        "imported subclass of what a GAN is made of; nothing was run. If you know who made the file, say --trust true "
+        "(trust=True in Python)."
+    )
+
+
+def _leaves(tree: Any, place: str = "", key: Any = "", depth: int = 0) -> Iterator[tuple[str, Any, Any]]:
+    """Every value with its place and its key; keys are values too."""
+    if depth > _DEEPEST:
+        raise ValueError(f"its settings are nested more than {_DEEPEST} deep, as none of this library is.")
+    if isinstance(tree, dict):
+        for name, branch in tree.items():
+            yield f"{place}.(key)".lstrip("."), "", name
+            yield from _leaves(branch, f"{place}.{name}".lstrip("."), name, depth + 1)
+    elif isinstance(tree, list | tuple) and key not in _CLASS_KEYS:
+        yield place, "", len(tree)
+        for branch in tree:
+            yield from _leaves(branch, place, "", depth + 1)
+    else:
+        yield place, key, tree
+
+
+def _is_known(name: Any) -> bool:
+    """Whether a class path leads to what a GAN is made of."""
+    thing = find(name) if isinstance(name, str) else None
+    home = f"{getattr(thing, '__module__', '')}."
+    if isinstance(thing, type):
+        return issubclass(thing, _OUR_BASES) or (issubclass(thing, _BASES) and home.startswith(_HOMES))
+    is_public = inspect.isfunction(thing) and not thing.__name__.startswith("_")
+    return is_public and home.startswith("lightning_gans.networks.")  # such as efficientnet_lite0
+
+
+def find(name: str) -> Any:
+    """What a dotted name stands for; no module is imported but this library's own."""
+    home, _, last = name.rpartition(".")
+    if home not in sys.modules and home.startswith("lightning_gans.") and _is_there(home):
+        import_module(home)
+    module = sys.modules.get(home)
+    if home.partition(".")[0] == "lightning_gans":  # whose package looks names up when they are asked for
+        return getattr(module, last, None)
+    return None if module is None else vars(module).get(last)
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError, AttributeError):
+        return False
+
+
+def _is_harmless(value: Any) -> bool:
+    """Whether a value is neither a config in disguise nor the path of something that could be imported."""
+    if not isinstance(value, str):
+        return value is None or isinstance(value, bool | int | float | Tensor)
+    if not _PLAIN_WORDS.fullmatch(value) or Path(value).suffix.lower() in (".yaml", ".yml", ".json"):
+        return False
+    return not _DOTTED.fullmatch(value) or _is_known(value) or not _is_there(value.partition(".")[0])
+
+
+def network_changes(checkpoint: dict[str, Any]) -> list[NetworkStabilizer]:
+    """What changed the networks before a checkpoint was made; a file cannot have other code imported or run."""
+    recipes = checkpoint.get("gan_network_changes", [])
+    if not isinstance(recipes, list):
+        raise _damaged(recipes)
+    changes = []
+    for recipe in recipes:
+        if not isinstance(recipe, dict) or not isinstance(recipe.get("init_args"), dict):
+            raise _damaged(recipe)
+        path = recipe.get("class_path")
+        kind = _find_change(path) if isinstance(path, str) else None
+        if not (isinstance(kind, type) and issubclass(kind, NetworkStabilizer)):
+            raise ValueError(
+                f"the networks of the checkpoint were changed by {path}, which is no imported NetworkStabilizer; "
+                "import its module first."
+            )
+        try:
+            changes.append(kind(**recipe["init_args"]))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the checkpoint's change of the networks cannot be made again: {error}") from None
+    return changes
+
+
+def _find_change(path: str) -> Any:
+    home = path.rpartition(".")[0]
+    return find(path) if home.startswith("lightning_gans.stabilizers") or home in sys.modules else None
+
+
+def _damaged(recipe: Any) -> ValueError:
+    return ValueError(
+        f"the checkpoint's gan_network_changes hold {re.sub(chr(10), ' ', repr(recipe))[:60]}, expected a list of "
+        "{class_path, init_args}; the file is damaged: use another."
+    )
+
+
+def checkpoint_fits(checkpoint: dict[str, Any], model: LightningModule) -> None:
+    """A checkpoint must hold every tensor of the model, in its shape."""
+    made_by, saved = checkpoint.get("gan_class", "another program"), checkpoint["state_dict"]
+    for name, own in model.state_dict().items():
+        if not isinstance(own, Tensor):
+            continue
+        if name not in saved:
+            fault = "is missing"
+        elif not isinstance(saved[name], Tensor):
+            fault = f"is {type(saved[name]).__name__} in it and a tensor here"
+        elif saved[name].shape != own.shape:
+            fault = f"has shape {tuple(saved[name].shape)} in it and {tuple(own.shape)} here"
+        else:
+            continue
+        changed = [change.__class__.__name__ for change in network_changes(checkpoint)]
+        made_by += f" (networks changed by {', '.join(changed)})" if changed else ""
+        raise ValueError(
+            f"the checkpoint was made by {made_by} and does not fit this {type(model).__name__}: {name} {fault}; "
+            "use the config that was saved beside the checkpoint."
+        )

@@ -1,0 +1,133 @@
+"""Trained generators: loaded from a checkpoint, or exported to a file of their own that holds nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.cli import instantiate_module
+from torch import Tensor
+
+from lightning_gans import checkpoints
+from lightning_gans.gan import GAN
+from lightning_gans.networks import Generator
+
+_FORMAT = "lightning_gans generator 1"
+_RECIPE = ("gan_class", "hyper_parameters", "gan_network_changes")
+
+
+def load(checkpoint: str | Path, trust: bool = False) -> GAN:
+    """The GAN that a run of `lightning-gans fit` wrote to a checkpoint, on the CPU and in evaluation mode.
+
+    Only tensors and plain types are read from the file, its class must be a `GAN`, and it can have nothing built but
+    what a GAN is made of. Of an exported generator it is a GAN whose discriminator knows nothing.
+
+    Args:
+        checkpoint: a checkpoint, or a generator.safetensors of `lightning-gans export`.
+        trust: import and build whatever classes the file names, once you know who made it.
+
+    Raises:
+        FileNotFoundError: where there is no such file.
+        ValueError: where the file is no checkpoint of a GAN made by the command line, or names unknown classes.
+    """
+    if not Path(checkpoint).is_file():
+        raise FileNotFoundError(
+            f"no checkpoint at '{checkpoint}'; runs keep theirs in runs/<experiment>/<version>/checkpoints/."
+        )
+    try:
+        if _is_exported(checkpoint):
+            gan = _gan_of_export(checkpoint, trust)
+        else:
+            gan = GAN.load_from_checkpoint(checkpoint, map_location="cpu", trust=trust)
+    except Exception as error:  # a class unknown, a network missing, a value refused
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ValueError(f"'{checkpoint}' cannot be rebuilt as a GAN: {reason}") from error
+    return gan.eval()
+
+
+def load_generator(path: str | Path, trust: bool = False) -> Generator:
+    """The generator of a file made by `export`, or of a checkpoint, on the CPU and in evaluation mode.
+
+    Draw from it with `generator(generator.latents.sample(n))`, or with labels (n,) where it has classes.
+
+    Args:
+        path: such as generator.safetensors.
+        trust: import and build whatever classes the file names, once you know who made it.
+
+    Raises:
+        FileNotFoundError: where there is no such file.
+        ValueError: where the file is something else, or names unknown classes.
+    """
+    return load(path, trust).generator
+
+
+def export(checkpoint: str, out: str = "generator.safetensors", trust: bool = False) -> None:
+    """Write the generator of a checkpoint, and nothing else of it, to a file that others can load without risk.
+
+    The file is in the format safetensors, which has no room for code: the weights of the generator (the average, where
+    GeneratorEMA kept one) and, as JSON in the head of the file, the classes and arguments from which it is built. It is
+    a fraction of the checkpoint, and every command that looks at a generator takes it as `--checkpoint`; in Python
+
+      generator = lightning_gans.generation.load_generator("generator.safetensors")
+
+    Args:
+        checkpoint: a checkpoint of `lightning-gans fit`, runs/<experiment>/<version>/checkpoints/last.ckpt.
+        out: the file to write, with the ending .safetensors. A file of that name is replaced.
+        trust: import and build whatever classes the checkpoint names, once you know who made it.
+    """
+    from safetensors.torch import save
+
+    if not _is_exported(out):
+        raise ValueError(f"out='{out}': expected a name that ends in .safetensors.")
+    if _is_exported(checkpoint):
+        raise ValueError(f"'{checkpoint}' is a generator already; give a checkpoint.")
+    gan = load(checkpoint, trust)
+    content = checkpoints.read_checkpoint(checkpoint)
+    recipe = {name: content[name] for name in _RECIPE if name in content}
+    recipe["generator_updates"] = gan.generator_updates
+    state = {name: tensor for name, tensor in gan.generator.state_dict().items() if isinstance(tensor, Tensor)}
+    data = save(
+        {name: tensor.detach().clone().contiguous() for name, tensor in state.items()},
+        {"format": _FORMAT, "recipe": json.dumps(recipe)},
+    )
+    part = Path(f"{out}.part")
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+        os.replace(part, out)  # never half a file
+    finally:
+        part.unlink(missing_ok=True)
+    print(
+        f"The generator of {type(gan).__name__} after {gan.generator_updates} generator updates, "
+        f"{sum(map(Tensor.numel, state.values())):,} numbers: {out}"
+    )
+
+
+def _is_exported(path: str | Path) -> bool:
+    return Path(path).suffix.lower() == ".safetensors"
+
+
+def _gan_of_export(path: str | Path, trust: bool) -> GAN:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        marks = file.metadata() or {}
+        if marks.get("format") != _FORMAT:
+            raise ValueError("it is no generator of `lightning-gans export`; give one, or a checkpoint.")
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+    recipe: Any = json.loads(marks.get("recipe", ""))
+    if not isinstance(recipe, dict):
+        raise ValueError("its recipe is no list of settings by name; the file is damaged.")
+    if not trust:
+        checkpoints.check_settings(recipe)
+    kind: Any = checkpoints.class_that_made(recipe, GAN, trust)
+    settings = dict(recipe.get("hyper_parameters", {}))
+    by_config = settings.pop("_instantiator", None) is not None
+    gan = instantiate_module(kind, settings) if by_config else kind(**settings)
+    for change in checkpoints.network_changes(recipe):
+        change.apply_to(gan)
+    gan.generator.load_state_dict(state)
+    gan.generator_updates = int(recipe.get("generator_updates", 0))
+    return gan
