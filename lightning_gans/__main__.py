@@ -17,6 +17,7 @@ commands:
   interpolate  walk from sample to sample:     lightning-gans interpolate --checkpoint ... --out path.gif
   arithmetic   calculate with samples:         lightning-gans arithmetic --checkpoint ... --a=[3] --b=[7] --c=[5]
   neighbours   is it memorised? the closest training samples: lightning-gans neighbours --checkpoint ...
+  export     the generator alone, in a file that is safe to pass on: lightning-gans export --checkpoint ...
   validate   losses and scores on held-out data:  lightning-gans validate --config ... --ckpt_path ...
   test       the same on the test split: lightning-gans test --config runs/.../config.yaml \\
                  --config configs/metrics/digits.yaml --ckpt_path last
@@ -36,7 +37,18 @@ options:
   -h, --help  show this and exit
   --version   show the version and exit
 """
-COMMANDS = ("fit", "sample", "interpolate", "arithmetic", "neighbours", "validate", "test", "predict", "workspace")
+COMMANDS = (
+    "fit",
+    "sample",
+    "interpolate",
+    "arithmetic",
+    "neighbours",
+    "export",
+    "validate",
+    "test",
+    "predict",
+    "workspace",
+)
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.strategies import Strategy
+from lightning.pytorch import Trainer
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightning_gans.networks import Discriminator, Generator
-from lightning_gans.stabilizer import NetworkStabilizer
 
 
 def positive(**values: float | None) -> None:
@@ -25,6 +18,13 @@ def positive(**values: float | None) -> None:
     for name, value in values.items():
         if value is not None and not value > 0:
             raise ValueError(f"{name}={value}: expected a number above 0.")
+
+
+def whole(**values: int) -> None:
+    """Whole numbers that must be given and above 0."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}={value}: expected a number above 0, and a whole one.")
 
 
 def networks_fit(generator: Generator, discriminator: Discriminator, shapes: bool = True) -> None:
@@ -67,6 +67,12 @@ def trainer_settings(trainer: Trainer) -> None:
             f"Trainer(accumulate_grad_batches={trainer.accumulate_grad_batches}) cannot know which player it means; "
             "give the model discriminator_accumulation or generator_accumulation instead."
         )
+    every = trainer.val_check_interval, trainer.check_val_every_n_epoch
+    if any(isinstance(number, int | float) and not number > 0 for number in every):
+        raise ValueError(
+            f"Trainer(val_check_interval={every[0]}, check_val_every_n_epoch={every[1]}): expected numbers above 0; "
+            "for no validation say limit_val_batches=0."
+        )
     if trainer.max_steps == 0 or trainer.max_epochs == 0:
         raise ValueError(
             f"max_steps={trainer.max_steps} and max_epochs={trainer.max_epochs} train nothing; give numbers above "
@@ -74,23 +80,16 @@ def trainer_settings(trainer: Trainer) -> None:
         )
 
 
-TWO_PLAYER_DDP = "ddp_find_unused_parameters_true"
-
-
-def strategy_name(name: Any) -> None:
-    """Plain DDP waits for gradients of the player whose turn it is not."""
-    if name in ("ddp", "ddp_spawn", "ddp_fork", "ddp_notebook"):
-        raise ValueError(
-            f"strategy '{name}' waits for a gradient of every parameter in every backward, but each player moves "
-            f"alone; use --trainer.strategy {TWO_PLAYER_DDP}."
-        )
-
-
-def two_players_can_alternate(strategy: Strategy) -> None:
-    """The same for a strategy that is already at work, however it was chosen."""
-    wrapped = strategy.model
-    if isinstance(wrapped, DistributedDataParallel) and not wrapped.find_unused_parameters:
-        strategy_name("ddp")
+def clipping_sees_gradients(model: Any, trainer: Trainer) -> None:
+    """A fused optimizer unscales 16-bit gradients by itself, after they would have been clipped."""
+    scaler = getattr(trainer.precision_plugin, "scaler", None)
+    for optimizer in trainer.optimizers if scaler is not None else ():
+        limit = f"{model.player_of(optimizer)}_clip"
+        if optimizer.defaults.get("fused") and getattr(model, limit) is not None:
+            raise ValueError(
+                f"{limit}={getattr(model, limit)} with a fused {type(optimizer).__name__} and precision 16-mixed would "
+                "clip gradients that are still scaled; leave out fused, or use bf16-mixed."
+            )
 
 
 def samples(x: Tensor, sample_shape: Sequence[int]) -> None:
@@ -107,75 +106,4 @@ def samples(x: Tensor, sample_shape: Sequence[int]) -> None:
         raise ValueError(
             f"images must lie in [-1, 1], but the first batch spans [{float(x.min()):.3g}, {float(x.max()):.3g}]; "
             "scale them: x * 2 - 1 for images in [0, 1]."
-        )
-
-
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """A checkpoint's content, read without running code from it and without loading its tensors yet."""
-    content, reason = None, "it holds something else"
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # whatever a strange file makes the loader raise
-        reason = type(error).__name__
-    if not isinstance(content, dict) or not {"state_dict", "pytorch-lightning_version"} <= set(content):
-        raise ValueError(
-            f"'{path}' is no checkpoint of Lightning ({reason}); give one that lightning-gans fit wrote, such as "
-            "runs/quickstart/version_0/checkpoints/last.ckpt."
-        )
-    return content
-
-
-def class_of_checkpoint(path: str | Path, expected: type) -> type:
-    """The class that made a checkpoint, of this package or imported: a file cannot have other code imported."""
-    if not Path(path).is_file():
-        return expected  # a remote file, or none: Lightning reads it, or says so
-    made_by = str(read_checkpoint(path).get("gan_class"))
-    if made_by.startswith("lightning_gans."):
-        import_module(made_by.rsplit(".", 1)[0])
-    known = [expected]
-    for kind in known:  # grows as it goes: subclasses of subclasses too
-        known += kind.__subclasses__()
-    for kind in known:
-        if made_by in ("None", f"{kind.__module__}.{kind.__qualname__}"):
-            return kind
-    raise ValueError(
-        f"the checkpoint was made by {made_by}, which is no imported subclass of {expected.__name__}; import its "
-        "module first, or load it with the class that made it."
-    )
-
-
-def network_changes(checkpoint: dict[str, Any]) -> list[NetworkStabilizer]:
-    """What changed the networks before a checkpoint was made; a file cannot have other code imported or run."""
-    changes = []
-    for recipe in checkpoint.get("gan_network_changes", []):
-        home, name = recipe["class_path"].rsplit(".", 1)
-        if home.startswith("lightning_gans.stabilizers.") and find_spec(home):
-            import_module(home)
-        kind = getattr(sys.modules.get(home), name, None)
-        if not (isinstance(kind, type) and issubclass(kind, NetworkStabilizer)):
-            raise ValueError(
-                f"the networks of the checkpoint were changed by {recipe['class_path']}, which is no imported "
-                "NetworkStabilizer; import its module first."
-            )
-        changes.append(kind(**recipe["init_args"]))
-    return changes
-
-
-def checkpoint_fits(checkpoint: dict[str, Any], model: LightningModule) -> None:
-    """A checkpoint must hold every tensor of the model, in its shape."""
-    made_by, saved = checkpoint.get("gan_class", "another program"), checkpoint["state_dict"]
-    for name, own in model.state_dict().items():
-        if not isinstance(own, Tensor):
-            continue
-        if name not in saved:
-            fault = "is missing"
-        elif saved[name].shape != own.shape:
-            fault = f"has shape {tuple(saved[name].shape)} in it and {tuple(own.shape)} here"
-        else:
-            continue
-        changed = [change.__class__.__name__ for change in network_changes(checkpoint)]
-        made_by += f" (networks changed by {', '.join(changed)})" if changed else ""
-        raise ValueError(
-            f"the checkpoint was made by {made_by} and does not fit this {type(model).__name__}: {name} {fault}; "
-            "use the config that was saved beside the checkpoint."
         )

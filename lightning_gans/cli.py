@@ -6,9 +6,11 @@ import inspect
 import logging
 import os
 import re
+import traceback
 import warnings
 from argparse import Action, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,21 +23,27 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
-from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
-from lightning_gans import GAN, checks
-from lightning_gans.callbacks import FailureMonitor, Report, SampleGrid, SampleWriter
-from lightning_gans.cli_errors import Parser, fail
+from lightning_gans import GAN, checkpoints
+from lightning_gans.callbacks import FailureMonitor, Report, SampleGrid, SampleWriter, SaveWhenStopped
+from lightning_gans.callbacks.stopping import slurm_job
+from lightning_gans.cli_errors import Parser, fail, fail_late, first_line, is_deliberate
+from lightning_gans.cli_input import check_input, given_keys
 from lightning_gans.cli_workspace import workspace
 from lightning_gans.data import GANData
-from lightning_gans.generation import arithmetic, interpolate, neighbours, sample
+from lightning_gans.finite import NotFinite
+from lightning_gans.generation import arithmetic, export, interpolate, neighbours, sample
+from lightning_gans.saving import CannotSave, WholeCheckpointIO
 
 _FUNCTIONS: dict[str, Callable[..., None]] = {  # the others are Lightning's
     "sample": sample,
     "interpolate": interpolate,
     "arithmetic": arithmetic,
     "neighbours": neighbours,
+    "export": export,
     "workspace": workspace,
 }
 _LINKED = {"sample_shape": "sample_shape", "image_shape": "sample_shape", "num_classes": "num_classes"}
@@ -44,6 +52,7 @@ _LINK_PLACES = ("", "generator.init_args.", "discriminator.init_args.")
 
 def run(args: Sequence[str]) -> None:
     """Run a command, given with its arguments."""
+    check_input(args)
     function = _FUNCTIONS.get(args[0])
     if function is None:
         GANCLI(list(args))
@@ -58,8 +67,10 @@ def run(args: Sequence[str]) -> None:
             formatter_class=_Paragraphs,
             parser_class=Parser,
         )
-    except (ValueError, OSError) as error:
-        fail(str(error))
+    except Exception as error:
+        if not isinstance(error, ValueError) and not is_deliberate(error):
+            raise
+        fail(first_line(error))
 
 
 class _Paragraphs(RawDescriptionHelpFormatter, DefaultHelpFormatter):
@@ -98,10 +109,15 @@ class GANCLI(LightningCLI):
                 parser_kwargs={"prog": "lightning-gans"},
                 args=args,
             )
-        except (ValueError, OSError, MisconfigurationException) as error:
-            if self._has_trained() and not isinstance(error, MisconfigurationException):
-                raise
-            fail(str(error))
+        except NotFinite as error:
+            fail_late(str(error))
+        except Exception as error:
+            if cannot_save := _first_of(CannotSave, error):
+                fail_late(str(cannot_save))
+            self._answer(error)
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, FailureMonitor) and callback.ended:
+                fail_late(callback.ended)
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         """The one that is asked for; making a parser for each would take a quarter of the start-up."""
@@ -150,7 +166,7 @@ class GANCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, after refusing what a link would silently replace; data left out are the embedded digits."""
-        keys = _given_keys(args)
+        keys = given_keys(args)
         linked = {f"model.{place}{name}": attribute for place in _LINK_PLACES for name, attribute in _LINKED.items()}
         linked = {key.replace("init_args.", ""): attribute for key, attribute in linked.items()}
         for key in keys:
@@ -175,15 +191,28 @@ class GANCLI(LightningCLI):
             config[part].class_path.rsplit(".", 1)[1].lower() for part in ("model", "data")
         )
         self.run_logger = CSVLogger(config.runs, name=name)
+        places = [Path(self.run_logger.log_dir), Path(self.run_logger.log_dir).parent, Path(config.runs)]
+        self.new_folders = [place for place in places if not os.path.exists(place)]
         config.ckpt_path = self.checkpoint
         if self.checkpoint == "last":
             config.ckpt_path = _last_checkpoint(Path(config.runs, name))
+        elif self.checkpoint is None and self.subcommand == "fit" and _is_queued_again():
+            config.ckpt_path = _last_checkpoint(Path(config.runs, name), slurm_job())
         elif self.checkpoint is None and self.subcommand != "fit":
             raise ValueError(
                 f"{self.subcommand} needs a trained model; give --ckpt_path FILE, or 'last' for that of {name}."
             )
         elif self.checkpoint not in (None, "best", "hpc") and "://" not in self.checkpoint:
-            checks.read_checkpoint(self.checkpoint)
+            checkpoints.read_checkpoint(self.checkpoint)
+        if config.get("weights_only", False) is None:
+            config.weights_only = True  # Lightning's default would run code from a remote file
+        elif "weights_only" not in config and "://" in (self.checkpoint or ""):
+            raise ValueError(
+                f"--ckpt_path {self.checkpoint}: this version of Lightning runs code from a remote file; update "
+                'Lightning (pip install -U "lightning>=2.6"), or download the file first.'
+            )
+        _must_be_folder("--checkpoint.dirpath", config.checkpoint.dirpath)
+        _must_name_files(config.checkpoint.filename)
         _drop_repeated(config.trainer.callbacks)
         self.config_to_save = config.clone()  # without this run's folder, so that it can be used for another
         if config.trainer.fast_dev_run:
@@ -208,7 +237,8 @@ class GANCLI(LightningCLI):
         if settings.logger is not False:
             others = settings.logger if isinstance(settings.logger, list) else [settings.logger]
             kwargs["logger"] = [self.run_logger, *(one for one in others if one not in (None, True))]
-        callbacks = list(settings.callbacks or [])
+        callbacks = settings.callbacks or []
+        callbacks = list(callbacks) if isinstance(callbacks, list) else [callbacks]
         if settings.enable_progress_bar is not False and not any(isinstance(one, ProgressBar) for one in callbacks):
             callbacks.append(TQDMProgressBar(refresh_rate=20))
         if self.subcommand == "predict":
@@ -219,15 +249,21 @@ class GANCLI(LightningCLI):
         keeps = settings.enable_checkpointing is not False and not settings.fast_dev_run
         if keeps and not any(isinstance(one, Checkpoint) for one in callbacks):
             callbacks += _best_and_last(config.checkpoint)
+        if keeps and self.subcommand == "fit" and not any(isinstance(one, SaveWhenStopped) for one in callbacks):
+            callbacks.append(SaveWhenStopped())
+        plugins = settings.plugins if isinstance(settings.plugins, list) else [settings.plugins]
+        if not any(isinstance(one, CheckpointIO) for one in plugins):
+            kwargs["plugins"] = [*(one for one in plugins if one is not None), WholeCheckpointIO()]
         if settings.logger is not False and not settings.fast_dev_run:
             callbacks.append(_SaveConfig(self._parser(self.subcommand), self.config_to_save))
         callbacks.append(config.report)  # the last, so that it finds what the others have written
         kwargs = {**settings, **kwargs, "callbacks": callbacks}
-        checks.strategy_name(settings.strategy)
-        trainer = Trainer(**kwargs)
-        if settings.strategy == "auto" and isinstance(trainer.strategy, DDPStrategy):
-            trainer = Trainer(**{**kwargs, "strategy": checks.TWO_PLAYER_DDP})
-        return trainer
+        try:
+            return Trainer(**kwargs)
+        except (TypeError, AttributeError, RuntimeError, ImportError) as error:  # of a setting of another kind
+            if "devices" in str(error):
+                raise ValueError(f"--trainer.devices {settings.devices}: {error} Give a number, such as 2.") from error
+            raise ValueError(f"the Trainer cannot be made: {first_line(error)}") from error
 
     def after_fit(self) -> None:
         """Say where everything is and what to do next."""
@@ -245,9 +281,42 @@ class GANCLI(LightningCLI):
         if shown:
             print(f"Draw new samples: lightning-gans sample --checkpoint {os.path.relpath(shown)} --out grid.png")
 
-    def _has_trained(self) -> bool:
-        trainer = getattr(self, "trainer", None)
-        return trainer is not None and trainer.fit_loop.epoch_loop.total_batch_idx > 0
+    def _answer(self, error: Exception) -> None:
+        """End the command with one line where the input is at fault; an error of ours keeps its traceback."""
+        deliberate = is_deliberate(error)
+        has_played = getattr(getattr(self, "model", None), "has_played", False)
+        if has_played and not isinstance(error, MisconfigurationException):
+            if deliberate:
+                fail_late(first_line(error))
+            raise error
+        if not has_played:
+            _drop_empty(getattr(self, "new_folders", []))
+        if not deliberate and not isinstance(error, ValueError | OSError | MisconfigurationException):
+            if not _passes(error, "checkpoint_connector"):
+                raise error
+            fail(
+                f"--ckpt_path {self.checkpoint}: the run cannot be gone on with from this checkpoint "
+                f"({type(error).__name__}: {first_line(error)}); it is damaged, or was made by another program."
+            )
+        fail(first_line(error))
+
+
+def _passes(error: BaseException, file: str) -> bool:
+    return any(file in frame.filename for frame in traceback.extract_tb(error.__traceback__))
+
+
+def _drop_empty(folders: list[Path]) -> None:
+    """Take away the folders of a run that has not begun, if this command made them and they hold a config at most."""
+    with suppress(OSError, ValueError):  # other runs are in it by now, or no folder can have the name
+        for folder in folders:
+            files = list(folder.iterdir()) if folder.is_dir() else []
+            if all(path.name in _SMALL for path in files):
+                for path in files:
+                    path.unlink()
+                folder.rmdir()
+
+
+_SMALL = ("config.yaml", "metrics.csv")
 
 
 class _SaveConfig(SaveConfigCallback):
@@ -275,40 +344,15 @@ def _ask_data(asked: dict[str, GANData], attribute: str, config: Any) -> Any:
     return getattr(asked[repr(config)], attribute)
 
 
-def _given_keys(args: Sequence[str]) -> list[str]:
-    """Every key that the user gives, on the line or in a config file, such as `model.init_args.width`."""
-    keys = [argument[2:].split("=")[0] for argument in args if argument.startswith("--")]
-    for flag, following in zip(args, [*args[1:], ""], strict=True):
-        name, _, value = flag.partition("=")
-        path = Path(value or following)
-        if name in ("--config", "-c") and path.is_file():
-            try:
-                content = yaml.safe_load(path.read_text())
-            except (yaml.YAMLError, UnicodeDecodeError) as error:
-                where = getattr(error, "problem_mark", None)
-                line = f" (line {where.line + 1})" if where else ""
-                fail(f"{path} is not a YAML file{line}; give a config such as those in configs/.")
-            if not isinstance(content, dict):
-                fail(
-                    f"{path} holds no settings; give a config such as those in configs/, with model, data and trainer."
-                )
-            keys += _keys(content)
-    return keys
-
-
-def _keys(tree: Any, prefix: str = "") -> list[str]:
-    if not isinstance(tree, dict):
-        return [prefix[:-1]] if prefix else []
-    return [key for name, branch in tree.items() for key in _keys(branch, f"{prefix}{name}.")]
-
-
 def _keep_beside(folder: str, logger: Namespace) -> None:
     """Let a logger of the user write into the run's folder, unless it was given one of its own."""
     own = logger.init_args.get("save_dir")
     if logger.class_path.endswith("TensorBoardLogger") and own == "runs":
         logger.init_args.update(Namespace(save_dir=folder, name="", version=""))
     elif logger.class_path.endswith("WandbLogger") and own in (None, "."):
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        first = getattr(rank_zero_only, "rank", 0) == 0 and os.environ.get("NODE_RANK", "0") == "0"
+        if first:  # another process may see its folder, and count one version further
+            Path(folder).mkdir(parents=True, exist_ok=True)
         logger.init_args.save_dir = str(Path(folder).resolve())  # W&B's own process may stand elsewhere
 
 
@@ -327,6 +371,30 @@ def _best_and_last(checkpoint: ModelCheckpoint) -> list[Checkpoint]:
     return [checkpoint, last]
 
 
+def _must_be_folder(name: str, given: Any) -> None:
+    """Refuse a place for files that lies at or below a file, before anything is trained in vain."""
+    if given is None or "://" in str(given):
+        return
+    place = next(one for one in (Path(given), *Path(given).absolute().parents) if os.path.lexists(one))
+    if not place.is_dir():
+        raise ValueError(f"{name} {given}: '{place}' is no folder; give another path.")
+
+
+def _must_name_files(pattern: str | None) -> None:
+    """Refuse a pattern from which no file's name can be made, before anything is trained in vain."""
+    try:
+        name = ModelCheckpoint(filename=pattern, auto_insert_metric_name=False).format_checkpoint_name(
+            {"epoch": torch.tensor(0), "step": torch.tensor(0)}
+        )
+        if "\0" in name or len(os.fsencode(Path(name).name)) > 240:
+            raise ValueError("no file can have this name")
+    except Exception as error:  # whatever a strange pattern makes of a number
+        raise ValueError(
+            f"--checkpoint.filename {pattern!r} makes no name of a file ({first_line(error)}); give a pattern such as "
+            "'step_{step:07d}'."
+        ) from None
+
+
 def _drop_repeated(callbacks: Any) -> None:
     """Of equal Evaluations keep the first: a run's own config and the file stacked on it may both bring one."""
     for index in reversed(range(len(callbacks) if isinstance(callbacks, list) else 0)):
@@ -335,8 +403,48 @@ def _drop_repeated(callbacks: Any) -> None:
             del callbacks[index]
 
 
-def _last_checkpoint(folder: Path) -> str:
-    found = sorted(folder.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise FileNotFoundError(f"--ckpt_path last: no run below '{folder}' has a last.ckpt; give a checkpoint's path.")
-    return str(found[-1])
+def _first_of(kind: type[Exception], error: BaseException | None) -> Exception | None:
+    """An error that others followed from: on a full disk whoever tidies up fails too."""
+    found = None
+    while error is not None:
+        found = error if isinstance(error, kind) else found
+        error = error.__cause__ or error.__context__
+    return found
+
+
+def _last_checkpoint(folder: Path, job: str | None = None) -> str | None:
+    """The newest checkpoint below an experiment's folder that can be read; of a job of SLURM its own, or None."""
+    by_run = [_last_first(list(place.glob("*.ckpt"))) for place in folder.glob("*/checkpoints")]
+    found = [path for files in sorted(filter(None, by_run), key=lambda files: _age(files[0])) for path in files]
+    unreadable = []
+    for path in found:
+        if path.name == "healthy.ckpt":  # the FailureMonitor's, from before a failure
+            continue
+        try:
+            saved = checkpoints.read_checkpoint(path)
+        except ValueError:
+            unreadable.append(str(path))
+            continue
+        if job is not None and saved.get("callbacks", {}).get("SaveWhenStopped", {}).get("job") != job:
+            continue
+        if unreadable:
+            rank_zero_warn(f"{', '.join(unreadable)} cannot be read; going on from {path}, the newest that can.")
+        return str(path)
+    if job is not None:
+        return None
+    if unreadable:
+        raise ValueError(f"--ckpt_path last: none of {', '.join(unreadable)} can be read; give a checkpoint's path.")
+    raise FileNotFoundError(f"--ckpt_path last: no run below '{folder}' has a last.ckpt; give a checkpoint's path.")
+
+
+def _last_first(files: list[Path]) -> list[Path]:
+    """The checkpoints of one run in the order in which they are tried: last.ckpt, then the newest."""
+    return sorted(files, key=lambda path: (path.name != "last.ckpt", _age(path)))
+
+
+def _age(path: Path) -> int:
+    return -path.stat().st_mtime_ns
+
+
+def _is_queued_again() -> bool:
+    return os.environ.get("SLURM_RESTART_COUNT", "0") not in ("", "0")

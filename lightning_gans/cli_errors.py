@@ -6,6 +6,8 @@ import difflib
 import inspect
 import re
 import sys
+import traceback
+from pathlib import Path
 from typing import NoReturn
 
 from lightning.pytorch import callbacks, loggers
@@ -19,6 +21,42 @@ def fail(message: str) -> NoReturn:
     """End the command with one line."""
     sys.stderr.write(f"lightning-gans: error: {one_line(message)}\n")
     sys.exit(2)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without where it was raised."""
+    text = str(error).strip()
+    if "Original Traceback" in text:  # of a process that reads data
+        text = re.sub(r"^\w+(Error|Exception): ", "", text.splitlines()[-1])
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        text = f"'{error.filename}': {error.strerror.lower()}; give another path."
+    text = text or type(error).__name__
+    if _is_too_large(error):
+        return f"a number is too large for this machine ({text.splitlines()[0][:160]}); give smaller ones."
+    return text
+
+
+def _is_too_large(error: BaseException) -> bool:
+    if isinstance(error, MemoryError | OverflowError):
+        return True
+    says = re.search(r"can't allocate|overflow|out of memory", str(error), re.IGNORECASE)
+    return isinstance(error, RuntimeError | TypeError) and says is not None
+
+
+def is_deliberate(error: BaseException) -> bool:
+    """Whether an error is meant for the user: raised by this library on purpose, or by the machine."""
+    if isinstance(error, OSError) or _is_too_large(error):
+        return True
+    if "Original Traceback" in str(error):
+        return isinstance(error, ValueError | OSError)
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, ValueError) and str(Path(__file__).parent) in frames[-1].filename
+
+
+def fail_late(message: str) -> NoReturn:
+    """End a command that was right but whose run has failed: one line too, and exit code 1."""
+    sys.stderr.write(f"\nlightning-gans: failed: {' '.join(message.split())}\n")
+    sys.exit(1)
 
 
 class Parser(LightningArgumentParser):
@@ -65,6 +103,10 @@ def one_line(message: str) -> str:
         r"(?:Expected a dot import path string|Unexpected import path format|No module named): ?'?(\w+)", message
     )
     if unknown:
+        if unknown[1] in class_names():
+            place = re.match(r"(?:Parser key \")?([\w.]+)", message)
+            where = f"{place[1]}: " if place else ""
+            return f"{where}'{unknown[1]}' is a class of another kind than is expected here; give one that fits."
         close = difflib.get_close_matches(unknown[1], class_names(), 3, 0.5)
         meant = (
             f"did you mean {' or '.join(close)}?" if close else "give a class of this library or a full import path."

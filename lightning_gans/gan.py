@@ -15,7 +15,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightning_gans import checks
+from lightning_gans import checks, processes
 from lightning_gans.networks import Discriminator, Generator
 from lightning_gans.objectives import NonSaturating, Objective
 from lightning_gans.optimizers import Adam
@@ -126,9 +126,8 @@ class GAN(Run):
         for name in [name for name, value in self.hparams.items() if not checks.is_plain(value)]:
             del self.hparams[name]
         self.save_hyperparameters(dict(self.hparams))  # again, for the copy that Lightning made of the first
-        checks.positive(
-            generator_clip=generator_clip,
-            discriminator_clip=discriminator_clip,
+        checks.positive(generator_clip=generator_clip, discriminator_clip=discriminator_clip)
+        checks.whole(
             generator_accumulation=generator_accumulation,
             discriminator_accumulation=discriminator_accumulation,
             n_critic=n_critic,
@@ -312,6 +311,9 @@ class GAN(Run):
     ) -> Step:
         """One player's move: backward, clipping, the optimizer's step and its schedule's; of parts, the last one's.
 
+        With a gradient scaler (16-mixed) a gradient that overflows moves nothing, and the other player goes on. Such
+        a step counts as one, in `discriminator_updates`, `global_step` and schedules alike, so that all stay in step.
+
         Args:
             optimizer: the player's; Lightning's own wrapper inside a Trainer, which handles precision and
                 processes, or any torch optimizer.
@@ -327,6 +329,7 @@ class GAN(Run):
             step = play(part, fake)
             loss = step.loss * share if accumulation > 1 else step.loss
             self.manual_backward(loss) if isinstance(optimizer, LightningOptimizer) else loss.backward()
+        processes.average_gradients(parameter for group in optimizer.param_groups for parameter in group["params"])
         if not isinstance(optimizer, LightningOptimizer):
             self.on_before_optimizer_step(optimizer)
             optimizer.step()
@@ -338,18 +341,20 @@ class GAN(Run):
         for config in self.trainer.lr_scheduler_configs:
             if config.scheduler.optimizer is optimizer.optimizer:
                 config.scheduler.step()  # type: ignore[call-arg]
-        return step.detached()
+        step = step.detached()
+        self.watch.note(step)
+        return step
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip one player's gradient; Lightning calls this once gradients are unscaled."""
-        if self.generator_clip is None and self.discriminator_clip is None and not self._logs_now:
-            return
         player = self.player_of(optimizer)
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        self.note_gradient(player, parameters)
         limit = self.generator_clip if player == "generator" else self.discriminator_clip
-        if limit is not None:
-            nn.utils.clip_grad_norm_(parameters, limit)
+        if limit is None and not self.watch.batch:  # outside of a run
+            return
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        norm = self.note_gradient(player, [parameter for parameter in parameters if parameter.grad is not None])
+        if limit is not None and norm is not None:
+            nn.utils.clip_grads_with_norm_(parameters, limit, norm)
 
 
 @contextmanager

@@ -113,14 +113,18 @@ class Unrolled(ABC):
 class _UnrolledAdam(Unrolled):
     """m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², θ ← θ − a · m/(c√v + eps); a and c correct the bias."""
 
-    kinds = (torch.optim.Adam,)
+    kinds = (torch.optim.Adam, torch.optim.AdamW)  # before torch 2.7 the one was no subclass of the other
     moments = ("exp_avg", "exp_avg_sq")
     exp_avg: Tensor | None
     exp_avg_sq: Tensor | None
 
+    def __init__(self, optimizer: torch.optim.Optimizer, moments_of: torch.optim.Optimizer | None = None):
+        super().__init__(optimizer, moments_of)
+        self.decoupled = self.group.get("decoupled_weight_decay", isinstance(optimizer, torch.optim.AdamW))
+
     def step(self, theta: Tensor, gradient: Tensor) -> Tensor:
         lr, (beta1, beta2), decay = self.group["lr"], self.group["betas"], self.group["weight_decay"]
-        if self.group.get("decoupled_weight_decay"):
+        if self.decoupled:
             theta = theta * (1 - lr * decay)
         elif decay:
             gradient = gradient + decay * theta
@@ -150,7 +154,7 @@ class _UnrolledAdam(Unrolled):
             of_m, of_v = of_m.add_(self._m), of_v.add_(self._v)
         of_gradient = (of_v * gradient).mul_(2 * (1 - beta2)).add_(of_m, alpha=1 - beta1)
         self._m, self._v = of_m.mul_(beta1), of_v.mul_(beta2)
-        if self.group.get("decoupled_weight_decay"):
+        if self.decoupled:
             return adjoint * (1 - lr * decay), of_gradient
         return adjoint + decay * of_gradient if decay else adjoint, of_gradient
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
-from lightning_gans import checks
+from lightning_gans import checkpoints, checks, processes
+from lightning_gans.finite import Watch
 from lightning_gans.networks import Discriminator, Generator
 from lightning_gans.objectives import Objective
 from lightning_gans.stabilizer import Stabilizer
 
 if TYPE_CHECKING:
     from lightning_gans.gan import GAN, Batch, Step
+
+
+_LOOK_EVERY = 50  # batches, at the most, until numbers that are none are seen
 
 
 class Run(LightningModule):
@@ -42,6 +49,7 @@ class Run(LightningModule):
         self.generator_updates = 0
         self.discriminator_updates = 0
         self.samples_seen = 0  # real ones, of all processes together
+        self.has_played = False  # whether this process has trained, from wherever
         self.looking_ahead = False  # whether the steps of the moment are imagined ones of an algorithm
         self.stabilizers: list[Stabilizer] = []
         self.network_changes: list[dict[str, Any]] = []
@@ -49,6 +57,7 @@ class Run(LightningModule):
         self._seed: int | None = None
         self._logs_now = False
         self._gradient_norms: dict[str, Tensor] = {}
+        self.watch = Watch()
 
     @property
     def active_stabilizers(self) -> list[Stabilizer]:
@@ -62,12 +71,28 @@ class Run(LightningModule):
         optimizers = self.optimizers()
         every, batches = self.trainer.log_every_n_steps, self.trainer.fit_loop.epoch_loop.total_batch_idx + 1  # type: ignore[attr-defined]
         self._logs_now = bool(every) and batches % every == 0  # each key costs more than the rest of a small step
-        steps = self.alternate(batch, *(optimizers if isinstance(optimizers, list) else [optimizers]))
+        self.watch.batch = batches
+        with processes.playing(self.trainer.strategy.model):
+            steps = self.alternate(batch, *(optimizers if isinstance(optimizers, list) else [optimizers]))
+            processes.share_buffers(self)
+        self.has_played = True
         self.samples_seen += len(self.unpack(batch)[0]) * self.trainer.world_size
         if self._logs_now:
             self._log(steps)
-            self._logs_now = False
+        if self._logs_now or batches % _LOOK_EVERY == 0 or self.trainer.is_last_batch:
+            self.watch.look(self)  # type: ignore[arg-type]
+        self._logs_now = False
         return steps
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """End a run whose numbers are none, unless a callback has set the game back by now."""
+        self.watch.check(self)  # type: ignore[arg-type]
+
+    def on_train_end(self) -> None:
+        """Look a last time."""
+        self.watch.look(self)  # type: ignore[arg-type]
+        self.watch.check(self)  # type: ignore[arg-type]
+        self.watch.batch = 0
 
     @property
     def seed(self) -> int | None:
@@ -79,11 +104,17 @@ class Run(LightningModule):
         first = optimizer.param_groups[0]["params"][0]
         return "generator" if any(first is own for own in self.generator.parameters()) else "discriminator"
 
-    def note_gradient(self, player: str, parameters: list[Tensor]) -> None:
-        """Keep the norm of a player's whole gradient, before it is clipped, where this batch is logged."""
+    def note_gradient(self, player: str, parameters: list[Tensor]) -> Tensor | None:
+        """The norm of a player's whole gradient, before it is clipped; kept where this batch is logged."""
+        if not parameters:
+            return None
+        norms = self.watch.note_gradient(player, parameters)
+        if not self._logs_now and getattr(self, f"{player}_clip") is None:
+            return None
+        norm = torch.linalg.vector_norm(torch.stack([norm.to(norms[0]) for norm in norms]))
         if self._logs_now:
-            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-            self._gradient_norms[player] = nn.utils.get_total_norm(gradients)
+            self._gradient_norms[player] = norm
+        return norm
 
     def _log(self, steps: dict[str, Step]) -> None:
         losses = {f"loss/{player}": step.loss for player, step in steps.items()}
@@ -181,6 +212,9 @@ class Run(LightningModule):
     def configure_callbacks(self) -> list[Callback]:
         """Check the Trainer's settings; this is the first hook of a run, before anything is prepared."""
         checks.trainer_settings(self.trainer)
+        path = self.trainer.ckpt_path
+        if path and Path(path).is_file():
+            checkpoints.read_checkpoint(path)  # before Lightning does, which below 2.6 would run code from it
         return []
 
     def setup(self, stage: str) -> None:
@@ -190,20 +224,30 @@ class Run(LightningModule):
             stabilizer.setup(self.trainer, self, stage)
 
     def on_train_start(self) -> None:
-        """Remember the run's seed, and refuse a strategy under which two players cannot take turns."""
-        checks.two_players_can_alternate(self.trainer.strategy)
-        if self._seed is None or not self.trainer.ckpt_path:
-            self._seed = torch.initial_seed()
+        """Remember the run's seed."""
+        checks.clipping_sees_gradients(self, self.trainer)
+        self.watch.begin()
+        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:  # a first step that it skips counts
+            warnings.filterwarnings("ignore", message=r"Detected call of `lr_scheduler\.step\(\)` before")
+        if self._seed is None or not self.trainer.ckpt_path:  # one for all processes, whose own may differ
+            self._seed = self.trainer.strategy.broadcast(torch.initial_seed())
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Draw this batch's random numbers from (seed, rank, batch): ranks differ, a resume repeats them."""
-        batches = self.trainer.fit_loop.epoch_loop.total_batch_idx
-        seed = hash((self._seed, self.global_rank, batches)) % 2**63
+        self._draw_from(self.trainer.fit_loop.epoch_loop.total_batch_idx)
+        if batch_idx == 0:
+            checks.samples(self.unpack(batch)[0], self.generator.sample_shape)
+
+    def on_validation_batch_start(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """The same for validation in the course of a fit, so that a resumed run scores with the same latents."""
+        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+            self._draw_from(self.trainer.fit_loop.epoch_loop.total_batch_idx, dataloader_idx, batch_idx)
+
+    def _draw_from(self, *place: int) -> None:
+        seed = hash((self._seed, self.global_rank, *place)) % 2**63
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
-        if batch_idx == 0:
-            checks.samples(self.unpack(batch)[0], self.generator.sample_shape)
 
     def get_extra_state(self) -> dict[str, Any]:
         """The counters of updates and samples, and the state of the module's own stabilizers."""
@@ -223,31 +267,55 @@ class Run(LightningModule):
             stabilizer.load_state_dict(saved)
 
     @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> GAN:
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, trust: bool = False, **kwargs: Any) -> GAN:
         """Lightning's, but of the class that made the checkpoint: `GAN.load_from_checkpoint(path)` is enough.
 
         Networks, optimizers and whatever else the command line built are rebuilt from the checkpoint. What
         was passed in Python and is no plain value (networks, callables) is not in it: pass it again.
+
+        Nothing in the file is run: it is read as tensors and plain types, and only what a GAN is made of is built from
+        it, classes of this library, of `torch.nn` and `torch.optim`, and imported ones below this library's own.
+
+        Args:
+            checkpoint_path: a file, or a URL, or an open file.
+            args: as Lightning's.
+            trust: import and build whatever classes the checkpoint names, once you know who made it.
+            kwargs: as Lightning's; arguments of the constructor that replace the checkpoint's.
+
+        Raises:
+            ValueError: for a file that is no checkpoint, was made by another class, or names unknown classes.
         """
-        made_by = checks.class_of_checkpoint(checkpoint_path, cls)
-        return super(Run, made_by).load_from_checkpoint(checkpoint_path, *args, **kwargs)  # type: ignore[misc]
+        if not trust and (len(args) > 1 or kwargs.get("hparams_file") is not None):
+            raise ValueError(
+                f"{cls.__name__}.load_from_checkpoint(hparams_file=...): a checkpoint has its own settings, and only "
+                "those are looked at before anything is built; leave the file out, or say trust=True."
+            )
+        if "weights_only" in inspect.signature(LightningModule.load_from_checkpoint).parameters:  # Lightning 2.6
+            kwargs["weights_only"] = True
+        with checkpoints.opened(checkpoint_path) as file:
+            made_by = checkpoints.class_of_checkpoint(file, cls, trust)
+            return super(Run, made_by).load_from_checkpoint(file, *args, **kwargs)  # type: ignore[misc]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Note which class made the checkpoint, how its networks were changed, and from which seed its run draws."""
+        """Note which class made the checkpoint, how its networks were changed, and from which seed its run draws.
+
+        A run whose numbers are none ends here, before they take the place of the last good checkpoint.
+        """
         checkpoint["gan_class"] = f"{type(self).__module__}.{type(self).__qualname__}"
         checkpoint["gan_network_changes"] = self.network_changes
         checkpoint["gan_seed"] = self._seed
         lightning_asks = "callbacks" in checkpoint  # not where weights alone are saved
         for stabilizer in self.stabilizers if lightning_asks else self.active_stabilizers:
             stabilizer.on_save_checkpoint(self.trainer, self, checkpoint)
+        self.watch.refuse(self, checkpoint)  # type: ignore[arg-type]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another model in one line, before anything is loaded."""
         trainer = self._attached_trainer()
         if trainer is None:  # with a Trainer its callbacks have changed the networks by now
-            for change in checks.network_changes(checkpoint):
+            for change in checkpoints.network_changes(checkpoint):
                 change.apply_to(self)  # type: ignore[arg-type]
-        checks.checkpoint_fits(checkpoint, self)
+        checkpoints.checkpoint_fits(checkpoint, self)
         self._seed = checkpoint.get("gan_seed")
         if trainer is not None:
             for stabilizer in self.stabilizers:

@@ -45,6 +45,8 @@ class Stabilizer(Callback):
     Schedules count `gan.generator_updates`. In the look-ahead of an `UnrolledGAN` the hooks up to the
     discriminator's loss see imagined steps too: `gan.looking_ahead` is true there, fakes may carry a gradient,
     which a hook passes on, and nothing that they do may be remembered.
+    In several processes gradients are averaged, which is all that a loss needs whose terms are means over samples; of
+    a mean that goes through another function take `processes.mean`.
     What changes the networks is a `NetworkStabilizer`. Whoever only observes is a plain Lightning `Callback` and
     reads the `Step`s that `training_step` returns.
     """

@@ -1,5 +1,6 @@
 """Helpers of several test files: small optimizers, a stabilizer with state, an observer."""
 
+import re
 from functools import partial
 
 import torch
@@ -133,3 +134,8 @@ def linear_gan(*args, **kwargs):
     torch.manual_seed(0)
     generator = LinearGenerator(*args, **kwargs)
     return GAN(generator, MLPDiscriminator(generator.sample_shape, width=4, num_classes=generator.num_classes))
+
+
+def named(value):
+    """A case's name, alike in every process that collects the tests: without places in memory."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(value))

@@ -430,6 +430,8 @@ def test_a_run_resumes_from_a_file(run, folder):
         (2, 9, (9, 9)),
     ]
     assert column(resumed, "progress/generator_updates") == [7, 8, 9]
+    page = (resumed / "report.html").read_text()
+    assert "goes on from" in page and os.path.relpath(last(run)) in page
     assert [path.name for path in sorted(resumed.glob("samples/epoch*"))] == ["epoch_0003.png"]
     latents = [saved["callbacks"]["SampleGrid"]["latents"] for saved in (before, after)]
     assert torch.equal(*latents)
@@ -815,7 +817,7 @@ MISTAKES = {
     ),
     "size": (["fit", *DIGITS, "--data.size=4"], ["size=4", ">= 8"]),
     "batch size": (["fit", *DIGITS, "--data.batch_size=9999"], ["batch_size=9999", "use batch_size <="]),
-    "strategy": (["fit", *DIGITS, "--trainer.strategy=ddp"], ["'ddp'", "ddp_find_unused_parameters_true"]),
+    "devices": (["fit", *DIGITS, "--trainer.accelerator=cpu", "--trainer.devices=-1"], ["-1", "CPU", "such as 2"]),
     "clipping": (["fit", *DIGITS, "--trainer.gradient_clip_val=0.7"], ["0.7", "discriminator_clip"]),
     "accumulation": (["fit", *DIGITS, "--trainer.accumulate_grad_batches=3"], ["3", "discriminator_accumulation"]),
     "steps": (["fit", *DIGITS, "--trainer.max_steps=0"], ["max_steps=0", "above 0"]),
@@ -1058,7 +1060,8 @@ def test_a_workspace_without_a_login_is_a_file(offline, monkeypatch, capsys, ent
     monkeypatch.setenv("WANDB_MODE", "online")
     main(["workspace", "--project=mine", *entity])
     said = capsys.readouterr().out
-    assert Path("workspace.json").is_file() and "Not saved at W&B: No API key configured. Log in" in said
+    reason = "(No API key configured|api_key not configured|HTTPConnectionPool)"  # by version of wandb
+    assert Path("workspace.json").is_file() and re.search(f"Not saved at W&B: {reason}", said)
 
 
 def test_a_workspace_is_saved_where_somebody_is_logged_in(offline, monkeypatch, capsys):

@@ -19,7 +19,8 @@ TRAINERS = sorted(CONFIGS.glob("trainer/*.yaml"))
 LOGGERS = sorted(CONFIGS.glob("logger/*.yaml"))
 METRICS = sorted(CONFIGS.glob("metrics/*.yaml"))
 STABILIZERS = sorted(CONFIGS.glob("stabilizers/*.yaml"))
-NEED_GPU = ("gpu", "ddp")
+NEED_GPU = ("gpu", "ddp", "slurm", "nodes")
+NEED_LAUNCHER = ("torchrun",)  # its processes would be copies of the tests; see distributed/test_launch.py
 FAST = [
     "--trainer.accelerator=cpu",
     "--trainer.enable_progress_bar=false",
@@ -130,7 +131,7 @@ def quickstart(*stacked):
     return ["fit", *(word for config in configs for word in ("--config", str(config)))]
 
 
-@pytest.mark.parametrize("config", [*TRAINERS, *LOGGERS], ids=named)
+@pytest.mark.parametrize("config", [*(one for one in TRAINERS if one.stem not in NEED_LAUNCHER), *LOGGERS], ids=named)
 def test_config_stacks_on_the_quickstart(config, capsys, folder):
     args = [*quickstart(config), "--trainer.fast_dev_run=2", *FAST[1:]]
     if config.stem in NEED_GPU and not torch.cuda.is_available():
@@ -211,8 +212,8 @@ def test_every_stabilizer_stacks_on_every_model_or_says_why_not(model, small, ca
     assert len(said) < len(STABILIZERS) * (0.8 if model.stem.startswith("sepgan") else 0.4)
 
 
-@pytest.mark.parametrize("name", NEED_GPU)
-def test_settings_for_gpus_are_understood(name, capsys):
+@pytest.mark.parametrize("name", [*NEED_GPU, *NEED_LAUNCHER])
+def test_settings_of_other_machines_are_understood(name, capsys):
     config = CONFIGS / "trainer" / f"{name}.yaml"
     with pytest.raises(SystemExit) as stopped:
         main([*quickstart(config), "--print_config"])

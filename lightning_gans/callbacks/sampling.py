@@ -60,12 +60,13 @@ class SampleGrid(Callback):
         self._folder = _samples_folder(trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        """The fixed latents."""
-        return {"latents": self._latents}
+        """The fixed latents, and real points, over which the generated ones are drawn."""
+        points = self._real is not None and self._real.dim() == 2
+        return {"latents": self._latents, "real": self._real if points else None}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the fixed latents."""
-        self._latents = state_dict["latents"]
+        """Restore them."""
+        self._latents, self._real = state_dict["latents"], state_dict.get("real")
 
     def on_train_start(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
         """Fix the latents, unless a checkpoint brought them."""

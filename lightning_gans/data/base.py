@@ -2,13 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from lightning import LightningDataModule
+from lightning import LightningDataModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+
+from lightning_gans.data.order import Drawn, ResumableLoader, Shuffled
 
 Split = Literal["train", "val", "test"]
 Batch = Tensor | tuple[Tensor, Tensor]
@@ -26,7 +29,10 @@ class GANData(LightningDataModule, ABC):
 
     A batch is `x`, float32 of shape (N, *sample_shape), images in [−1, 1]; with `labels=True` it is
     `(x, y)` with y int64 of shape (N,). Training batches are shuffled and always full; validation and
-    test batches are neither shuffled nor dropped. Nothing is read before `prepare_data` and `setup`, so
+    test batches are neither shuffled nor dropped. Which samples a training batch holds, and whatever is
+    drawn to make them, follows from the run's seed and the number of the batch alone, whatever the number
+    of workers: a resumed run goes on with the batches that the interrupted one would have had, in the
+    middle of an epoch too. Nothing is read before `prepare_data` and `setup`, so
     that a command line may construct a data module only to ask for `sample_shape` and `num_classes`.
 
     To add a data set, define `load` and `sample_shape`, and `count_classes` where it has labels.
@@ -52,6 +58,7 @@ class GANData(LightningDataModule, ABC):
         self.labels = labels
         self.num_workers = num_workers
         self._sets: dict[Split, Dataset] = {}
+        self._seed: int | None = None  # of the training batches, while a run lasts
 
     @property
     @abstractmethod
@@ -73,6 +80,7 @@ class GANData(LightningDataModule, ABC):
 
     def setup(self, stage: str | None = None) -> None:
         """Load the splits of a stage, each once."""
+        self._seed = None
         for split in _SPLITS_OF_STAGE.get(stage or "", ("train", "val", "test")):
             self._split(split)
 
@@ -91,7 +99,35 @@ class GANData(LightningDataModule, ABC):
                 f"batch_size={self.batch_size} is more than the training set of {type(self).__name__} holds "
                 f"({size} samples{shared}); use batch_size <= {max(1, size // processes)} or more data"
             )
-        return self._loader("train", shuffle=True, drop_last=True)
+        return self._shuffled_loader(self._split("train"), processes)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The seed of the training batches; the place among them is known to the Trainer."""
+        return {"seed": self._seed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the batches of the run that made the checkpoint."""
+        self._seed = state_dict["seed"]
+
+    def _shuffled_loader(self, data: Dataset, processes: int) -> DataLoader:
+        trainer, seed = self.trainer, torch.initial_seed() if self._seed is None else self._seed
+        if trainer and processes > 1:  # whose seeds may differ, where nobody called seed_everything
+            seed = trainer.strategy.broadcast(seed)
+        self._seed = seed if trainer else None
+        drawn = Drawn(data, seed)
+        place = partial(self._place, trainer, len(drawn) // processes // self.batch_size) if trainer else None
+        process = trainer.global_rank if trainer and processes > 1 else 0
+        kind = ResumableLoader if trainer else DataLoader
+        order = Shuffled(drawn, seed, processes, process, place)
+        return kind(drawn, sampler=order, drop_last=True, **self._loader_options(data))
+
+    def _place(self, trainer: Trainer, batches: int) -> tuple[int, int]:
+        """The pass over the training set that is due, and how many of this process's samples are behind it."""
+        limit = trainer.limit_train_batches
+        each = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+        played = trainer.fit_loop.epoch_loop.batch_progress.total.processed  # type: ignore[attr-defined]
+        number, done = divmod(played, max(1, each))
+        return number, done * self.batch_size
 
     def val_dataloader(self) -> DataLoader | list:
         """The validation set in order; an empty list where it is empty."""
@@ -105,17 +141,18 @@ class GANData(LightningDataModule, ABC):
         """The test set."""
         return self.test_dataloader()
 
-    def _loader(self, split: Split, **options: Any) -> DataLoader:
+    def _loader(self, split: Split) -> DataLoader:
         data = self._split(split)
-        return DataLoader(
-            data,
-            batch_size=self.batch_size,
-            num_workers=self.num_workers,
-            collate_fn=_already_a_batch if isinstance(data, BatchDataset) else None,
-            pin_memory=torch.cuda.is_available(),
-            persistent_workers=self.num_workers > 0,
-            **options,
-        )
+        return DataLoader(data, **self._loader_options(data))
+
+    def _loader_options(self, data: Dataset) -> dict[str, Any]:
+        return {
+            "batch_size": self.batch_size,
+            "num_workers": self.num_workers,
+            "collate_fn": _already_a_batch if isinstance(data, BatchDataset) else None,
+            "pin_memory": torch.cuda.is_available(),
+            "persistent_workers": self.num_workers > 0,
+        }
 
 
 class BatchDataset(Dataset, ABC):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_gans.networks.base import Discriminator, Generator, as_shape, cancels_bias
-from lightning_gans.networks.latents import Latents, at_least
+from lightning_gans.networks.latents import Latents, at_least, share
 from lightning_gans.networks.weights import redraw, weighted_layers
 
 
@@ -166,7 +166,7 @@ def hidden(
     normalisation = norm(channels) if norm else None
     if cancels_bias(normalisation) and isinstance(layers[0], nn.Linear | nn.modules.conv._ConvNd):
         layers[0].register_parameter("bias", None)
-    dropouts = [nn.Dropout(dropout)] if dropout else []
+    dropouts = [nn.Dropout(dropout)] if share("dropout", dropout) else []
     return [*layers, *([normalisation] if normalisation else []), activation(), *dropouts]
 
 

@@ -197,3 +197,10 @@ def at_least(name: str, value: int, minimum: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
         raise ValueError(f"{name} is {value!r}, expected an integer; set it to {minimum} or more")
     return value
+
+
+def share(name: str, value: float) -> float:
+    """Return `value` if it is a share that leaves something, in [0, 1), and raise a ValueError otherwise."""
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} is {value}, expected a share in [0, 1), such as 0.5; 0 is none")
+    return value

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gans.networks.base import Discriminator, Generator, as_shape, cancels_bias
-from lightning_gans.networks.latents import Latents, at_least
+from lightning_gans.networks.latents import Latents, at_least, share
 from lightning_gans.networks.weights import redraw, weighted_layers
 
 
@@ -114,7 +114,7 @@ class MLPDiscriminator(Discriminator):
         layers: list[nn.Module] = []
         if fourier_frequencies:
             layers.append(FourierFeatures(fourier_frequencies, max_frequency))
-        if input_dropout:
+        if share("input_dropout", input_dropout):
             layers.append(nn.Dropout(input_dropout))
         for before, after in pairwise(widths):
             if maxout_pieces:
@@ -122,7 +122,7 @@ class MLPDiscriminator(Discriminator):
                 layers += [norm(after)] if norm else []
             else:
                 layers += dense(before, after, activation, norm)
-            layers += [nn.Dropout(dropout)] if dropout else []
+            layers += [nn.Dropout(dropout)] if share("dropout", dropout) else []
         self.layers = nn.Sequential(*layers)
         initialize_he(self) if orthogonal_gain is None else initialize_orthogonal(self, orthogonal_gain)
 

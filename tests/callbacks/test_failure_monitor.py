@@ -14,6 +14,7 @@ from lightning_gans import GAN
 from lightning_gans.callbacks import FailureMonitor
 from lightning_gans.callbacks.health import failure_monitor
 from lightning_gans.callbacks.health.diagnosis import HEALTHY, MODE_COLLAPSE, NOT_A_NUMBER, SOFT_COLLAPSE, Thresholds
+from lightning_gans.finite import NotFinite
 from lightning_gans.networks import MLPDiscriminator, MLPGenerator
 from lightning_gans.optimizers import SGD, Adam
 from lightning_gans.stabilizers import GeneratorEMA, Packing
@@ -154,10 +155,9 @@ def exploded(**settings):
 
 def test_numbers_that_are_none_end_the_run_at_once(fit):
     monitor = watch(patience=4)
-    with pytest.warns(UserWarning, match="FailureMonitor ends the run at batch .*: not a number"):
-        trainer = fit(exploded(), 50, callbacks=[monitor])
-    assert len(said(monitor)) == 1 and monitor.state == NOT_A_NUMBER
-    assert trainer.fit_loop.epoch_loop.total_batch_idx + 1 == monitor.events[0].batch < 50
+    with pytest.raises(NotFinite, match=r"^batch 1: .*\. The run ends here; there is no checkpoint yet\."):
+        fit(exploded(), 50, callbacks=[monitor])
+    assert said(monitor) == [(1, NOT_A_NUMBER.name)] and monitor.state == NOT_A_NUMBER
 
 
 def test_a_collapsed_generator_is_named(fit):
@@ -274,7 +274,12 @@ def test_the_run_gets_a_page(make_gan, logged, script):
     page = (folder / "health.md").read_text()
     assert page.startswith("# Health of this run\n\n**mode collapse (hard)** after 6 batches.")
     assert "| 3 | mode collapse (hard) | it was written |" in page
-    assert "packing.yaml" in page and "![curves](health.svg)" in page and "| energy |" in page
+    assert (
+        "packing.yaml" in page
+        and "![curves](health.svg)" in page
+        and "| energy | " in page
+        and "0 the same, 1 apart |" in page
+    )
     assert (folder / "health.svg").read_text().lstrip().startswith("<")
     content = json.loads((folder / "health.json").read_text())
     assert content["verdict"] == MODE_COLLAPSE.name

@@ -13,6 +13,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from PIL import Image
 
 from lightning_gans.callbacks import Report, SampleGrid
@@ -295,7 +296,10 @@ def test_a_run_that_fails_or_is_stopped_has_its_page(make_gan, fit, blank, tmp_p
         fit(make_gan(), logger=logger_in(tmp_path), callbacks=[Fails(RuntimeError("out of\nmemory")), Report()])
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         fit(make_gan(), logger=logger_in(tmp_path), callbacks=[Fails(KeyboardInterrupt()), Report()])
-    assert blank == [("failed: RuntimeError: out of memory", False), ("stopped by hand", None)]
+    with pytest.raises(SIGTERMException):
+        fit(make_gan(), logger=logger_in(tmp_path), callbacks=[Fails(SIGTERMException(143)), Report()])
+    told = [("failed: RuntimeError: out of memory", False), ("stopped by hand", None)]
+    assert blank == [*told, ("stopped by a signal; it can be resumed", None)]
     assert (tmp_path / "mine/version_0/report.html").read_text() == "a page"
 
 

@@ -202,7 +202,7 @@ def test_channels_last_gives_the_same_numbers(size):
         ({"image_shape": (64, 64)}, r"image_shape is \(64, 64\), expected \(C, H, W\)"),
         ({"image_shape": (0, 64, 64)}, r"shape\[0\] is 0"),
         ({"image_shape": (3, 16, 16), "width": 0}, "width is 0"),
-        ({"image_shape": (3, 16, 16), "width": 4, "dropout": 2.0}, "between 0 and 1, but got 2.0"),
+        ({"image_shape": (3, 16, 16), "width": 4, "dropout": 2.0}, r"dropout is 2.0, expected a share in \[0, 1\)"),
     ],
 )
 def test_bad_values_are_named(make, arguments, words):

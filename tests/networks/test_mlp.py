@@ -136,8 +136,8 @@ def test_fourier_and_scale_act_on_the_input():
         (lambda: MLPDiscriminator((2,), maxout_pieces=-1), "maxout_pieces is -1"),
         (lambda: MLPDiscriminator((2,), fourier_frequencies=-1), "fourier_frequencies is -1"),
         (lambda: FourierFeatures(2, max_frequency=0.5), "max_frequency is 0.5, expected at least 1"),
-        (lambda: MLPDiscriminator((2,), dropout=1.5), "between 0 and 1, but got 1.5"),
-        (lambda: MLPDiscriminator((2,), input_dropout=-0.1), "between 0 and 1, but got -0.1"),
+        (lambda: MLPDiscriminator((2,), dropout=1.5), r"dropout is 1.5, expected a share in \[0, 1\)"),
+        (lambda: MLPDiscriminator((2,), input_dropout=-0.1), r"input_dropout is -0.1, expected a share"),
     ],
 )
 def test_bad_values_are_named(make, words):

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from games import sgds
+from games import named, sgds
 from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch import callbacks as lightning_callbacks
+from lightning.pytorch.callbacks import ModelCheckpoint
 from PIL import Image
 from torch.utils.data import DataLoader
 
@@ -61,7 +62,7 @@ def averaged(path, half_life):
         ({"half_life_images": 20.0, "ramp_up": None}, lambda t: 20 / 8),
         ({"half_life_images": 20.0, "ramp_up": 0.4}, lambda t: min(20 / 8, 0.4 * t)),
     ],
-    ids=str,
+    ids=named,
 )
 def test_it_is_an_exponential_average_with_this_half_life(make_gan, batches, settings, half_life):
     gan = make_gan()
@@ -364,5 +365,7 @@ def test_a_second_average_is_refused(make_gan, fit):
     gan.stabilizers += [LabelSmoothing(), GeneratorEMA(), GeneratorEMA(3.0)]
     with pytest.raises(ValueError, match=r"GeneratorEMA\(half_life=500.0, .* beside GeneratorEMA\(half_life=3.0"):
         gan.stabilizers[1].apply_to(gan)
+    if not hasattr(lightning_callbacks, "EMAWeightAveraging"):
+        pytest.skip("this version of Lightning has no average of its own")
     with pytest.raises(ValueError, match=r"GeneratorEMA\(.* beside EMAWeightAveraging: expected one average"):
-        fit(make_gan(), callbacks=[GeneratorEMA(), EMAWeightAveraging()])
+        fit(make_gan(), callbacks=[GeneratorEMA(), lightning_callbacks.EMAWeightAveraging()])

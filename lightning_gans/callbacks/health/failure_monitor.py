@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from lightning_gans.callbacks.health.diagnosis import HEALTHY, NOT_A_NUMBER, State, Thresholds, diagnose
 from lightning_gans.callbacks.health.readings import Reading, Readings
 from lightning_gans.callbacks.report.curves import curves
+from lightning_gans.finite import NotFinite, ends
 from lightning_gans.gan import GAN, Batch
 from lightning_gans.stabilizer import Stabilizer
 
@@ -35,6 +36,18 @@ _PANELS = {
     "reals with a fake nearby": ("coverage", "density"),
 }
 _LOGARITHMIC = ("gradient norms", "slope of D")
+_SAYS = {
+    "energy": "distance of the samples from the data: 0 the same, 1 apart",
+    "diversity": "distance between samples over that between real ones: 0 is one sample again and again",
+    "coverage": "share of real samples with a generated one near by",
+    "shift": "how far the whole distribution has moved since the reading before: high for long is an oscillation",
+    "movement": "how far the sample of one latent has moved since then: 0 is a generator that stands still",
+    "separation": "how often D ranks a real sample above a generated one: 0.5 cannot tell, 1 always, 0 is fooled",
+    "advantage": "how much of its loss D has got rid of: 0 none, 1 all",
+    "pull": "how much G's loss still cares for D: 0 is saturated",
+    "generator_gradient": "norm of G's gradient, before clipping",
+    "discriminator_gradient": "norm of D's gradient, before clipping",
+}
 
 
 @dataclass
@@ -64,7 +77,8 @@ class FailureMonitor(Callback):
     and the curves, and `health.json`. The game is not touched, its random numbers included.
 
     Where it can, it rolls back: the networks, optimizers and stabilizers of the last healthy checkpoint, with both
-    learning rates halved. Numbers that are none always end a run that cannot roll back.
+    learning rates halved. Numbers that are none end a run that does not roll back: the game itself sees to that, with
+    a `NotFinite` that names the step, and the monitor says it too.
 
     It costs a forward of `num_samples` fakes and a gradient of D at 32 samples per reading, at most 1 % of a step of
     DCGAN-64 (`benchmarks/failure_monitor.py --cost`). In several processes the first one judges for all.
@@ -74,7 +88,7 @@ class FailureMonitor(Callback):
         patience: readings for which a game must be failing before it is said, at least 1, by the name that most of
             them have; twice as many healthy ones end it. Numbers that are none are said at once.
         num_samples: fakes per reading, at least 8; points take four times as many.
-        stop: whether a failure ends the run.
+        stop: whether a failure ends the run; from the command line with exit code 1.
         rollbacks: how often, at most, a failure sets the game back to its last healthy checkpoint.
         thresholds: where the rules draw their lines.
         seed: of the fixed latents.
@@ -116,7 +130,10 @@ class FailureMonitor(Callback):
         self.state: State = HEALTHY
         self.readings: list[Reading] = []
         self.events: list[Event] = []
+        self.ended = ""  # why it has ended the run, in words
+        self.healthy_checkpoint: Path | None = None  # to which a failure sets the game back
         self._source: Readings | None = None
+        self._interrupted: dict[str, Any] | None = None  # what the readings of the run that goes on rest on
         self._recent: list[tuple[State, str]] = []
         self._batches = 0
         self._rolled_back = 0
@@ -134,8 +151,12 @@ class FailureMonitor(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
         """Begin to watch."""
+        self.ended = ""
         points = len(pl_module.generator.sample_shape) == 1
         self._source = Readings((4 if points else 1) * self.num_samples, self.seed)
+        if self._interrupted is not None:
+            self._source.load_state_dict(self._interrupted, pl_module.device)
+            self._interrupted = None
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: GAN, batch: Batch, batch_idx: int) -> None:  # type: ignore[override]
         """Count."""
@@ -152,7 +173,10 @@ class FailureMonitor(Callback):
             return
         self._source.note_real(pl_module, batch)
         self._source.note_steps(outputs)
-        if self._batches % self.every_n_steps == 0:
+        due = self._batches % self.every_n_steps == 0
+        if pl_module.watch.look(pl_module) if due else pl_module.watch.broken:
+            self._break(trainer, pl_module)
+        elif due:
             reading = self._source.take(pl_module, self._batches)
             self._keep(reading)
             self._log(trainer, reading)
@@ -184,6 +208,16 @@ class FailureMonitor(Callback):
                 self._act(trainer, gan)
         elif state == self.state == HEALTHY and self.rollbacks and len(self.readings) % 5 == 0:
             self._save(trainer)
+
+    def _break(self, trainer: Trainer, gan: GAN) -> None:
+        """Say which step was none of numbers, and set the game back; the game ends the run where this does not."""
+        reading, broken = self._source.take(gan, self._batches), gan.watch.broken  # type: ignore[union-attr]
+        self._keep(reading)
+        self._log(trainer, reading)
+        self.state = NOT_A_NUMBER
+        self._say(trainer, gan, f"in batch {broken.batch} {broken.words}")  # type: ignore[union-attr]
+        if self._can_roll_back:
+            self._roll_back(trainer, gan)
 
     def _verdict(self, trainer: Trainer) -> State:
         """The state that the last readings come to; games in trouble often waver between two of its names."""
@@ -221,18 +255,26 @@ class FailureMonitor(Callback):
     # ---------------------------------------------------------------- what follows from it
 
     def _act(self, trainer: Trainer, gan: GAN) -> None:
-        if self._rolled_back < self.rollbacks and self._healthy_at is not None:
+        if self._can_roll_back:
             self._roll_back(trainer, gan)
-        elif self.stop or self.state == NOT_A_NUMBER:
+        elif self.state == NOT_A_NUMBER:  # of the samples to show, as by BatchNorm's averages; steps have their own way
+            raise NotFinite(ends(trainer, self._batches, self.events[-1].evidence))
+        elif self.stop:
             trainer.should_stop = True
-            rank_zero_warn(f"FailureMonitor ends the run at batch {self._batches}: {self.state.name}.")
+            self.ended = f"FailureMonitor ends the run at batch {self._batches}: {self.state.name}."
+            rank_zero_warn(self.ended, category=UserWarning)
+
+    @property
+    def _can_roll_back(self) -> bool:
+        return self._rolled_back < self.rollbacks and self._healthy_at is not None
 
     def _healthy_checkpoint(self, trainer: Trainer) -> Path:
         return Path(self._folder or trainer.default_root_dir, "checkpoints", "healthy.ckpt")
 
     def _save(self, trainer: Trainer) -> None:
-        self._healthy_at = self._batches
-        trainer.save_checkpoint(self._healthy_checkpoint(trainer))
+        path = self._healthy_checkpoint(trainer)
+        trainer.save_checkpoint(path)
+        self._healthy_at, self.healthy_checkpoint = self._batches, path
 
     def _roll_back(self, trainer: Trainer, gan: GAN) -> None:
         """Networks, optimizers and stabilizers as they were; the run goes on with the batches that come."""
@@ -245,6 +287,7 @@ class FailureMonitor(Callback):
             if stabilizer.state_key in checkpoint["callbacks"]:
                 stabilizer.load_state_dict(checkpoint["callbacks"][stabilizer.state_key])
         gan.load_state_dict(checkpoint["state_dict"])
+        gan.watch.begin()
         self._rolled_back += 1
         for optimizer, saved in zip(trainer.optimizers, checkpoint["optimizer_states"], strict=True):
             optimizer.load_state_dict(saved)
@@ -264,8 +307,11 @@ class FailureMonitor(Callback):
         self._write(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Write the page of a run that breaks off."""
-        self._write(trainer)
+        """Write the page of a run that breaks off, unless that is what cannot be done."""
+        try:
+            self._write(trainer)
+        except OSError as error:  # such as a full disk, which is why the run breaks off
+            rank_zero_warn(f"FailureMonitor: its page was not written: {error}", category=UserWarning)
 
     def state_dict(self) -> dict[str, Any]:
         """Readings and events, so that a resumed run goes on judging where it stopped."""
@@ -275,13 +321,18 @@ class FailureMonitor(Callback):
             "events": [asdict(event) for event in self.events],
             "rolled_back": self._rolled_back,
             "since": self._since,
+            "recent": [[state.name, evidence] for state, evidence in self._recent],
+            "source": None if self._source is None else self._source.state_dict(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore them."""
         from lightning_gans.callbacks.health.diagnosis import STATES
 
-        self.state = next((state for state in STATES if state.name == state_dict["state"]), HEALTHY)
+        known = {state.name: state for state in STATES}
+        self.state = known.get(state_dict["state"], HEALTHY)
+        self._recent = [(known.get(name, HEALTHY), evidence) for name, evidence in state_dict.get("recent", [])]
+        self._interrupted = state_dict.get("source")
         self.readings = [Reading(**reading) for reading in state_dict["readings"]]
         self.events = [Event(**event) for event in state_dict["events"]]
         self._rolled_back, self._since = state_dict["rolled_back"], state_dict["since"]
@@ -322,8 +373,15 @@ class FailureMonitor(Callback):
         if failures:
             lines += [f"What is recommended against *{failures[-1].state}*:", ""]
             lines += [f"- {remedy}" for remedy in failures[-1].remedies] + [""]
-        lines += ["![curves](health.svg)", "", "The last reading:", "", "| figure | value |", "|---|---|"]
-        lines += [f"| {name} | {value:.4g} |" for name, value in self.readings[-1].figures().items()]
+        lines += [
+            "![curves](health.svg)",
+            "",
+            "The last reading:",
+            "",
+            "| figure | value | what it is |",
+            "|---|---|---|",
+        ]
+        lines += [f"| {name} | {getattr(self.readings[-1], name):.3g} | {says} |" for name, says in _SAYS.items()]
         return "\n".join(lines) + "\n"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -141,9 +142,44 @@ class Readings:
             self.real = torch.cat(self._pool)[: 4 * self.num_samples].flatten(1).float()
             self.labels = torch.cat(self._pool_labels)[: len(self.real)] if self._pool_labels else None
             self._pool, self._pool_labels = [], []
-            distances = torch.cdist(self.real, self.real)
-            self._real_spread = _mean_of_pairs(distances)  # 0 for constant data, beside which all figures are NaN
-            self._radii = distances.kthvalue(min(_NEIGHBOURS + 1, len(self.real)), dim=1).values
+            self._measure(self.real)
+
+    def _measure(self, real: Tensor) -> None:
+        distances = torch.cdist(real, real)
+        self._real_spread = _mean_of_pairs(distances)  # 0 for constant data, beside which all figures are NaN
+        self._radii = distances.kthvalue(min(_NEIGHBOURS + 1, len(real)), dim=1).values
+
+    # ---------------------------------------------------------------- an interruption
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the next readings rest on, so that those of a resumed run are those of an uninterrupted one."""
+        return {
+            "real": None if self.real is None else _packed(self.real),
+            "labels": self.labels,
+            "pool": list(self._pool),
+            "pool_labels": list(self._pool_labels),
+            "losses": {player: list(losses) for player, losses in self._losses.items()},
+            "gradients": {player: list(norms) for player, norms in self._gradients.items()},
+            "logits": list(self._logits),
+            "before": self._before,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any], device: torch.device | str = "cpu") -> None:
+        """Restore it, on the device where the game is played."""
+
+        def there(kept: Any) -> Any:
+            return [x.to(device) if isinstance(x, Tensor) else tuple(there(x)) for x in kept]
+
+        real, labels, before = state_dict["real"], state_dict["labels"], state_dict["before"]
+        self.real = None if real is None else _unpacked(real.to(device))
+        self.labels = None if labels is None else labels.to(device)
+        self._pool, self._pool_labels = there(state_dict["pool"]), there(state_dict["pool_labels"])
+        self._losses = {player: there(losses) for player, losses in state_dict["losses"].items()}
+        self._gradients = {player: there(norms) for player, norms in state_dict["gradients"].items()}
+        self._logits.extend(there(state_dict["logits"]))
+        self._before = None if before is None else tuple(there(before))
+        if self.real is not None:
+            self._measure(self.real)
 
     # ---------------------------------------------------------------- a reading
 
@@ -264,6 +300,16 @@ class Readings:
             fake = logits[1].requires_grad_()
             (pull,) = torch.autograd.grad(gan.objective.generator_loss(fake, logits[0]), fake)
         return {"real_slope": slopes[0], "fake_slope": slopes[1], "pull": len(pull) * pull.abs().mean()}
+
+
+def _packed(real: Tensor) -> Tensor:
+    """Samples that were bytes as bytes, a quarter of the size; others as they are."""
+    whole = real.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+    return whole if torch.equal(_unpacked(whole), real) else real
+
+
+def _unpacked(real: Tensor) -> Tensor:
+    return real.float().div_(127.5).sub_(1) if real.dtype == torch.uint8 else real
 
 
 def _mean_of_pairs(distances: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import lightning
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from lightning_gans.callbacks.report.page import page
@@ -68,6 +69,8 @@ class Report(Callback):
         """Write the page of a run that was stopped or has failed."""
         if isinstance(exception, KeyboardInterrupt):
             self._write(trainer, pl_module, "stopped by hand", None)
+        elif isinstance(exception, SIGTERMException):
+            self._write(trainer, pl_module, "stopped by a signal; it can be resumed", None)
         else:
             words = " ".join(str(exception).split())[:300]
             self._write(trainer, pl_module, f"failed: {type(exception).__name__}: {words}", False)
@@ -106,7 +109,10 @@ class Report(Callback):
             f"parameters of {name}": sum(parameter.numel() for parameter in getattr(gan, name).parameters())
             for name in ("generator", "discriminator")
         }
+        before = str(trainer.ckpt_path or "")
+        went_on = {"goes on from": before if "://" in before else os.path.relpath(before)} if before else {}
         return {
+            **went_on,
             "duration": _duration(seconds),
             "epochs": f"{trainer.current_epoch:,}",
             "batches": f"{batches:,}",

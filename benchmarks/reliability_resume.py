@@ -1,0 +1,110 @@
+"""Runs that are killed at random moments and resumed: does each end as one that nobody interrupted?
+
+    python benchmarks/reliability_resume.py
+
+Every model plays a small game of forty batches by `lightning-gans fit`, with stabilizers that have a state, readings
+and pictures. The process is sent SIGKILL at a random moment, a new one goes on with `--ckpt_path last`, and so on; the
+end is compared with that of a run from the same seed that nobody interrupted: everything in the checkpoint but
+Lightning's counters of restarts, every row of metrics.csv, every picture, every reading, bit for bit. A kill passes
+when the run that it hit ends identical. In a last row the kill comes when half of a checkpoint is written.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "resume"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from kills import COMMON, GAMES, MIDDLE, compare, finish, fit, seeded, start, timed, until_done
+from test_exact import TRIED, WAYS
+from test_saving import half
+
+import lightning_gans.cli  # noqa: F401 - imported once, before the forks
+
+KILLS = 50
+RESULTS = Path(__file__).parent / "results" / "reliability_resume.csv"
+Row = tuple[str, int, int, float]
+
+
+def killed(folder: Path, name: str, way: str, kills: int) -> tuple[int, bool, float]:
+    """How often a run was hit, whether its end is identical, and the seconds."""
+    arguments, ranks = WAYS[way]
+    args, began = [*COMMON, *GAMES[name], *arguments], time.monotonic()
+    seconds = timed(folder / "whole", args, ranks)
+    hits = until_done(folder / "killed", args, seconds, kills, seeded(name, way), ranks)
+    found = compare(folder / "killed", folder / "whole", hits)
+    print(f"| {name} | {way} | {hits} | {'yes' if not found else 'NO: ' + ', '.join(found[:3])} |", flush=True)
+    return hits, not found, time.monotonic() - began
+
+
+def killed_while_saving(folder: Path, name: str) -> tuple[int, bool, float]:
+    """The same of a run whose fourth save is killed half-way: that of last.ckpt after the second checkpoint."""
+    args, began = [*COMMON, *GAMES[name], *MIDDLE], time.monotonic()
+
+    def before():
+        real, count = torch.save, [0]
+
+        def save(*args, **kwargs):
+            count[0] += 1
+            (half(real) if count[0] == 4 else real)(*args, **kwargs)
+
+        torch.save = save
+
+    fit(folder / "whole", args)
+    hit = finish(start(folder / "killed", args, before=before)) == [-signal.SIGKILL]
+    fit(folder / "killed", [*args, "--ckpt_path=last"])
+    found = compare(folder / "killed", folder / "whole", 1)
+    print(
+        f"| {name} | while saving | {int(hit)} | {'yes' if not found else 'NO: ' + ', '.join(found[:3])} |", flush=True
+    )
+    return int(hit), not found, time.monotonic() - began
+
+
+def rows(folder: Path) -> list[Row]:
+    """By what was interrupted, the kills and how many of them ended well."""
+    print("| model | resumed | kills | identical end |\n|---|---|---|---|")
+    found: dict[str, list[tuple[int, bool, float]]] = {way: [] for way in WAYS}
+    total = 0
+    for number, (name, way) in enumerate(TRIED):
+        kills = -(-(KILLS - total) // (len(TRIED) - number))  # what is left, shared among the runs that are left
+        found[way].append(killed(folder / str(number), name, way, max(2, kills)))
+        total += found[way][-1][0]
+    found["in the middle of a save"] = [killed_while_saving(folder / f"saving_{name}", name) for name in GAMES]
+    return [
+        (
+            f"kills, resumed {way}" if way in WAYS else f"kills {way}",
+            sum(hits for hits, _, _ in tried),
+            sum(hits for hits, well, _ in tried if well),
+            sum(seconds for _, _, seconds in tried),
+        )
+        for way, tried in found.items()
+    ]
+
+
+def main() -> list[Row]:
+    """The rows for the table of reliability."""
+    warnings.simplefilter("ignore")
+    os.environ["WANDB_MODE"] = "offline"
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        found = rows(Path(folder))
+    print("\n| what | tried | passed | seconds |\n|---|---|---|---|")
+    for what, tried, passed, seconds in found:
+        print(f"| {what} | {tried} | {passed} | {seconds:.1f} |")
+    with RESULTS.open("w", newline="") as file:
+        csv.writer(file).writerows([("what", "tried", "passed", "seconds"), *found])
+    return found
+
+
+if __name__ == "__main__":
+    main()

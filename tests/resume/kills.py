@@ -1,0 +1,335 @@
+"""Runs of the command line that are killed and resumed, and what tells them from one that nobody interrupted.
+
+Used by the tests beside it and by `benchmarks/reliability_resume.py`. A run is a fork of a process that has imported
+everything, so that it starts in a tenth of a second; it is the real command all the same, with real signals.
+"""
+
+import csv
+import json
+import math
+import os
+import random
+import signal
+import socket
+import sys
+import time
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from lightning_gans.__main__ import main
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+STEPS = ["--trainer.max_epochs=4", "--trainer.limit_train_batches=10", "--trainer.log_every_n_steps=1"]
+COMMON = [
+    *STEPS,
+    "--experiment=one",
+    "--trainer.accelerator=cpu",
+    "--trainer.limit_val_batches=2",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+    "--monitor.every_n_steps=4",
+    "--monitor.num_samples=16",
+    "--samples.num_samples=8",
+    "--report.enabled=false",
+]
+MIDDLE = [f"--config={Path(__file__).with_name('middle.yaml')}"]  # the other way is at every epoch's end
+BATCHES = 40
+IMAGES = ["--data=Digits", "--data.batch_size=16"]
+RING = ["--data=GaussianRing", "--data.batch_size=32", "--data.num_val_samples=64"]
+MLPS = [
+    "--model.generator=MLPGenerator",
+    "--model.generator.latents=4",
+    "--model.generator.width=16",
+    "--model.discriminator=MLPDiscriminator",
+    "--model.discriminator.width=16",
+]
+
+
+def stabilizers(*names):
+    return [f"--config={CONFIGS / 'stabilizers' / name}.yaml" for name in names]
+
+
+GAMES = {  # every model, with whatever has a state or draws random numbers; each a second or two
+    "VanillaGAN": [
+        "--model=VanillaGAN",
+        "--model.generator_width=64",
+        "--model.discriminator_width=16",
+        *IMAGES,
+        *stabilizers("instance_noise", "label_smoothing", "dropout"),
+    ],
+    "DCGAN": [
+        "--model=DCGAN",
+        "--model.width=4",
+        *IMAGES,
+        "--data.labels=true",
+        *stabilizers("generator_ema", "experience_replay", "minibatch_stddev", "spectral_norm"),
+    ],
+    "WGAN": ["--model=WGAN", "--model.width=4", *IMAGES, *stabilizers("image_pool", "historical_averaging")],
+    "WGANGP": [
+        "--model=WGANGP",
+        "--model.width=4",
+        "--model.n_critic=2",
+        *IMAGES,
+        *stabilizers("generator_ema", "differentiable_augmentation"),
+    ],
+    "UnrolledGAN": ["--model=UnrolledGAN", "--model.unroll_steps=2", *MLPS, *RING, "--data.fresh=true"],
+    "SEPGAN": [
+        "--model=SEPGAN",
+        "--model.generator=StochasticEnsembleGenerator",
+        "--model.generator.width=2",
+        "--model.generator.groups=3",
+        "--model.classifier=DigitClassifier",
+        "--data=Blank",
+        "--data.image_shape=[1,28,28]",
+        "--data.num_samples=160",
+        "--data.batch_size=8",
+    ],
+    "GAN": [
+        "--model=GAN",
+        *MLPS,
+        *RING,
+        "--data.labels=true",
+        "--model.generator_scheduler=ExponentialLR",
+        "--model.generator_scheduler.gamma=0.99",
+        "--model.discriminator_scheduler=CosineAnnealingLR",
+        "--model.discriminator_scheduler.T_max=50",
+        *stabilizers("r1_penalty", "label_flipping", "balanced_updates", "checkpoint_swap", "weight_decay"),
+    ],
+}
+
+
+# ---------------------------------------------------------------- a run in a process of its own
+
+
+def start(folder, args, ranks=1, before=None):
+    """Fork a process, or one a rank, in which `lightning-gans fit` runs; their ids."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    pids = []
+    for rank in range(ranks):
+        pid = os.fork()
+        if pid == 0:
+            _play(folder, args, rank, ranks, port, before)
+        pids.append(pid)
+    return pids
+
+
+def _play(folder, args, rank, ranks, port, before):
+    code = 1
+    try:
+        os.setpgid(0, 0)  # so that its workers can be killed with it
+        os.chdir(folder)
+        log = os.open(f"log_{rank}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
+        warnings.simplefilter("ignore")
+        if ranks > 1:
+            address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
+            os.environ |= {**address, "NODE_RANK": "0", "WORLD_SIZE": str(ranks)}
+        if before is not None:
+            before()
+        main(["fit", *args])
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def finish(pids, timeout=120.0):
+    """Wait for processes; their exit codes, −9 for one that was killed."""
+    codes, until = {}, time.monotonic() + timeout
+    while len(codes) < len(pids):
+        for pid in pids:
+            if pid not in codes and (done := os.waitpid(pid, os.WNOHANG))[0]:
+                codes[pid] = os.waitstatus_to_exitcode(done[1])
+        if time.monotonic() > until:
+            kill(pids)
+            raise TimeoutError(f"processes {pids} did not end in {timeout} s")
+        time.sleep(0.002)
+    return [codes[pid] for pid in pids]
+
+
+def kill(pids, signum=signal.SIGKILL):
+    for pid in pids:
+        for tell, number in ((os.killpg, pid), (os.kill, pid)):  # before it leads a group, it alone
+            try:
+                tell(number, signum)
+                break
+            except ProcessLookupError:
+                continue
+
+
+def fit(folder, args, ranks=1, before=None):
+    codes = finish(start(folder, args, ranks, before))
+    if any(codes):
+        raise RuntimeError(f"exit codes {codes}: " + (folder / "log_0.txt").read_text()[-3000:])
+
+
+def begun(folder, versions, pids):
+    """Wait until a new version of the run exists and is about to train."""
+    while len(list(folder.glob("runs/one/*/config.yaml"))) <= versions:
+        if any(os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) for pid in pids):
+            return
+        time.sleep(0.01)
+
+
+def timed(folder, args, ranks=1):
+    """Run it without an interruption; the seconds from the run's folder to the end."""
+    pids = start(folder, args, ranks)
+    begun(folder, 0, pids)
+    since = time.monotonic()
+    if any(codes := finish(pids)):
+        raise RuntimeError(f"exit codes {codes}: " + (folder / "log_0.txt").read_text()[-3000:])
+    return time.monotonic() - since
+
+
+def until_done(folder, args, seconds, kills, source, ranks=1):
+    """Kill a run at random moments of what is left of it, resume it each time, and let it end; how often it was hit."""
+    hits = 0
+    while True:
+        resumed = ["--ckpt_path=last"] if any(folder.glob("runs/one/*/checkpoints/*.ckpt")) else []
+        ahead = 1 - (batches_of(folder) / BATCHES if resumed else 0)
+        versions = len(list(folder.glob("runs/one/*/config.yaml")))
+        pids = start(folder, [*args, *resumed], ranks)
+        if hits < kills:
+            begun(folder, versions, pids)
+            time.sleep(source.uniform(0, 0.75 * seconds * ahead))  # runs are not all equally fast
+            kill(pids)
+        codes = finish(pids)
+        if set(codes) == {0}:
+            return hits
+        if -signal.SIGKILL not in codes:
+            raise RuntimeError(f"exit codes {codes}: " + (folder / "log_0.txt").read_text()[-3000:])
+        hits += 1
+
+
+# ---------------------------------------------------------------- what they leave behind
+
+
+@dataclass
+class Left:
+    """Everything that a run leaves behind, all of its versions together."""
+
+    checkpoint: dict = field(default_factory=dict)
+    rows: dict = field(default_factory=dict)
+    pictures: dict = field(default_factory=dict)
+    health: dict = field(default_factory=dict)
+    repeated: list = field(default_factory=list)  # what one version says otherwise than another
+
+
+def left(folder):
+    found = Left()
+    versions = sorted(folder.glob("runs/one/version_*"), key=lambda path: int(path.name.split("_")[1]))
+    for version in versions:
+        for path in sorted(version.glob("checkpoints/*.ckpt"), key=lambda path: path.name == "end.ckpt"):
+            saved = torch.load(path, weights_only=True)
+            if saved["global_step"] >= found.checkpoint.get("global_step", 0):
+                found.checkpoint = _plain(saved)
+        if (version / "metrics.csv").is_file():
+            with (version / "metrics.csv").open() as file:
+                for row in csv.DictReader(file):
+                    row = {name: value for name, value in row.items() if value}
+                    kind = next((kind for kind in ("health/", "val/") if any(kind in name for name in row)), "game")
+                    _note(found, found.rows, (int(row["step"]), kind), row)
+        for picture in version.glob("samples/epoch_*.png"):
+            content = picture.read_bytes()
+            if content.endswith(b"IEND\xaeB`\x82"):  # one that was being written when the run was killed is not there
+                _note(found, found.pictures, picture.name, content)
+        if (version / "health.json").is_file():
+            found.health = json.loads((version / "health.json").read_text())
+    return found
+
+
+def _note(found, notes, key, value):
+    before = notes.setdefault(key, value)
+    if isinstance(value, dict):  # a row: the fuller one counts, and what both have is alike
+        notes[key] = before | value
+        if any(before[name] != value[name] for name in before.keys() & value.keys()):
+            found.repeated.append(str(key))
+    elif before != value:
+        found.repeated.append(str(key))
+
+
+def _plain(saved):
+    """A checkpoint without what names the folder in which it was made."""
+    for key in list(saved["callbacks"]):
+        if key.startswith("ModelCheckpoint"):
+            del saved["callbacks"][key]
+    return saved
+
+
+def differences(one, other, where=""):
+    """The places in which two trees of tensors and plain values differ, each bit counting."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        parts = sorted(set(one) | set(other), key=str)
+        missing = object()
+        return [
+            place
+            for part in parts
+            for place in differences(one.get(part, missing), other.get(part, missing), f"{where}/{part}")
+        ]
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
+        return [
+            place
+            for i, (a, b) in enumerate(zip(one, other, strict=True))
+            for place in differences(a, b, f"{where}/{i}")
+        ]
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        alike = one.dtype == other.dtype and one.shape == other.shape
+        return [] if alike and bool(((one == other) | (one.isnan() & other.isnan())).all()) else [where]
+    if isinstance(one, float) and isinstance(other, float) and math.isnan(one) and math.isnan(other):
+        return []
+    return [] if type(one) is type(other) and one == other else [where]
+
+
+_OF_THE_LOOPS = {"loops"}  # Lightning's counters of starts and restarts, which an interruption is noted in
+
+
+def compare(interrupted, whole, kills=0, pictures=True):
+    """In what an interrupted run and one that nobody interrupted differ: nothing, where all is well.
+
+    A kill between a checkpoint and the next batch loses the row of metrics.csv of that batch, which Lightning writes
+    after the checkpoint. In the row of a batch on which a player did not move Lightning repeats what it logged for it
+    last in the epoch; after a resume there is nothing to repeat.
+    """
+    first, second = left(interrupted), left(whole)
+    saved = [{key: one.checkpoint[key] for key in one.checkpoint.keys() - _OF_THE_LOOPS} for one in (first, second)]
+    found = differences(*saved) if all(saved) else ["no checkpoint"]
+    found += [f"repeated otherwise: {place}" for place in first.repeated]
+    lost = [key for key in second.rows if key not in first.rows]
+    if len(lost) <= kills:
+        first.rows |= {key: second.rows[key] for key in lost}
+    for (step, kind), row in second.rows.items():
+        before = second.rows.get((step - 1, kind), {})
+        repeated = {name for name, value in row.items() if kind == "game" and before.get(name) == value}
+        for name in repeated - first.rows.get((step, kind), row).keys():
+            first.rows[step, kind] = first.rows[step, kind] | {name: row[name]}
+    found += [f"metrics.csv{place}" for place in differences(first.rows, second.rows)]
+    found += [f"health.json{place}" for place in differences(first.health, second.health)]
+    if pictures:
+        found += [f"picture{place}" for place in differences(first.pictures, second.pictures)]
+    return found
+
+
+def batches_of(folder):
+    saved = [torch.load(path, weights_only=True, mmap=True) for path in folder.glob("runs/one/*/checkpoints/*.ckpt")]
+    return max(one["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["processed"] for one in saved)
+
+
+def seeded(*words):
+    return random.Random(repr(words))
