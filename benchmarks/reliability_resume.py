@@ -85,7 +85,7 @@ def rows(folder: Path) -> list[Row]:
             f"kills, resumed {way}" if way in WAYS else f"kills {way}",
             sum(hits for hits, _, _ in tried),
             sum(hits for hits, well, _ in tried if well),
-            sum(seconds for _, _, seconds in tried),
+            round(sum(seconds for _, _, seconds in tried), 1),
         )
         for way, tried in found.items()
     ]

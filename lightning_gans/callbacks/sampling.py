@@ -52,6 +52,7 @@ class SampleGrid(Callback):
         self.seed = seed
         self._latents: Tensor | None = None
         self._real: Tensor | None = None
+        self._shows_real = False  # whether their picture is written
         self._drawn = 0
         self._folder = Path("samples")
 
@@ -80,8 +81,10 @@ class SampleGrid(Callback):
         self, trainer: Trainer, pl_module: GAN, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         """Keep a batch of real samples to compare with."""
-        if self._real is None and self._draws(trainer):
-            self._real = pl_module.unpack(batch)[0].detach()[: len(self._latents)].float().cpu()  # type: ignore[arg-type]
+        if not self._shows_real and self._draws(trainer):
+            self._shows_real = True
+            if self._real is None:
+                self._real = pl_module.unpack(batch)[0].detach()[: len(self._latents)].float().cpu()  # type: ignore[arg-type]
             real = generation.picture(self._real, columns=self._row(pl_module))
             generation.save_picture(real, self._folder / "real.png")
 
