@@ -206,11 +206,6 @@ class GANCLI(LightningCLI):
             checkpoints.read_checkpoint(self.checkpoint)
         if config.get("weights_only", False) is None:
             config.weights_only = True  # Lightning's default would run code from a remote file
-        elif "weights_only" not in config and "://" in (self.checkpoint or ""):
-            raise ValueError(
-                f"--ckpt_path {self.checkpoint}: this version of Lightning runs code from a remote file; update "
-                'Lightning (pip install -U "lightning>=2.6"), or download the file first.'
-            )
         _must_be_folder("--checkpoint.dirpath", config.checkpoint.dirpath)
         _must_name_files(config.checkpoint.filename)
         _drop_repeated(config.trainer.callbacks)

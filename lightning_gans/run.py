@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -214,7 +213,7 @@ class Run(LightningModule):
         checks.trainer_settings(self.trainer)
         path = self.trainer.ckpt_path
         if path and Path(path).is_file():
-            checkpoints.read_checkpoint(path)  # before Lightning does, which below 2.6 would run code from it
+            checkpoints.read_checkpoint(path)  # before Lightning does, to refuse it in one line
         return []
 
     def setup(self, stage: str) -> None:
@@ -290,8 +289,7 @@ class Run(LightningModule):
                 f"{cls.__name__}.load_from_checkpoint(hparams_file=...): a checkpoint has its own settings, and only "
                 "those are looked at before anything is built; leave the file out, or say trust=True."
             )
-        if "weights_only" in inspect.signature(LightningModule.load_from_checkpoint).parameters:  # Lightning 2.6
-            kwargs["weights_only"] = True
+        kwargs["weights_only"] = True
         with checkpoints.opened(checkpoint_path) as file:
             made_by = checkpoints.class_of_checkpoint(file, cls, trust)
             return super(Run, made_by).load_from_checkpoint(file, *args, **kwargs)  # type: ignore[misc]

@@ -1,6 +1,15 @@
 """What one does with a trained generator: draw samples, look at them, walk and calculate among their latents."""
 
-from lightning_gans.generation.drawing import class_labels, draw, draw_by_route, render, seed_latents, seeded, showing
+from lightning_gans.generation.drawing import (
+    class_labels,
+    draw,
+    draw_by_route,
+    evaluating,
+    render,
+    seed_latents,
+    seeded,
+    showing,
+)
 from lightning_gans.generation.interpolation import draw_path, interpolate, slerp
 from lightning_gans.generation.latent_arithmetic import arithmetic, draw_arithmetic
 from lightning_gans.generation.loading import export, load, load_generator
@@ -16,6 +25,7 @@ __all__ = [
     "draw_arithmetic",
     "draw_by_route",
     "draw_path",
+    "evaluating",
     "export",
     "find_neighbours",
     "interpolate",

@@ -160,11 +160,17 @@ def class_labels(gan: GAN, num: int, labels: Sequence[int] | None = None) -> Ten
 @contextmanager
 def showing(gan: GAN) -> Iterator[None]:
     """The generator that is to be shown, in evaluation mode for a while: dropout off, BatchNorm by its statistics."""
-    modes = {module: module.training for module in gan.generator.modules()}
-    gan.generator.eval()
+    with evaluating(gan.generator), gan.presented():
+        yield
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """A network in evaluation mode for a while, every part of it as it was afterwards."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
     try:
-        with gan.presented():
-            yield
+        yield
     finally:
         for module, training in modes.items():
             module.training = training

@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch.optim import Optimizer
 
-from lightning_gans.callbacks.health.diagnosis import HEALTHY, NOT_A_NUMBER, State, Thresholds, diagnose
+from lightning_gans.callbacks.health.diagnosis import HEALTHY, NOT_A_NUMBER, STATES, State, Thresholds, diagnose
 from lightning_gans.callbacks.health.readings import Reading, Readings
 from lightning_gans.callbacks.report.curves import curves
 from lightning_gans.finite import NotFinite, ends
@@ -327,8 +327,6 @@ class FailureMonitor(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore them."""
-        from lightning_gans.callbacks.health.diagnosis import STATES
-
         known = {state.name: state for state in STATES}
         self.state = known.get(state_dict["state"], HEALTHY)
         self._recent = [(known.get(name, HEALTHY), evidence) for name, evidence in state_dict.get("recent", [])]

@@ -281,10 +281,8 @@ class Readings:
         step = self._step
         if step is None or step.real is None:
             return {}
-        modes = {module: module.training for module in gan.discriminator.modules()}
-        gan.discriminator.eval()
         slopes, logits = [], []
-        try:
+        with generation.evaluating(gan.discriminator):
             for x in (step.real, step.fake):
                 x = x[:_SLOPES_AT].detach().to(gan.dtype).requires_grad_()
                 labels = None if step.labels is None else step.labels[:_SLOPES_AT]
@@ -293,9 +291,6 @@ class Readings:
                     (slope,) = torch.autograd.grad(judged.sum(), x)
                 slopes.append(slope.flatten(1).float().norm(dim=1).mean())
                 logits.append(judged.detach())
-        finally:
-            for module, training in modes.items():
-                module.training = training
         with torch.enable_grad():
             fake = logits[1].requires_grad_()
             (pull,) = torch.autograd.grad(gan.objective.generator_loss(fake, logits[0]), fake)
