@@ -202,3 +202,8 @@ def test_nobody_is_advised_to_do_what_is_done():
     assert any(first.advice in line for line in MODE_COLLAPSE.advice())
     assert not any(first.advice in line for line in MODE_COLLAPSE.advice({"Packing"}))
     assert len(MODE_COLLAPSE.advice(at_most=1)) == 1
+
+
+@pytest.mark.parametrize("precision, helps", [("16-true", True), ("16-mixed", True), ("32-true", False)])
+def test_a_wider_type_is_recommended_to_those_who_use_float16(precision, helps):
+    assert any("bf16-mixed" in line for line in NOT_A_NUMBER.advice({precision})) == helps

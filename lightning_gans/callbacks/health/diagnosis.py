@@ -19,12 +19,12 @@ class Remedy:
     Attributes:
         advice: what to do, with the source.
         option: what to add to the command line.
-        present: a class of the game beside which the advice is empty; "" for none.
+        present: classes of the game, or precisions of the Trainer, beside which the advice is empty.
     """
 
     advice: str
     option: str
-    present: str = ""
+    present: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class State:
     remedies: tuple[Remedy, ...] = ()
 
     def advice(self, present: Iterable[str] = (), at_most: int = 3) -> list[str]:
-        """The remedies that are still open to a game which has these classes, in words."""
-        open_to_it = [remedy for remedy in self.remedies if remedy.present not in set(present)]
+        """The remedies that are still open to a game which has these classes and this precision, in words."""
+        open_to_it = [remedy for remedy in self.remedies if not set(present) & set(remedy.present)]
         return [f"{remedy.advice}: {remedy.option}" for remedy in open_to_it[:at_most]]
 
 
@@ -50,32 +50,35 @@ def _file(name: str) -> str:
 
 
 _GRADIENT_PENALTY = Remedy(
-    "bound D's slope (Gulrajani 2017, arXiv 1704.00028)", _file("gradient_penalty"), "GradientPenalty"
+    "bound D's slope (Gulrajani 2017, arXiv 1704.00028)", _file("gradient_penalty"), ("GradientPenalty",)
 )
-_R1 = Remedy("flatten D at real samples (Mescheder 2018, arXiv 1801.04406)", _file("r1_penalty"), "R1Penalty")
+_R1 = Remedy("flatten D at real samples (Mescheder 2018, arXiv 1801.04406)", _file("r1_penalty"), ("R1Penalty",))
 _NOISE = Remedy(
     "give both kinds of samples noise, so that they overlap (Sønderby 2016, arXiv 1610.04490)",
     _file("instance_noise"),
-    "InstanceNoise",
+    ("InstanceNoise",),
 )
-_SPECTRAL_NORM = Remedy("normalise D's weights (Miyato 2018, arXiv 1802.05957)", _file("spectral_norm"), "SpectralNorm")
+_SPECTRAL_NORM = Remedy(
+    "normalise D's weights (Miyato 2018, arXiv 1802.05957)", _file("spectral_norm"), ("SpectralNorm",)
+)
+_WIDE = ("32-true", "64-true", "bf16-mixed", "bf16-true")  # precisions with the range of float32, or beyond
 _CLIP = Remedy("clip D's gradient (Pascanu 2013, arXiv 1211.5063)", "--model.discriminator_clip 1.0")
 
 HEALTHY = State("healthy")
 MODE_COLLAPSE = State(
     "mode collapse (hard)",
     (
-        Remedy("let D judge several samples at once (Lin 2018, arXiv 1712.04086)", _file("packing"), "Packing"),
+        Remedy("let D judge several samples at once (Lin 2018, arXiv 1712.04086)", _file("packing"), ("Packing",)),
         Remedy(
             "show D how much a batch varies (Karras 2018, arXiv 1710.10196)",
             _file("minibatch_stddev"),
-            "MinibatchStdDev",
+            ("MinibatchStdDev",),
         ),
         _NOISE,
         Remedy(
             "give the latents a one-hot code, or look ahead (Metz 2017, arXiv 1611.02163)",
             "--config configs/mixed_ring.yaml and configs/unrolled_ring.yaml show how",
-            "UnrolledGAN",
+            ("UnrolledGAN",),
         ),
     ),
 )
@@ -83,12 +86,12 @@ SOFT_COLLAPSE = State(
     "soft collapse / oscillation",
     (
         _R1,
-        Remedy("look some of D's steps ahead (Metz 2017, arXiv 1611.02163)", "--model UnrolledGAN", "UnrolledGAN"),
+        Remedy("look some of D's steps ahead (Metz 2017, arXiv 1611.02163)", "--model UnrolledGAN", ("UnrolledGAN",)),
         Remedy(
             "lower both learning rates, G's more (Heusel 2017, arXiv 1706.08500)",
             "--model.generator_optimizer.lr and --model.discriminator_optimizer.lr",
         ),
-        Remedy("average the generator (Yazıcı 2019, arXiv 1806.04498)", _file("generator_ema"), "GeneratorEMA"),
+        Remedy("average the generator (Yazıcı 2019, arXiv 1806.04498)", _file("generator_ema"), ("GeneratorEMA",)),
     ),
 )
 VANISHING_GRADIENT = State(
@@ -97,13 +100,13 @@ VANISHING_GRADIENT = State(
         Remedy(
             "let G maximise D(G(z)) (Goodfellow 2014, arXiv 1406.2661)",
             "--model.objective NonSaturating",
-            "NonSaturating",
+            ("NonSaturating",),
         ),
         _NOISE,
         Remedy(
             "a loss that does not saturate, with a bounded D (Gulrajani 2017, arXiv 1704.00028)",
             f"--model.objective Wasserstein {_file('gradient_penalty')}",
-            "Wasserstein",
+            ("Wasserstein",),
         ),
         Remedy(
             "lower D's learning rate, or fewer of its steps (Heusel 2017, arXiv 1706.08500)",
@@ -132,7 +135,7 @@ EXPLODING_GRADIENTS = State(
 NOT_A_NUMBER = State(
     "not a number",
     (
-        Remedy("bfloat16 or float32 in place of float16", "--trainer.precision bf16-mixed"),
+        Remedy("bfloat16 or float32 in place of float16", "--trainer.precision bf16-mixed", _WIDE),
         Remedy("lower both learning rates", "--model.generator_optimizer.lr and --model.discriminator_optimizer.lr"),
         _CLIP,
         Remedy("find where it begins", "--trainer.detect_anomaly true"),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,54 +16,14 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch.optim import Optimizer
 
 from lightning_gans.callbacks.health.diagnosis import HEALTHY, NOT_A_NUMBER, STATES, State, Thresholds, diagnose
+from lightning_gans.callbacks.health.page import Event, write_page
 from lightning_gans.callbacks.health.readings import Reading, Readings
-from lightning_gans.callbacks.report.curves import curves
 from lightning_gans.finite import NotFinite, ends
 from lightning_gans.gan import GAN, Batch
 from lightning_gans.stabilizer import Stabilizer
 
 _GRADIENTS_PER_READING = 5
 _KEPT = 2_000  # readings; of the older half every second one is dropped beyond
-_PANELS = {
-    "distance of the samples from the data": ("energy",),
-    "variety beside the data's": ("diversity", "sensitivity"),
-    "how much changes between readings": ("shift", "movement"),
-    "what D can tell": ("separation", "advantage"),
-    "gradient norms": ("generator_gradient", "discriminator_gradient"),
-    "slope of D": ("real_slope", "fake_slope"),
-    "losses": ("generator_loss", "discriminator_loss"),
-    "reals with a fake nearby": ("coverage", "density"),
-}
-_LOGARITHMIC = ("gradient norms", "slope of D")
-_SAYS = {
-    "energy": "distance of the samples from the data: 0 the same, 1 apart",
-    "diversity": "distance between samples over that between real ones: 0 is one sample again and again",
-    "coverage": "share of real samples with a generated one near by",
-    "shift": "how far the whole distribution has moved since the reading before: high for long is an oscillation",
-    "movement": "how far the sample of one latent has moved since then: 0 is a generator that stands still",
-    "separation": "how often D ranks a real sample above a generated one: 0.5 cannot tell, 1 always, 0 is fooled",
-    "advantage": "how much of its loss D has got rid of: 0 none, 1 all",
-    "pull": "how much G's loss still cares for D: 0 is saturated",
-    "generator_gradient": "norm of G's gradient, before clipping",
-    "discriminator_gradient": "norm of D's gradient, before clipping",
-}
-
-
-@dataclass
-class Event:
-    """A change of the game's state.
-
-    Attributes:
-        batch: when it was said.
-        state: the name of the new state.
-        evidence: why, in words.
-        remedies: what helps, in words.
-    """
-
-    batch: int
-    state: str
-    evidence: str
-    remedies: list[str]
 
 
 class FailureMonitor(Callback):
@@ -235,7 +194,7 @@ class FailureMonitor(Callback):
         return last if lasting == [last] * enough else self.state
 
     def _say(self, trainer: Trainer, gan: GAN, evidence: str) -> None:
-        remedies = self.state.advice(_classes_of(gan))
+        remedies = self.state.advice(_classes_of(gan) | {trainer.precision})
         self.events.append(Event(self._batches, self.state.name, evidence, remedies))
         text = f"FailureMonitor, batch {self._batches}: {self.state.name}. {evidence[0].upper()}{evidence[1:]}."
         if remedies:
@@ -336,51 +295,8 @@ class FailureMonitor(Callback):
         self._rolled_back, self._since = state_dict["rolled_back"], state_dict["since"]
 
     def _write(self, trainer: Trainer) -> None:
-        if self._folder is None or not trainer.is_global_zero or not self.readings:
-            return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        figures = {name: [getattr(reading, name) for reading in self.readings] for name in asdict(self.readings[0])}
-        content = {
-            "verdict": self.state.name,
-            "events": [asdict(event) for event in self.events],
-            "readings": {
-                name: [value if math.isfinite(value) else None for value in values] for name, values in figures.items()
-            },
-        }
-        (self._folder / "health.json").write_text(json.dumps(content))
-        batches = figures["batch"]
-        panels = {
-            title: {name: (batches, figures[name]) for name in names if not all(map(math.isnan, figures[name]))}
-            for title, names in _PANELS.items()
-        }
-        panels = {title: lines for title, lines in panels.items() if lines}
-        marks = [(event.batch, event.state) for event in self.events]
-        svg = curves(panels, marks, log=[title for title in _LOGARITHMIC if title in panels])
-        (self._folder / "health.svg").write_text(svg)
-        (self._folder / "health.md").write_text(self._page())
-
-    def _page(self) -> str:
-        lines = ["# Health of this run", "", f"**{self.state.name}** after {self.readings[-1].batch} batches.", ""]
-        if self.events:
-            lines += ["| batch | state | evidence |", "|---|---|---|"]
-            lines += [f"| {event.batch} | {event.state} | {event.evidence} |" for event in self.events]
-            lines += [""]
-        else:
-            lines += ["No failure was seen.", ""]
-        failures = [event for event in self.events if event.remedies]
-        if failures:
-            lines += [f"What is recommended against *{failures[-1].state}*:", ""]
-            lines += [f"- {remedy}" for remedy in failures[-1].remedies] + [""]
-        lines += [
-            "![curves](health.svg)",
-            "",
-            "The last reading:",
-            "",
-            "| figure | value | what it is |",
-            "|---|---|---|",
-        ]
-        lines += [f"| {name} | {getattr(self.readings[-1], name):.3g} | {says} |" for name, says in _SAYS.items()]
-        return "\n".join(lines) + "\n"
+        if self._folder is not None and trainer.is_global_zero and self.readings:
+            write_page(self._folder, self.state, self.events, self.readings)
 
 
 def _classes_of(gan: GAN) -> set[str]:
