@@ -68,13 +68,22 @@ CASES = {
     "D explodes": (EXPLODING_GRADIENTS, {"discriminator_gradient": 500.0, "energy": 0.3}),
     "G explodes": (EXPLODING_GRADIENTS, {"generator_gradient": 500.0, "energy": 0.3}),
     "the loss explodes": (EXPLODING_GRADIENTS, {"discriminator_loss": -5000.0, "energy": 0.3}),
-    "explodes while fooled": (
+    "fooled by D's own steepness": (
         EXPLODING_GRADIENTS,
-        {"discriminator_gradient": 5000.0, "separation": 0.1, "energy": 0.5},
+        {"discriminator_gradient": 5000.0, "fake_slope": 200.0, "separation": 0.1, "energy": 0.5},
     ),
-    "fooled, with some gradient": (
+    "runs away from a D at rest": (
         WEAK_DISCRIMINATOR,
-        {"generator_gradient": 500.0, "discriminator_gradient": 200.0, "separation": 0.0, "energy": 0.8},
+        {"generator_gradient": 500.0, "discriminator_gradient": 5e5, "separation": 0.0, "energy": 0.8},
+    ),
+    "samples explode": (EXPLODING_GRADIENTS, {"diversity": 12.0, "energy": 0.78, "movement": 0.0}),
+    "certain while all moves": (
+        SOFT_COLLAPSE,
+        {"separation": 1.0, "advantage": 0.9, "pull": 0.9, "energy": 0.7, "shift": 0.9, "movement": 1.5},
+    ),
+    "saturated, and little variety": (
+        VANISHING_GRADIENT,
+        {"pull": 0.15, "energy": 0.21, "diversity": 0.5, "movement": 0.01},
     ),
     "no number": (NOT_A_NUMBER, {"finite": 0.0}),
 }
@@ -126,6 +135,22 @@ def test_a_game_that_still_learns_is_healthy():
     assert state(before, readings(5, energy=0.75, diversity=0.1)) == MODE_COLLAPSE
 
 
+def test_a_game_that_goes_to_and_fro_does_not_learn():
+    to, fro = readings(5, energy=0.5, diversity=0.1), readings(5, energy=0.3, diversity=0.1)
+    assert state(to, fro) == HEALTHY
+    assert state(fro, to, fro) == MODE_COLLAPSE, "it was as close before"
+    assert state(fro, to, to, to, to, to, fro) == HEALTHY, "but so long ago that it counts as learning"
+
+
+def test_a_game_that_loses_what_it_had_collapses():
+    had, has = readings(10, energy=0.05, diversity=1.0), readings(5, energy=0.13, diversity=0.74)
+    assert state(had, has) == MODE_COLLAPSE
+    assert "0.05 at best, 0.13 now" in diagnose([*had, *has])[1]
+    assert state(has, has) == HEALTHY, "which never was closer"
+    assert state(had, readings(5, energy=0.13, diversity=0.9)) == HEALTHY
+    assert state(had, readings(5, energy=0.09, diversity=0.74)) == HEALTHY
+
+
 def test_one_reading_out_of_line_changes_nothing():
     rows = readings()
     rows[-1] = replace(rows[-1], diversity=0.0, energy=0.9)
@@ -133,6 +158,12 @@ def test_one_reading_out_of_line_changes_nothing():
     rows = readings(diversity=0.0, energy=0.5)
     rows[-2] = replace(rows[-2], diversity=1.0, energy=0.0)
     assert state(rows) == MODE_COLLAPSE
+
+
+def test_readings_without_samples_are_passed_over():
+    blind = readings(6, energy=math.nan, diversity=math.nan)
+    assert state(blind, readings(5, energy=0.5, diversity=0.0)) == MODE_COLLAPSE
+    assert state(blind, readings(10, energy=0.05), readings(5, energy=0.13, diversity=0.74)) == MODE_COLLAPSE
 
 
 def test_what_is_not_known_is_no_failure():
@@ -159,6 +190,7 @@ NUDGES = {
     "perfect_advantage": ({"separation": 0.99, "advantage": 0.8, "energy": 0.1}, 0.7),
     "saturated_pull": ({"separation": 0.99, "pull": 0.12, "energy": 0.1}, 0.15),
     "missed_coverage": ({"separation": 0.99, "advantage": 0.9, "energy": 0.01, "coverage": 0.08}, 0.1),
+    "exploded_diversity": ({"diversity": 2.5, "energy": 0.3}, 2.0),
     "exploded_gradient": ({"generator_gradient": 90.0, "energy": 0.1}, 50.0),
 }
 
@@ -177,8 +209,13 @@ def test_so_do_those_of_progress():
     assert state(*slight) == HEALTHY and state(*slight, noise=0.06) == MODE_COLLAPSE
 
 
+def test_so_does_that_of_lost_variety():
+    had, has = readings(10, energy=0.05), readings(5, energy=0.13, diversity=0.85)
+    assert state(had, has) == HEALTHY and state(had, has, lost_diversity=0.9) == MODE_COLLAPSE
+
+
 def test_every_threshold_is_tried():
-    assert {field.name for field in fields(Thresholds)} == {*NUDGES, "progress", "noise"}
+    assert {field.name for field in fields(Thresholds)} == {*NUDGES, "progress", "noise", "lost_diversity"}
 
 
 # ---------------------------------------------------------------- remedies

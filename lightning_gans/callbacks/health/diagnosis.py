@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from lightning_gans.callbacks.health.readings import Reading
 
 WINDOW = 5  # readings whose median counts
+MEMORY = 20  # earlier readings, than all of which the samples must be closer to the data for a game to learn
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,7 @@ class Thresholds:
         poor_energy: energy above which samples are far from the data, whatever the losses say.
         collapsed_energy: energy above which missing variety is a collapse.
         collapsed_diversity: diversity below which it is one.
+        lost_diversity: diversity below which it is one where the samples were twice as close to the data before.
         progress: share by which the energy must fall, beside the five readings before, to count as learning.
         noise: fall of the energy that may be chance.
         shift: shift above which the distribution of fakes goes somewhere else between readings.
@@ -173,12 +175,14 @@ class Thresholds:
         perfect_advantage: advantage above which its loss has vanished.
         saturated_pull: pull below which the generator's loss has saturated.
         missed_coverage: coverage below which the fakes miss the data, where D is perfect.
-        exploded_gradient: norm of either gradient, or size of a loss, above which it has exploded.
+        exploded_gradient: norm of either gradient, slope of D, or size of a loss, above which it has exploded.
+        exploded_diversity: diversity above which samples have.
     """
 
     poor_energy: float = 0.15
     collapsed_energy: float = 0.2
     collapsed_diversity: float = 0.7
+    lost_diversity: float = 0.8
     progress: float = 0.15
     noise: float = 0.02
     shift: float = 0.3
@@ -191,6 +195,7 @@ class Thresholds:
     saturated_pull: float = 0.1
     missed_coverage: float = 0.05
     exploded_gradient: float = 100.0
+    exploded_diversity: float = 3.0
 
 
 def diagnose(readings: Sequence[Reading], thresholds: Thresholds = Thresholds()) -> tuple[State, str]:
@@ -211,7 +216,7 @@ def diagnose(readings: Sequence[Reading], thresholds: Thresholds = Thresholds())
     if len(readings) < 2 * WINDOW:
         return HEALTHY, "too early to tell"
     m = _Medians(readings[-WINDOW:])
-    before = _Medians(readings[-2 * WINDOW : -WINDOW]).energy
+    before = _lowest_energy(readings[-MEMORY - WINDOW : -WINDOW])
     if before - m.energy > max(t.progress * before, t.noise):
         return HEALTHY, f"the samples come closer to the data (energy {before:.2g} before, {m.energy:.2g} now)"
     far = f"the samples are far from the data (energy {m.energy:.2f} of 1)"
@@ -225,32 +230,50 @@ def diagnose(readings: Sequence[Reading], thresholds: Thresholds = Thresholds())
         if not math.isnan(value)
     ]
     largest, name = max(sizes, default=(0.0, ""))
+    steep = max(m.real_slope, m.fake_slope) > t.exploded_gradient
     fooled = m.separation < t.fooled_separation and m.energy > t.poor_energy
-    exploded = largest > t.exploded_gradient and m.energy > t.poor_energy / 2
-    if exploded and not (fooled and m.discriminator_gradient < 10 * t.exploded_gradient):
-        return EXPLODING_GRADIENTS, f"{name} is {largest:.3g}, and the samples do not improve"
-    if fooled:
+    missed = m.energy > t.poor_energy / 2 or m.coverage < t.missed_coverage
+    moves = m.shift > t.shift and m.movement > t.movement
+    if fooled and not steep:
         return WEAK_DISCRIMINATOR, f"D takes fakes for real in {1 - m.separation:.0%} of pairs, while {far}"
+    if largest > t.exploded_gradient and m.energy > t.poor_energy / 2:
+        return EXPLODING_GRADIENTS, f"{name} is {largest:.3g}, and the samples do not improve"
+    if m.energy > t.poor_energy and m.diversity > t.exploded_diversity:
+        return EXPLODING_GRADIENTS, f"fakes vary {m.diversity:.3g} times as much as the data, and {far}"
     ahead = (
         f"D is right in {m.separation:.1%} of pairs, G's loss pulls with {m.pull:.2g}, and the samples do not improve"
     )
-    certain = m.advantage > t.perfect_advantage or m.pull < t.saturated_pull
-    missed = m.energy > t.poor_energy / 2 or m.coverage < t.missed_coverage
+    saturated = m.pull < t.saturated_pull
+    certain = (m.advantage > t.perfect_advantage and not moves) or saturated
     if m.separation > t.perfect_separation and certain and missed and not math.isnan(m.advantage):
         return VANISHING_GRADIENT, ahead
-    if m.shift > t.shift and m.movement > t.movement and m.energy > t.poor_energy:
+    stands = m.movement < t.standstill
+    if stands and m.energy > t.poor_energy / 2 and m.pull < 2.5 * t.saturated_pull:
+        return VANISHING_GRADIENT, ahead
+    if moves and m.energy > t.poor_energy:
         return SOFT_COLLAPSE, (
             f"{m.shift:.0%} of the fakes' distribution goes elsewhere from one reading to the next, and {far}"
         )
     if m.energy > t.collapsed_energy and m.diversity < t.collapsed_diversity:
         return MODE_COLLAPSE, f"fakes vary {m.diversity:.2f} times as much as the data, and {far}"
+    if m.energy > t.collapsed_energy / 2 and m.diversity < t.lost_diversity:
+        best = _lowest_energy(readings)
+        if m.energy > 2 * best:
+            return MODE_COLLAPSE, (
+                f"fakes vary {m.diversity:.2f} times as much as the data, from which they go away again (energy "
+                f"{best:.2g} at best, {m.energy:.2g} now)"
+            )
     if m.advantage < t.blind_advantage and m.energy > t.collapsed_energy:
         return WEAK_DISCRIMINATOR, f"D's loss is that of a guess, while {far}"
-    if m.energy > t.poor_energy / 2 and m.movement < t.standstill:
-        if m.pull < 2.5 * t.saturated_pull:
-            return VANISHING_GRADIENT, ahead
+    if stands and m.energy > t.poor_energy / 3:
         return MODE_COLLAPSE, f"the generator stands still, and {far}"
     return HEALTHY, f"energy {m.energy:.2g}, diversity {m.diversity:.2f}, D right in {m.separation:.0%} of pairs"
+
+
+def _lowest_energy(readings: Sequence[Reading]) -> float:
+    """The lowest that the median energy of successive readings has been."""
+    medians = [_Medians(readings[end - WINDOW : end]).energy for end in range(WINDOW, len(readings) + 1)]
+    return min((median for median in medians if not math.isnan(median)), default=math.nan)
 
 
 class _Medians:
