@@ -268,6 +268,10 @@ class GANCLI(LightningCLI):
         page = Path(self.run_logger.log_dir, "report.html")
         if page.is_file():
             print(f"Open {os.path.relpath(page)} in a browser to see how it went.")
+        for monitor in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(monitor, FailureMonitor) and monitor.state.remedies:
+                where = os.path.relpath(Path(self.run_logger.log_dir, "health.md"))
+                print(f"It ends in a failure: {monitor.state.name}. {where} says since when, and what helps.")
         keeper: Any = self.trainer.checkpoint_callback
         shown = getattr(keeper, "last_model_path", "")
         if getattr(keeper, "monitor", None) and keeper.best_model_path:

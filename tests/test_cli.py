@@ -22,6 +22,8 @@ from PIL import Image
 import lightning_gans
 from lightning_gans import DCGAN, GAN, WGAN, WGANGP, VanillaGAN
 from lightning_gans.__main__ import COMMANDS, main
+from lightning_gans.callbacks.health import failure_monitor
+from lightning_gans.callbacks.health.diagnosis import HEALTHY, MODE_COLLAPSE
 from lightning_gans.data import Digits
 from lightning_gans.networks import GaussianWithCode
 from lightning_gans.objectives import NonSaturating, Relativistic, Wasserstein
@@ -175,6 +177,15 @@ def test_runs_stand_side_by_side(folder, capsys):
     assert "The run is in kept/mine/version_1" in said
     main(re.findall(r"lightning-gans (sample .*)", said)[-1].split())
     assert Path("grid.png").is_file()
+
+
+@pytest.mark.parametrize("state", [HEALTHY, MODE_COLLAPSE], ids=lambda state: state.name)
+def test_a_run_that_ends_in_a_failure_says_where_help_is(folder, monkeypatch, capsys, state):
+    monkeypatch.setattr(failure_monitor, "diagnose", lambda *_: (state, "it was written"))
+    main(["fit", *DIGITS, *SMALL, *BRIEF, "--monitor.every_n_steps=1", "--monitor.patience=1"])
+    last = "It ends in a failure: mode collapse (hard). runs/dcgan_digits/version_0/health.md says since when"
+    assert (last in capsys.readouterr().out) == (state == MODE_COLLAPSE)
+    assert Path("runs/dcgan_digits/version_0/health.md").is_file()
 
 
 def test_no_logger_makes_no_run_folder(folder):
