@@ -25,13 +25,14 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from lightning.pytorch.plugins import CheckpointIO
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.utilities.rank_zero import rank_zero_only, rank_zero_warn
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from lightning_gans import GAN, checkpoints
 from lightning_gans.callbacks import FailureMonitor, Report, SampleGrid, SampleWriter, SaveWhenStopped
 from lightning_gans.callbacks.stopping import slurm_job
 from lightning_gans.cli_errors import Parser, fail, fail_late, first_line, is_deliberate
 from lightning_gans.cli_input import check_input, given_keys
+from lightning_gans.cli_resume import is_queued_again, last_checkpoint
 from lightning_gans.cli_workspace import workspace
 from lightning_gans.data import GANData
 from lightning_gans.finite import NotFinite
@@ -195,9 +196,9 @@ class GANCLI(LightningCLI):
         self.new_folders = [place for place in places if not os.path.exists(place)]
         config.ckpt_path = self.checkpoint
         if self.checkpoint == "last":
-            config.ckpt_path = _last_checkpoint(Path(config.runs, name))
-        elif self.checkpoint is None and self.subcommand == "fit" and _is_queued_again():
-            config.ckpt_path = _last_checkpoint(Path(config.runs, name), slurm_job())
+            config.ckpt_path = last_checkpoint(Path(config.runs, name))
+        elif self.checkpoint is None and self.subcommand == "fit" and is_queued_again():
+            config.ckpt_path = last_checkpoint(Path(config.runs, name), slurm_job())
         elif self.checkpoint is None and self.subcommand != "fit":
             raise ValueError(
                 f"{self.subcommand} needs a trained model; give --ckpt_path FILE, or 'last' for that of {name}."
@@ -409,41 +410,3 @@ def _first_of(kind: type[Exception], error: BaseException | None) -> Exception |
         found = error if isinstance(error, kind) else found
         error = error.__cause__ or error.__context__
     return found
-
-
-def _last_checkpoint(folder: Path, job: str | None = None) -> str | None:
-    """The newest checkpoint below an experiment's folder that can be read; of a job of SLURM its own, or None."""
-    by_run = [_last_first(list(place.glob("*.ckpt"))) for place in folder.glob("*/checkpoints")]
-    found = [path for files in sorted(filter(None, by_run), key=lambda files: _age(files[0])) for path in files]
-    unreadable = []
-    for path in found:
-        if path.name == "healthy.ckpt":  # the FailureMonitor's, from before a failure
-            continue
-        try:
-            saved = checkpoints.read_checkpoint(path)
-        except ValueError:
-            unreadable.append(str(path))
-            continue
-        if job is not None and saved.get("callbacks", {}).get("SaveWhenStopped", {}).get("job") != job:
-            continue
-        if unreadable:
-            rank_zero_warn(f"{', '.join(unreadable)} cannot be read; going on from {path}, the newest that can.")
-        return str(path)
-    if job is not None:
-        return None
-    if unreadable:
-        raise ValueError(f"--ckpt_path last: none of {', '.join(unreadable)} can be read; give a checkpoint's path.")
-    raise FileNotFoundError(f"--ckpt_path last: no run below '{folder}' has a last.ckpt; give a checkpoint's path.")
-
-
-def _last_first(files: list[Path]) -> list[Path]:
-    """The checkpoints of one run in the order in which they are tried: last.ckpt, then the newest."""
-    return sorted(files, key=lambda path: (path.name != "last.ckpt", _age(path)))
-
-
-def _age(path: Path) -> int:
-    return -path.stat().st_mtime_ns
-
-
-def _is_queued_again() -> bool:
-    return os.environ.get("SLURM_RESTART_COUNT", "0") not in ("", "0")

@@ -13,7 +13,7 @@ from kills import COMMON, GAMES, start
 from kills import fit as fit_cli
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from lightning_gans.cli import _last_checkpoint
+from lightning_gans.cli_resume import last_checkpoint
 from lightning_gans.saving import CannotSave, WholeCheckpointIO
 
 pytestmark = [
@@ -157,16 +157,16 @@ def spoil(path, share=0.5):
 def test_the_newest_checkpoint_that_can_be_read_is_the_last(kept):
     wanted = [(run, name) for run in ("version_1", "version_0") for name in ("last.ckpt", "step_1.ckpt")]
     for run, name in wanted:
-        assert named(_last_checkpoint(kept)) == (run, name)
+        assert named(last_checkpoint(kept)) == (run, name)
         spoil(kept / run / "checkpoints" / name, share=0 if name == "last.ckpt" else 0.5)
     with pytest.raises(ValueError, match=r"--ckpt_path last: none of .*version_1.*, .*version_0.* can be read; give a"):
-        _last_checkpoint(kept)
+        last_checkpoint(kept)
 
 
 def test_it_is_said_which_one_it_is(kept):
     spoil(kept / "version_1" / "checkpoints" / "last.ckpt")
     with pytest.warns(UserWarning, match=r"version_1.checkpoints.last\.ckpt cannot be read; going on from .*step_1"):
-        _last_checkpoint(kept)
+        last_checkpoint(kept)
 
 
 def test_half_files_and_those_from_before_a_failure_are_not_looked_at(kept, recwarn):
@@ -174,19 +174,19 @@ def test_half_files_and_those_from_before_a_failure_are_not_looked_at(kept, recw
     for name in ("last.ckpt.unfinished", "healthy.ckpt"):
         shutil.copy(folder / "last.ckpt", folder / name)
     (folder / "last.ckpt").unlink()
-    assert named(_last_checkpoint(kept)) == ("version_1", "step_1.ckpt") and not recwarn.list
+    assert named(last_checkpoint(kept)) == ("version_1", "step_1.ckpt") and not recwarn.list
     (folder / "step_1.ckpt").unlink()
-    assert named(_last_checkpoint(kept)) == ("version_0", "last.ckpt")
+    assert named(last_checkpoint(kept)) == ("version_0", "last.ckpt")
 
 
 def test_a_job_of_slurm_finds_its_own(kept):
-    assert _last_checkpoint(kept, "17") is None
+    assert last_checkpoint(kept, "17") is None
     place = kept / "version_0" / "checkpoints" / "last.ckpt"
     saved = torch.load(place, weights_only=True)
     saved["callbacks"]["SaveWhenStopped"] = {"job": "17"}
     torch.save(saved, place)
-    assert named(_last_checkpoint(kept, "17")) == ("version_0", "last.ckpt")
-    assert _last_checkpoint(kept, "18") is None
+    assert named(last_checkpoint(kept, "17")) == ("version_0", "last.ckpt")
+    assert last_checkpoint(kept, "18") is None
 
 
 # ---------------------------------------------------------------- by the command line
