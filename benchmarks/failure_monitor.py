@@ -22,11 +22,11 @@ What is true is decided by scores alone, every 100 batches, on samples of latent
 
 A run's truth is what holds in most of the last third of its scores. It is undecided, and counts nowhere, where none
 does, where samples fill 0.5 to 0.7 of the modes, where a game that was made to learn has not, which has no name, and
-where a game that was made to fail still learns: the Fréchet distance comes to fall by a tenth, or of points a twentieth
-more inside, less than 800 batches before the end. A failure begins where failing scores hold until the end; where the
-samples have variety, where they get nowhere any more; and not before batch 300, since every game begins far from the
-data. A collapse is an oscillation where the Fréchet distance between scores 100 batches apart is above a fifth of that
-to the data.
+where a game that was made to fail still learns: the Fréchet distance comes to fall by a tenth, or of points a
+twentieth more inside, less than 800 batches before the end. A failure begins where failing scores hold until the end:
+a collapse with the first such score from which on most are; another where the samples get nowhere any more; and not
+before batch 300, since every game begins far from the data. A collapse is an oscillation where the Fréchet distance
+between scores 100 batches apart is above a fifth of that to the data.
 
 A failure may be called what the run came to, what was done to it, or what the last score by then says, which may be
 another: a game that ends in one mode may have chased before. It is named where the monitor says such a name within 500
@@ -168,7 +168,8 @@ def truth(scores: list[Score], made_to_fail: bool) -> tuple[str, int | None]:
     begins = min(begins, len(scores) - 1)
     if state == MODE_COLLAPSE.name:
         collapsed = [index for index in range(begins, len(scores)) if scores[index].state == MODE_COLLAPSE.name]
-        begins = collapsed[0]
+        most = [index for rank, index in enumerate(collapsed) if 2 * (len(collapsed) - rank) >= len(scores) - index]
+        begins = most[0]
         moving = [score for score in last if score.moves]
         state = SOFT_COLLAPSE.name if len(moving) > len(last) / 2 else state
     elif state == NOT_LEARNED:

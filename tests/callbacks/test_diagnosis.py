@@ -58,7 +58,8 @@ def state(*rows, **thresholds):
 CASES = {
     "one mode": (MODE_COLLAPSE, {"diversity": 0.02, "energy": 0.5}),
     "three modes of eight": (MODE_COLLAPSE, {"diversity": 0.46, "energy": 0.26, "movement": 0.04}),
-    "a generator that cannot": (MODE_COLLAPSE, {"diversity": 0.87, "energy": 0.085, "movement": 0.02}),
+    "a generator that cannot": (MODE_COLLAPSE, {"diversity": 0.87, "energy": 0.085, "movement": 0.02, "coverage": 0.1}),
+    "that stands still beside the data": (MODE_COLLAPSE, {"energy": 0.054, "coverage": 0.08, "movement": 0.01}),
     "chases": (SOFT_COLLAPSE, {"diversity": 0.2, "energy": 0.4, "shift": 0.8, "movement": 1.5}),
     "certain and saturated": (VANISHING_GRADIENT, {"separation": 0.995, "pull": 0.01, "coverage": 0.0, "energy": 0.03}),
     "certain without loss": (VANISHING_GRADIENT, {"separation": 1.0, "advantage": 0.99, "energy": 0.4}),
@@ -71,6 +72,10 @@ CASES = {
     "fooled by D's own steepness": (
         EXPLODING_GRADIENTS,
         {"discriminator_gradient": 5000.0, "fake_slope": 200.0, "separation": 0.1, "energy": 0.5},
+    ),
+    "inverted, and steep": (
+        WEAK_DISCRIMINATOR,
+        {"discriminator_gradient": 5000.0, "fake_slope": 200.0, "separation": 0.0, "energy": 0.5},
     ),
     "runs away from a D at rest": (
         WEAK_DISCRIMINATOR,
@@ -115,6 +120,7 @@ def test_good_figures_are_healthy():
         {"shift": 0.5, "movement": 1.0, "energy": 0.1},
         {"diversity": 0.1, "energy": 0.05},
         {"movement": 0.0, "energy": 0.01},
+        {"movement": 0.01, "energy": 0.054, "diversity": 0.85, "coverage": 0.49},
     ],
     ids=str,
 )
@@ -140,6 +146,12 @@ def test_a_game_that_goes_to_and_fro_does_not_learn():
     assert state(to, fro) == HEALTHY
     assert state(fro, to, fro) == MODE_COLLAPSE, "it was as close before"
     assert state(fro, to, to, to, to, to, fro) == HEALTHY, "but so long ago that it counts as learning"
+
+
+def test_a_discriminator_that_always_prefers_fakes_teaches_nothing():
+    far, less_far = (readings(5, energy=energy, separation=0.0) for energy in (0.55, 0.44))
+    assert state(far, less_far) == WEAK_DISCRIMINATOR
+    assert state(*([replace(row, separation=0.3) for row in rows] for rows in (far, less_far))) == HEALTHY
 
 
 def test_a_game_that_loses_what_it_had_collapses():
@@ -183,7 +195,9 @@ NUDGES = {
     "collapsed_diversity": ({"diversity": 0.75, "energy": 0.3}, 0.8),
     "shift": ({"shift": 0.25, "movement": 1.0, "energy": 0.18}, 0.2),
     "movement": ({"shift": 0.5, "movement": 0.2, "energy": 0.18}, 0.1),
-    "standstill": ({"energy": 0.1, "movement": 0.06}, 0.1),
+    "standstill": ({"energy": 0.1, "movement": 0.06, "coverage": 0.1}, 0.1),
+    "lacking_coverage": ({"energy": 0.1, "movement": 0.01, "coverage": 0.2}, 0.25),
+    "inverted_separation": ({"separation": 0.07, "fake_slope": 200.0, "energy": 0.18}, 0.1),
     "fooled_separation": ({"separation": 0.4, "energy": 0.18}, 0.45),
     "blind_advantage": ({"advantage": 0.05, "energy": 0.3}, 0.1),
     "perfect_separation": ({"separation": 0.97, "advantage": 0.9, "energy": 0.1}, 0.96),

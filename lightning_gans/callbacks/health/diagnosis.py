@@ -157,24 +157,26 @@ STATES = (
 class Thresholds:
     """Where the rules draw their lines, over medians of five readings; see `Reading` for the figures.
 
-    `benchmarks/failure_monitor.py` set them on one half of its set-ups and reports on the other.
+    `benchmarks/failure_monitor.py` set them on some games and reports on others.
 
     Attributes:
         poor_energy: energy above which samples are far from the data, whatever the losses say.
         collapsed_energy: energy above which missing variety is a collapse.
         collapsed_diversity: diversity below which it is one.
         lost_diversity: diversity below which it is one where the samples were twice as close to the data before.
-        progress: share by which the energy must fall, beside the five readings before, to count as learning.
+        progress: share by which the energy must fall below that of the twenty readings before, to count as learning.
         noise: fall of the energy that may be chance.
         shift: shift above which the distribution of fakes goes somewhere else between readings.
         movement: movement above which it does.
         standstill: movement below which the generator has stopped.
+        inverted_separation: separation below which it does so always, be the samples on their way to the data or not.
         fooled_separation: separation below which D takes fakes for real.
         blind_advantage: advantage below which D cannot tell the kinds apart.
         perfect_separation: separation above which D always can.
         perfect_advantage: advantage above which its loss has vanished.
         saturated_pull: pull below which the generator's loss has saturated.
         missed_coverage: coverage below which the fakes miss the data, where D is perfect.
+        lacking_coverage: coverage below which fakes that stand still lack some of the data.
         exploded_gradient: norm of either gradient, slope of D, or size of a loss, above which it has exploded.
         exploded_diversity: diversity above which samples have.
     """
@@ -188,12 +190,14 @@ class Thresholds:
     shift: float = 0.3
     movement: float = 0.25
     standstill: float = 0.05
+    inverted_separation: float = 0.05
     fooled_separation: float = 0.35
     blind_advantage: float = 0.03
     perfect_separation: float = 0.98
     perfect_advantage: float = 0.85
     saturated_pull: float = 0.1
     missed_coverage: float = 0.05
+    lacking_coverage: float = 0.15
     exploded_gradient: float = 100.0
     exploded_diversity: float = 3.0
 
@@ -201,8 +205,9 @@ class Thresholds:
 def diagnose(readings: Sequence[Reading], thresholds: Thresholds = Thresholds()) -> tuple[State, str]:
     """The state of a game after its last reading, and the evidence in words.
 
-    Rules count medians of the last five readings and, but for numbers that are none, hold only while the fakes do not
-    come closer to the data: a game that still learns is healthy. The first that applies names the state.
+    Rules count medians of the last five readings. But for numbers that are none, and a discriminator that always
+    prefers fakes, they hold only while the fakes are not closer to the data than in all of the twenty readings before:
+    a game that still learns is healthy. The first that applies names the state.
 
     Reference:
         Goodfellow, NIPS 2016 Tutorial: Generative Adversarial Networks, 2016, arXiv 1701.00160, and the sources of
@@ -216,10 +221,13 @@ def diagnose(readings: Sequence[Reading], thresholds: Thresholds = Thresholds())
     if len(readings) < 2 * WINDOW:
         return HEALTHY, "too early to tell"
     m = _Medians(readings[-WINDOW:])
+    far = f"the samples are far from the data (energy {m.energy:.2f} of 1)"
+    fooled = f"D takes fakes for real in {1 - m.separation:.0%} of pairs, while {far}"
+    if m.separation < t.inverted_separation and m.energy > t.poor_energy:
+        return WEAK_DISCRIMINATOR, fooled
     before = _lowest_energy(readings[-MEMORY - WINDOW : -WINDOW])
     if before - m.energy > max(t.progress * before, t.noise):
         return HEALTHY, f"the samples come closer to the data (energy {before:.2g} before, {m.energy:.2g} now)"
-    far = f"the samples are far from the data (energy {m.energy:.2f} of 1)"
     sizes = [
         (abs(value), name)
         for value, name in (
@@ -231,11 +239,10 @@ def diagnose(readings: Sequence[Reading], thresholds: Thresholds = Thresholds())
     ]
     largest, name = max(sizes, default=(0.0, ""))
     steep = max(m.real_slope, m.fake_slope) > t.exploded_gradient
-    fooled = m.separation < t.fooled_separation and m.energy > t.poor_energy
     missed = m.energy > t.poor_energy / 2 or m.coverage < t.missed_coverage
     moves = m.shift > t.shift and m.movement > t.movement
-    if fooled and not steep:
-        return WEAK_DISCRIMINATOR, f"D takes fakes for real in {1 - m.separation:.0%} of pairs, while {far}"
+    if m.separation < t.fooled_separation and m.energy > t.poor_energy and not steep:
+        return WEAK_DISCRIMINATOR, fooled
     if largest > t.exploded_gradient and m.energy > t.poor_energy / 2:
         return EXPLODING_GRADIENTS, f"{name} is {largest:.3g}, and the samples do not improve"
     if m.energy > t.poor_energy and m.diversity > t.exploded_diversity:
@@ -265,7 +272,7 @@ def diagnose(readings: Sequence[Reading], thresholds: Thresholds = Thresholds())
             )
     if m.advantage < t.blind_advantage and m.energy > t.collapsed_energy:
         return WEAK_DISCRIMINATOR, f"D's loss is that of a guess, while {far}"
-    if stands and m.energy > t.poor_energy / 3:
+    if stands and m.energy > t.poor_energy / 3 and m.coverage < t.lacking_coverage:
         return MODE_COLLAPSE, f"the generator stands still, and {far}"
     return HEALTHY, f"energy {m.energy:.2g}, diversity {m.diversity:.2f}, D right in {m.separation:.0%} of pairs"
 
