@@ -342,14 +342,17 @@ def draw(runs: list[Run]) -> None:
     counts = torch.zeros(len(rows), len(columns))
     for run in runs:
         counts[rows.index(run.truth), columns.index(run.said)] += 1
-    figure = Figure(figsize=(11, 1.5 + 0.45 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(14, 1.5 + 0.45 * len(rows)), layout="constrained")
     axes = figure.subplots()
     axes.imshow(counts, cmap="Blues", aspect="auto", vmax=max(1.0, float(counts.max())) * 1.3)
     for row in range(len(rows)):
         for column in range(len(columns)):
             if counts[row, column]:
                 axes.text(column, row, f"{counts[row, column]:.0f}", ha="center", va="center")
-    axes.set_xticks(range(len(columns)), [name.replace(" (", "\n(") for name in columns], fontsize=8, rotation=20)
+    axes.set_xticks(
+        range(len(columns)), [name.replace(" (", "\n(").replace(" gradient", "\ngradient") for name in columns]
+    )
+    axes.tick_params("x", labelsize=8)
     axes.set_yticks(range(len(rows)), rows, fontsize=8)
     axes.set_xlabel("what the monitor says")
     axes.set_ylabel("what the scores say")
