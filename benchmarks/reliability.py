@@ -1,6 +1,6 @@
 """Runs one can trust: several processes, mixed precision, kills, hostile input; one table of what was tried and passed.
 
-    python benchmarks/reliability.py    # ten minutes on two CPU cores
+    python benchmarks/reliability.py    # four to ten minutes on two CPU cores
 
 The four parts run one after the other, each in a process of its own, and can be run alone: benchmarks/reliability_*.py
 say what they try and when it passes.
