@@ -100,7 +100,7 @@ def lines(folder: Path, number: int = COMMAND_LINES) -> list[Row]:
     (folder / "lines").mkdir()
     counts: Counter = Counter()
     start = time.monotonic()
-    with contextlib.chdir(folder / "lines"):
+    with command_lines.at(folder / "lines"):
         command_lines.prepare(Path.cwd())
         for args, outcome in command_lines.fuzz(number):
             counts[outcome.what] += 1

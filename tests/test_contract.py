@@ -79,7 +79,7 @@ NEUTRAL = {  # arguments with which it does nothing; None for a class that has n
     WeightNorm: {"discriminator": False, "generator": False},
 }
 SMALL: dict[type, dict] = {  # arguments that show an effect in runs of a few batches of 8, in place of defaults
-    BalancedUpdates: {"rule": ByAccuracy(low=0.4, high=0.45), "smoothing": 0.8},
+    BalancedUpdates: {"rule": ByAccuracy(low=0.3, high=0.43), "smoothing": 0.5},
     CheckpointSwap: {"every": 1, "keep": 2, "probability": 1.0, "updates": 1},
     ExperienceReplay: {"size": 8},
     GeneratorEMA: {"half_life": 2.0, "ramp_up": 0.5},

@@ -36,7 +36,7 @@ def odd(root):
     image.convert("1").save(root / "one_bit.png")
     image.convert("RGBA").save(root / "alpha.png")
     image.convert("LA").save(root / "grey_alpha.png")
-    image.convert("YCbCr").save(root / "ycbcr.tif")
+    image.convert("YCbCr").save(root / "ycbcr.tif", compression="jpeg")  # what Pillow wrote without it was broken
     image.convert("L").convert("P").save(root / "transparent.gif", transparency=0)
     deep = np.random.default_rng(0).integers(0, 65536, (40, 40), dtype=np.uint16)
     Image.fromarray(deep).save(root / "deep.png")

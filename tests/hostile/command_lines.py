@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import random
 import re
 import traceback
@@ -127,12 +128,23 @@ _FAILED = re.compile("lightning-gans: failed: (batch|the checkpoint) ")
 LIGHTNING = ("fit", "validate", "test", "predict")
 
 
+@contextlib.contextmanager
+def at(folder):
+    """Stand in a folder for a while; `contextlib.chdir` came with Python 3.11."""
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
 def prepare(folder):
     """Put the files that command lines name into a folder: one good run, and everything that is wrong."""
     import wandb  # noqa: F401 - it holds on to the streams that it meets first, which must not be those of `run`
 
     folder = Path(folder)
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), contextlib.chdir(folder):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), at(folder):
         game = [f"{key}={value}" for key, value in (GAMES[0] | QUICK).items()]
         main(["fit", *game, "--runs=made", "--experiment=one"])
     adam = torch.load(folder / "made/one/version_0/checkpoints/last.ckpt", weights_only=True)
@@ -168,7 +180,7 @@ def prepare(folder):
         "unicode.yaml": "mödel: ☃\n? [a, b]\n: c\n1: 2\nnull: 3\n",
     }.items():
         (folder / name).write_text(text)
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.chdir(folder):
+    with contextlib.redirect_stdout(io.StringIO()), at(folder):
         main(["export", "--checkpoint=good.ckpt", "--out=good.safetensors"])
     whole = (folder / "good.safetensors").read_bytes()
     (folder / "cut.safetensors").write_bytes(whole[:-100])
