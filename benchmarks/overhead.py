@@ -11,8 +11,8 @@ The three train the same networks from the same weights on the same loader with 
   generator's step. Unlike the example it keeps no losses and prints nothing, which makes it faster. It is
   also spared a variable that Lightning sets for its whole process, which without a GPU slows Adam down.
 - no Trainer: `gan.alternate(batch, generator_optimizer, discriminator_optimizer)`.
-- Trainer: with what the command line has by default, that is CSVLogger, SampleGrid, ModelCheckpoint and a
-  progress bar of refresh rate 20, drawn into the null device.
+- Trainer: with what the command line has by default, that is CSVLogger, SampleGrid, FailureMonitor, ModelCheckpoint,
+  the page about the run and a progress bar of refresh rate 20, drawn into the null device.
 
 The loader notes the time whenever it hands out a batch; a step is what passes between two of these, the same
 in all three. Counted: the data, both players, every hook of a batch, the progress bar, and what is logged
@@ -53,7 +53,7 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from lightning_gans import GAN
-from lightning_gans.callbacks import SampleGrid
+from lightning_gans.callbacks import FailureMonitor, Report, SampleGrid
 from lightning_gans.data import GaussianRing
 from lightning_gans.networks import DCGANDiscriminator, DCGANGenerator, MLPDiscriminator, MLPGenerator
 from lightning_gans.optimizers import Adam
@@ -108,7 +108,8 @@ def without_trainer(gan: GAN, loader: Clocked) -> list[Optimizer]:
 
 
 def with_trainer(gan: GAN, loader: Clocked, log_every_n_steps: int = 50) -> list[Optimizer]:
-    callbacks = [TQDMProgressBar(refresh_rate=20), SampleGrid(), ModelCheckpoint(save_last=True)]
+    observers = [SampleGrid(), FailureMonitor(), Report(), ModelCheckpoint(save_last=True)]
+    callbacks = [TQDMProgressBar(refresh_rate=20), *observers]
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as null:
         trainer = Trainer(
             accelerator="cpu",
