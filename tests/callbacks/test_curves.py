@@ -92,6 +92,11 @@ def test_a_logarithmic_panel_is_one():
     assert len(pieces) == 2, "0 has no logarithm"
 
 
+def test_a_logarithmic_panel_of_less_than_a_decade_has_plain_numbers():
+    said = words(curves({"a": {"": ([0, 1, 2], [2.02, 1.8, 1.62])}}, log=["a"]))
+    assert {"1.7", "1.8", "1.9"} <= set(said) and not any("10" in word for word in said)
+
+
 def test_the_name_of_x_can_be_chosen():
     svg = curves({"a": {"": ([0, 1], [1, 2])}}, xlabel="generator updates")
     assert "generator updates" in words(svg) and "batch" not in words(svg)

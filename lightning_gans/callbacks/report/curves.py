@@ -118,7 +118,10 @@ def _panel(
     axes: Any, title: str, lines: Mapping[str, Line], marks: Sequence[tuple[float, str]], xlabel: str, log: bool
 ) -> None:
     import numpy as np
-    from matplotlib.ticker import EngFormatter
+    from matplotlib.ticker import EngFormatter, MaxNLocator, NullLocator
+
+    def plain(value: float, _: int) -> str:
+        return f"{value:.4g}".replace("-", "−")
 
     axes.set_title(title, parse_math=False)
     axes.set_xlabel(xlabel, parse_math=False)
@@ -128,7 +131,7 @@ def _panel(
     if log:
         axes.set_yscale("log")
     else:
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.4g}".replace("-", "−"))
+        axes.yaxis.set_major_formatter(plain)
     shown = []
     for index, (x, y) in enumerate(lines.values()):
         at, values = np.asarray(x, dtype=float), np.array(y, dtype=float)
@@ -141,6 +144,11 @@ def _panel(
         shown += axes.plot(at, values, color=colour, linewidth=1.4)
         alone = np.isfinite(values) & ~_has_neighbour(values)
         axes.plot(at[alone], values[alone], color=colour, linestyle="", marker="o", markersize=3.5)
+    low, high = axes.get_ylim()
+    if log and high < 10 * low:  # powers of ten would be no help, and multiples of them take too much room
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_formatter(plain)
+        axes.yaxis.set_minor_locator(NullLocator())
     if not any(np.isfinite(line.get_ydata()).any() for line in shown):
         axes.set_yticks([])
         axes.text(0.5, 0.5, "no finite figures", transform=axes.transAxes, ha="center", va="center", alpha=0.7)
