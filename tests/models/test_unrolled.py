@@ -341,6 +341,7 @@ def follow(rank, world, port, batch, z, result):
     torch.distributed.all_reduce(found)
     if rank == 0:
         torch.save(found / world, result)
+    torch.distributed.barrier()  # gloo of torch 2.6 may wait for ever for one that has left
     torch.distributed.destroy_process_group()
 
 
