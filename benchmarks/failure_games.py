@@ -114,10 +114,15 @@ def code(scale: float = 1.0, g: float = 2e-4, d: float = 2e-3, objective: Any = 
     return GAN(generator, discriminator, objective or Relativistic(), **rates(g, d, 0.0))
 
 
+def chased(gain: float = 0.8) -> MLPDiscriminator:
+    """The discriminator of the ring of the unrolled GAN's paper."""
+    return MLPDiscriminator((2,), depth=1, activation=nn.ReLU, input_scale=0.25, orthogonal_gain=gain)
+
+
 def chase(unroll: int = 0, rate: float = 1e-3, gain: float = 0.8) -> GAN:
     """The ring of the unrolled GAN's paper, where the plain game chases one mode after another."""
     generator = MLPGenerator((2,), 256, orthogonal_gain=gain)
-    discriminator = MLPDiscriminator((2,), depth=1, activation=nn.ReLU, input_scale=0.25, orthogonal_gain=gain)
+    discriminator = chased(gain)
     if unroll:
         return UnrolledGAN(generator, discriminator, unroll, detached=True, objective=ZeroSum(), **rates(rate, rate))
     return GAN(generator, discriminator, ZeroSum(), **rates(rate, rate))
@@ -150,7 +155,7 @@ def penalised(shape: tuple[int, ...], rate: float, beta1: float = 0.0, **setting
 
 def ensemble() -> GAN:
     """The game of the paper's ring, with a stochastic ensemble for a generator."""
-    discriminator = MLPDiscriminator((2,), depth=1, activation=nn.ReLU, input_scale=0.25, orthogonal_gain=0.8)
+    discriminator = chased()
     return GAN(StochasticEnsembleMLPGenerator((2,), 256), discriminator, ZeroSum(), **rates(1e-3, 1e-3))
 
 

@@ -1,8 +1,8 @@
 """Whether the monitor names what fails and is silent where nothing does: runs whose state the scores decide.
 
     python benchmarks/failure_monitor.py               # every run of both halves, an hour on two CPU cores
-    python benchmarks/failure_monitor.py --half "held out"
-    python benchmarks/failure_monitor.py --only ring   # those whose name contains a word; printed, written nowhere
+    python benchmarks/failure_monitor.py --half "held out"     # one part of them; printed, written nowhere
+    python benchmarks/failure_monitor.py --only ring   # those whose name contains a word; the same
     python benchmarks/failure_monitor.py --cost        # what the monitor costs a step, beside the same game without it
 
 Some of the games (`failure_games.py`) were made to fail, by a discriminator that is too fast, a saturating loss, no
@@ -56,7 +56,7 @@ from torch.utils.data import DataLoader
 from lightning_gans import DCGAN, GAN, generation
 from lightning_gans.callbacks import FailureMonitor
 from lightning_gans.callbacks.health.diagnosis import HEALTHY, MODE_COLLAPSE, NOT_A_NUMBER, SOFT_COLLAPSE, STATES
-from lightning_gans.callbacks.health.failure_monitor import Event
+from lightning_gans.callbacks.health.page import Event
 from lightning_gans.data import GANData
 from lightning_gans.metrics import FrechetDistance, ModeCoverage, PairwiseDiversity
 from lightning_gans.networks import DigitFeatures

@@ -169,8 +169,8 @@ class Thresholds:
         shift: shift above which the distribution of fakes goes somewhere else between readings.
         movement: movement above which it does.
         standstill: movement below which the generator has stopped.
-        inverted_separation: separation below which it does so always, be the samples on their way to the data or not.
         fooled_separation: separation below which D takes fakes for real.
+        inverted_separation: separation below which it does so always, be the samples on their way to the data or not.
         blind_advantage: advantage below which D cannot tell the kinds apart.
         perfect_separation: separation above which D always can.
         perfect_advantage: advantage above which its loss has vanished.
@@ -190,8 +190,8 @@ class Thresholds:
     shift: float = 0.3
     movement: float = 0.25
     standstill: float = 0.05
-    inverted_separation: float = 0.05
     fooled_separation: float = 0.35
+    inverted_separation: float = 0.05
     blind_advantage: float = 0.03
     perfect_separation: float = 0.98
     perfect_advantage: float = 0.85
