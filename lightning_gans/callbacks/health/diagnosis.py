@@ -163,14 +163,14 @@ class Thresholds:
         poor_energy: energy above which samples are far from the data, whatever the losses say.
         collapsed_energy: energy above which missing variety is a collapse.
         collapsed_diversity: diversity below which it is one.
-        lost_diversity: diversity below which it is one where the samples were twice as close to the data before.
+        lost_diversity: diversity below which samples have collapsed that were twice as close to the data before.
         progress: share by which the energy must fall below that of the twenty readings before, to count as learning.
         noise: fall of the energy that may be chance.
         shift: shift above which the distribution of fakes goes somewhere else between readings.
         movement: movement above which it does.
         standstill: movement below which the generator has stopped.
         fooled_separation: separation below which D takes fakes for real.
-        inverted_separation: separation below which it does so always, be the samples on their way to the data or not.
+        inverted_separation: separation below which D always does, which no progress of the samples excuses.
         blind_advantage: advantage below which D cannot tell the kinds apart.
         perfect_separation: separation above which D always can.
         perfect_advantage: advantage above which its loss has vanished.
@@ -178,7 +178,7 @@ class Thresholds:
         missed_coverage: coverage below which the fakes miss the data, where D is perfect.
         lacking_coverage: coverage below which fakes that stand still lack some of the data.
         exploded_gradient: norm of either gradient, slope of D, or size of a loss, above which it has exploded.
-        exploded_diversity: diversity above which samples have.
+        exploded_diversity: diversity above which the samples have exploded.
     """
 
     poor_energy: float = 0.15
