@@ -1,0 +1,77 @@
+"""Checks of arguments, with one phrasing: "Owner(name=value): expected …, such as …."."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Collection
+from typing import Any
+
+
+def at_least(owner: object, least: float, /, **values: Any) -> None:
+    """Require finite numbers of at least `least`; of a schedule, both ends.
+
+    Args:
+        owner: the object whose arguments they are, or the name to show in the message.
+        least: the smallest number that is accepted.
+        values: the arguments by name. None is accepted where it is the argument's default, here and below.
+
+    Raises:
+        ValueError: for the first value that is not such a number, with an example.
+    """
+    _check(owner, f"a number of at least {least:g}", least, lambda x: least <= x < math.inf, values)
+
+
+def positive(owner: object, /, **values: Any) -> None:
+    """Require finite numbers above 0; of a schedule, both ends."""
+    _check(owner, "a finite number above 0", 1.0, lambda x: 0 < x < math.inf, values)
+
+
+def fraction(owner: object, /, *, include_one: bool = True, **values: Any) -> None:
+    """Require numbers in [0, 1], or in [0, 1) without `include_one`; of a schedule, both ends."""
+    kind = "a number in [0, 1]" if include_one else "a number in [0, 1)"
+    _check(owner, kind, 0.5, lambda x: 0 <= x < 1 or (include_one and x == 1), values)
+
+
+def whole(owner: object, least: int, /, **values: Any) -> None:
+    """Require whole numbers (int, not bool) of at least `least`."""
+    fits = lambda x: isinstance(x, int) and not isinstance(x, bool) and x >= least  # noqa: E731
+    _check(owner, f"a whole number of at least {least}", least, fits, values)
+
+
+def one_of(owner: object, choices: Collection[Any], /, **values: Any) -> None:
+    """Require one of a few values."""
+    for name, value in values.items():
+        if value not in choices:
+            listed = ", ".join("None" if choice is None else str(choice) for choice in choices)
+            raise ValueError(f"{_named(owner)}({name}={value!r}): expected one of {listed}.")
+
+
+def _check(owner: object, kind: str, fallback: float, fits: Callable[[Any], bool], values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        ends = (value.start, value.end) if hasattr(value, "end") else (value,)
+        try:
+            good = all(fits(end) for end in ends)
+        except TypeError:  # cannot be compared with a number
+            good = False
+        if good:
+            continue
+        default = _default(owner, name)
+        if value is None and default is None:
+            continue
+        usable = isinstance(default, int | float) and not isinstance(default, bool) and fits(default)
+        example = default if usable else fallback
+        raise ValueError(f"{_named(owner)}({name}={value!r}): expected {kind}, such as {example}.")
+
+
+def _named(owner: object) -> str:
+    return owner if isinstance(owner, str) else type(owner).__name__
+
+
+def _default(owner: object, name: str) -> Any:
+    """The default of an owner's argument; `inspect.Parameter.empty` where there is none or it is unknown."""
+    try:
+        parameters = inspect.signature(type(owner).__init__).parameters  # type: ignore[misc]
+    except (TypeError, ValueError):
+        return inspect.Parameter.empty
+    return parameters[name].default if name in parameters else inspect.Parameter.empty
