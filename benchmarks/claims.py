@@ -125,7 +125,7 @@ def dirac(
     ]
     path = []
     for _ in range(max(20, int(500 * length)) * n_critic):
-        gan.alternate(torch.zeros(64, 1), *optimizers)
+        gan.train_batch(torch.zeros(64, 1), *optimizers)
         path.append(math.hypot(gan.generator.theta.item(), gan.discriminator.head[0].weight.item()))
     return (max(path[-100:]),)
 
@@ -202,7 +202,7 @@ def ring(
         for player, rate in ((gan.generator, generator_lr), (gan.discriminator, discriminator_lr))
     ]
     for _ in range(max(5, int(3_000 * length))):
-        gan.alternate(real(64), *optimizers)
+        gan.train_batch(real(64), *optimizers)
     return score(gan)
 
 
@@ -216,7 +216,7 @@ def chase(*make: Callable[[], Stabilizer], seed: int, length: float) -> Figures:
     z, seen = torch.randn(512, 256), []
     steps = max(100, int(3_000 * length))
     for step in range(steps):
-        gan.alternate(2 * real(128), *optimizers)
+        gan.train_batch(2 * real(128), *optimizers)
         if step >= steps - 1_000 and step % 50 == 0:
             with torch.no_grad():
                 seen.append(gan(z))
@@ -235,7 +235,7 @@ def code(*make: Callable[[], Stabilizer], seed: int, length: float) -> Figures:
         for player, rate in ((gan.generator, 2e-4), (gan.discriminator, 2e-3))
     ]
     for _ in range(max(5, int(2_000 * length))):
-        gan.alternate(real(256), *optimizers)
+        gan.train_batch(real(256), *optimizers)
     return score(gan)[::-1]
 
 

@@ -102,7 +102,7 @@ class Scores(Callback):
     def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
         dataset = self.data.load("train")
         batch = dataset.__getitems__(list(range(self.num)))
-        self.real = gan.unpack(batch)[0]
+        self.real = gan.unpack_batch(batch)[0]
         if self.points:
             centres = self.data.means
             spacing = float(torch.cdist(centres, centres).fill_diagonal_(math.inf).min())

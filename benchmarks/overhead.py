@@ -10,7 +10,7 @@ The three train the same networks from the same weights on the same loader with 
   after the other, one batch of fakes serves both players, and the discriminator is not frozen in the
   generator's step. Unlike the example it keeps no losses and prints nothing, which makes it faster. It is
   also spared a variable that Lightning sets for its whole process, which without a GPU slows Adam down.
-- no Trainer: `gan.alternate(batch, generator_optimizer, discriminator_optimizer)`.
+- no Trainer: `gan.train_batch(batch, generator_optimizer, discriminator_optimizer)`.
 - Trainer: with what the command line has by default, that is CSVLogger, SampleGrid, FailureMonitor, ModelCheckpoint,
   the page about the run and a progress bar of refresh rate 20, drawn into the null device.
 
@@ -103,7 +103,7 @@ def by_hand(gan: GAN, loader: Clocked) -> list[Optimizer]:
 def without_trainer(gan: GAN, loader: Clocked) -> list[Optimizer]:
     optimizers, _ = gan.configure_optimizers()
     for batch in loader:
-        gan.alternate(batch, *optimizers)
+        gan.train_batch(batch, *optimizers)
     return optimizers
 
 

@@ -29,7 +29,7 @@ from conftest import _make_gan  # noqa: E402
 from group import together  # noqa: E402
 from plays import MODELS, NORMED, PARTLY, STABILIZERS, everything, learned, play  # noqa: E402
 
-from lightning_gans import DCGAN, processes  # noqa: E402
+from lightning_gans import DCGAN, distributed  # noqa: E402
 
 WORLDS = (2, 4)
 Row = tuple[str, int, int, float]
@@ -125,7 +125,7 @@ def _time(ours, big, steps):
     gan = DCGAN(image_shape=(1, 32, 32), width=16) if big else _make_gan()
     batch = torch.rand(32, *gan.generator.sample_shape)
     if not ours:  # as DDP does it by itself
-        processes.playing = lambda network: contextlib.nullcontext()
+        distributed.synchronized = lambda network: contextlib.nullcontext()
     clock = _Clock()
     trainer = Trainer(
         accelerator="cpu",

@@ -138,7 +138,7 @@ def run(game: str, kind: str, seed: int, imagenet: bool, length: int) -> tuple[l
     gan = SEPGAN(generator, classifier, target, generator_optimizer=lambda params: Adam(params, lr=1e-3))
     (optimizer,), _ = gan.configure_optimizers()
     blank = torch.zeros(BATCH, *generator.sample_shape)
-    losses = [gan.alternate(blank, optimizer)["generator"].loss.item() for _ in range(length)]
+    losses = [gan.train_batch(blank, optimizer)["generator"].loss.item() for _ in range(length)]
     real = real_images(imagenet)
     routes = min(64, generator.num_routes)
     rows = draw_by_route(gan, routes, 16, seed=0)

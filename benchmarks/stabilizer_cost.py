@@ -3,7 +3,7 @@
     python benchmarks/stabilizer_cost.py            # all of it, a quarter of an hour on one CPU core
     python benchmarks/stabilizer_cost.py --quick    # a smoke run, whose figures mean nothing
 
-Two games, played by `gan.alternate`, without a Trainer, on one thread: DCGAN-64 (64 × 64 colour images, width 64,
+Two games, played by `gan.train_batch`, without a Trainer, on one thread: DCGAN-64 (64 × 64 colour images, width 64,
 batch 64, BatchNorm) and perceptrons on points (128-128, batch 512). Each stabilizer has its defaults, but for what
 WITH says. In every round every game takes a few steps, in an order that rotates; a ratio is taken within its round, to
 the mean of two games without a stabilizer, which frame the order. "none again" is the second of these: how far its
@@ -78,7 +78,7 @@ class Player:
     def play(self, steps: int) -> None:
         start = time.process_time()
         for _ in range(steps):
-            self.gan.alternate(self.batch, *self.optimizers)
+            self.gan.train_batch(self.batch, *self.optimizers)
         self.times.append(1000 * (time.process_time() - start) / steps)
 
 

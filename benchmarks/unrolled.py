@@ -6,7 +6,7 @@
     python benchmarks/unrolled.py --cost              # milliseconds per step, side by side, on an idle machine
     python benchmarks/unrolled.py --quick             # a smoke run, whose figures mean nothing
 
-Every run is one game from one seed, played by `gan.alternate`: K looks ahead, in full (the generator's gradient
+Every run is one game from one seed, played by `gan.train_batch`: K looks ahead, in full (the generator's gradient
 goes through them) or detached; beside them the plain game with a stochastic ensemble of 16 × 16 routes for a
 generator, and, as its control, the same with one route. Rates fall to 0 along a cosine. Scored on 2,500 samples:
 a sample is of high quality (HQ) within 3 sigma of the nearest mode; a mode is captured when it has one; reverse
@@ -170,7 +170,7 @@ def run(name: str, player: str, steps: int, seed: int, length: int | None) -> tu
     schedules = [torch.optim.lr_scheduler.CosineAnnealingLR(one, length) for one in optimizers if setting.cosine]
     started = time.process_time()
     for _ in range(length):
-        gan.alternate(real(setting, setting.batch_size), *optimizers)
+        gan.train_batch(real(setting, setting.batch_size), *optimizers)
         for schedule in schedules:
             schedule.step()
     seconds = time.process_time() - started

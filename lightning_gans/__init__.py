@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from lightning_gans.gan import GAN, Step
+    from lightning_gans.gan import GAN
     from lightning_gans.models import DCGAN, SEPGAN, WGAN, WGANGP, UnrolledGAN, VanillaGAN
     from lightning_gans.stabilizer import NetworkStabilizer, Stabilizer
+    from lightning_gans.step import Step
 
 _HOMES = {
     "GAN": "gan",
-    "Step": "gan",
+    "Step": "step",
     "NetworkStabilizer": "stabilizer",
     "Stabilizer": "stabilizer",
     "VanillaGAN": "models",

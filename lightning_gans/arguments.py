@@ -69,9 +69,10 @@ def _named(owner: object) -> str:
 
 
 def _default(owner: object, name: str) -> Any:
-    """The default of an owner's argument; `inspect.Parameter.empty` where there is none or it is unknown."""
-    try:
-        parameters = inspect.signature(type(owner).__init__).parameters  # type: ignore[misc]
-    except (TypeError, ValueError):
-        return inspect.Parameter.empty
-    return parameters[name].default if name in parameters else inspect.Parameter.empty
+    """Return the default of an owner's argument, also of a base class; `inspect.Parameter.empty` if it is unknown."""
+    for kind in () if isinstance(owner, str) else type(owner).__mro__:
+        if "__init__" in vars(kind):
+            parameters = inspect.signature(vars(kind)["__init__"]).parameters
+            if name in parameters:
+                return parameters[name].default
+    return inspect.Parameter.empty

@@ -30,14 +30,14 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from lightning_gans import GAN, checkpoints
 from lightning_gans.callbacks import FailureMonitor, Report, SampleGrid, SampleWriter, SaveWhenStopped
 from lightning_gans.callbacks.stopping import slurm_job
+from lightning_gans.checkpoints import AtomicCheckpointIO, CheckpointWriteError
 from lightning_gans.cli_errors import Parser, fail, fail_late, first_line, is_deliberate
 from lightning_gans.cli_input import check_input, given_keys
 from lightning_gans.cli_resume import is_queued_again, last_checkpoint
 from lightning_gans.cli_workspace import workspace
 from lightning_gans.data import GANData
-from lightning_gans.finite import NotFinite
 from lightning_gans.generation import arithmetic, export, interpolate, neighbours, sample
-from lightning_gans.saving import CannotSave, WholeCheckpointIO
+from lightning_gans.training import NonFiniteError
 
 _FUNCTIONS: dict[str, Callable[..., None]] = {  # the others are Lightning's
     "sample": sample,
@@ -110,10 +110,10 @@ class GANCLI(LightningCLI):
                 parser_kwargs={"prog": "lightning-gans"},
                 args=args,
             )
-        except NotFinite as error:
+        except NonFiniteError as error:
             fail_late(str(error))
         except Exception as error:
-            if cannot_save := _first_of(CannotSave, error):
+            if cannot_save := _first_of(CheckpointWriteError, error):
                 fail_late(str(cannot_save))
             self._answer(error)
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
@@ -249,7 +249,7 @@ class GANCLI(LightningCLI):
             callbacks.append(SaveWhenStopped())
         plugins = settings.plugins if isinstance(settings.plugins, list) else [settings.plugins]
         if not any(isinstance(one, CheckpointIO) for one in plugins):
-            kwargs["plugins"] = [*(one for one in plugins if one is not None), WholeCheckpointIO()]
+            kwargs["plugins"] = [*(one for one in plugins if one is not None), AtomicCheckpointIO()]
         if settings.logger is not False and not settings.fast_dev_run:
             callbacks.append(_SaveConfig(self._parser(self.subcommand), self.config_to_save))
         callbacks.append(config.report)  # the last, so that it finds what the others have written
@@ -284,12 +284,12 @@ class GANCLI(LightningCLI):
     def _answer(self, error: Exception) -> None:
         """End the command with one line where the input is at fault; an error of ours keeps its traceback."""
         deliberate = is_deliberate(error)
-        has_played = getattr(getattr(self, "model", None), "has_played", False)
-        if has_played and not isinstance(error, MisconfigurationException):
+        has_trained = getattr(getattr(self, "model", None), "has_trained", False)
+        if has_trained and not isinstance(error, MisconfigurationException):
             if deliberate:
                 fail_late(first_line(error))
             raise error
-        if not has_played:
+        if not has_trained:
             _drop_empty(getattr(self, "new_folders", []))
         if not deliberate and not isinstance(error, ValueError | OSError | MisconfigurationException):
             if not _passes(error, "checkpoint_connector"):

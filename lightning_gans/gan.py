@@ -1,99 +1,75 @@
-"""The game: two networks, one objective, and the alternating steps of the two players."""
+"""The GAN: two networks, one objective, and alternating updates of the two players."""
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch import Callback
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
+from typing_extensions import override
 
-from lightning_gans import checks, processes
+from lightning_gans import arguments, distributed
+from lightning_gans.attached import attached
+from lightning_gans.base import ReproducibleModule
+from lightning_gans.checkpoints import read_checkpoint
 from lightning_gans.networks import Discriminator, Generator
 from lightning_gans.objectives import NonSaturating, Objective
 from lightning_gans.optimizers import Adam
-from lightning_gans.run import Run
-
-if not torch.cuda.is_available():  # Lightning sets this for forks of GPU processes; without a GPU it makes every
-    os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)  # optimizer step look for a driver, 0.2 ms each time
-
-Batch = Tensor | tuple[Tensor, Tensor] | list[Tensor]
-
-
-@dataclass
-class Step:
-    """The record of one player's step, for stabilizers, which may still use its graph, and for observers.
-
-    Attributes:
-        loss: what the player minimises, a scalar.
-        fake: generated samples as the discriminator saw them, (N, …).
-        fake_logits: (N,).
-        real: real samples as the discriminator saw them, (N, …); in the generator's step only where the
-            objective or a stabilizer reads them.
-        real_logits: (N,); in the generator's step only where the objective needs them.
-        labels: (N,) integers of a conditional game, else None.
-        discriminator: who judged: the discriminator, or what an algorithm put in its place; the latter is
-            None once detached.
-        terms: what stabilizers added to the loss, by name, for the log.
-    """
-
-    loss: Tensor
-    fake: Tensor
-    fake_logits: Tensor
-    real: Tensor | None = None
-    real_logits: Tensor | None = None
-    labels: Tensor | None = None
-    discriminator: Callable[..., Tensor] | None = None
-    terms: dict[str, Tensor] = field(default_factory=dict)
-
-    def detached(self) -> Step:
-        """The same record without its graph."""
-        tensors = (self.loss, self.fake, self.fake_logits, self.real, self.real_logits)
-        detached: list[Any] = [None if tensor is None else tensor.detach() for tensor in tensors]
-        terms = {name: term.detach() for name, term in self.terms.items()}
-        judge = self.discriminator if isinstance(self.discriminator, nn.Module) else None
-        return Step(*detached, self.labels, judge, terms)  # type: ignore[call-arg]
+from lightning_gans.stabilizer import Stabilizer, rebuild_network_changes
+from lightning_gans.step import Batch, Step
+from lightning_gans.training import checks, training_callbacks
+from lightning_gans.training.gradients import clip
+from lightning_gans.training.player_update import frozen, parts
 
 
-class GAN(Run):
-    """Two networks that play an objective against each other, one optimizer step each in turn.
+class GAN(ReproducibleModule):
+    """Two networks trained against each other, one optimizer step each in turn.
 
-    On every batch the discriminator takes a step; on every `n_critic`-th the generator takes one too:
+    On every batch the discriminator is updated; on every `n_critic`-th batch the generator is updated too:
 
         discriminator: min over D of L_D(D(x), D(G(z))),    generator: min over G of L_G(D(G(z)))
 
-    A batch is a tensor of samples (N, …), or a pair (samples, labels); images are in [−1, 1]. Labels count
-    when the networks are conditional. Any `Stabilizer` among the Trainer's callbacks, or in
-    `self.stabilizers`, takes part. Without a Trainer, `alternate` plays one batch, and
-    `gan.discriminator_step(batch).loss.backward()` is one player's gradient.
+    A batch is a tensor of samples (N, …), or a pair (samples, labels); images are in [−1, 1]. Labels are used where
+    the networks are conditional. Every `Stabilizer` among the Trainer's callbacks, or in `self.stabilizers`, takes
+    part. Without a Trainer, `train_batch` trains on one batch, and `gan.discriminator_step(batch).loss.backward()`
+    gives one player's gradient.
 
     Subclass by overriding, from small to large: `opponent` (the discriminator that the generator faces),
-    `judge` (how the discriminator sees samples), `discriminator_step`, `generator_step`, `alternate`.
+    `discriminate` (how the discriminator sees samples), `discriminator_step`, `generator_step`, `train_batch`. No
+    hook of Lightning needs `super()` but `setup`, `configure_callbacks` and the checkpoint hooks.
 
     The defaults follow the two time-scale update rule: two visible learning rates, D's above G's.
 
     Args:
         generator: maps latents (N, latent_dim) to samples; it knows its latents and number of classes.
         discriminator: maps samples to logits (N,).
-        objective: what the players pay.
+        objective: the losses of both players.
         generator_optimizer: makes the generator's optimizer from its parameters.
         discriminator_optimizer: the same for the discriminator.
         generator_scheduler: makes a learning-rate schedule from the generator's optimizer; it is stepped
             after every generator update. None keeps the rate constant.
         discriminator_scheduler: the same for the discriminator.
-        generator_clip: the largest norm of the generator's whole gradient; None for no clipping.
+        generator_clip: the largest norm of the generator's whole gradient, above 0; None for no clipping.
         discriminator_clip: the same for the discriminator.
-        generator_accumulation: in how many parts the generator works through a batch, to need less memory;
-            gradients are averaged, BatchNorm sees the parts. A batch stays one step.
+        generator_accumulation: number of parts in which the generator processes a batch, to need less memory;
+            gradients are averaged, BatchNorm sees the parts. A batch remains one update.
         discriminator_accumulation: the same for the discriminator.
-        n_critic: discriminator steps per generator step.
+        n_critic: discriminator updates per generator update.
+
+    Attributes:
+        stabilizers: the module's own, for use without a Trainer and for the parts of an algorithm.
+        network_changes: what stabilizers changed in the networks, as a checkpoint keeps it.
+        generator_updates: number of generator updates so far; every schedule of a stabilizer counts these.
+        discriminator_updates: number of discriminator updates so far.
+        samples_seen: number of real samples so far, of all processes together.
+        looking_ahead: whether the current steps are those of a look-ahead, as in `UnrolledGAN`.
 
     Raises:
         ValueError: for networks that do not fit each other or numbers out of range.
@@ -120,19 +96,12 @@ class GAN(Run):
         n_critic: int = 1,
     ):
         super().__init__()
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*is an instance of `nn.Module`.*")
-            self.save_hyperparameters()
-        for name in [name for name, value in self.hparams.items() if not checks.is_plain(value)]:
-            del self.hparams[name]
-        self.save_hyperparameters(dict(self.hparams))  # again, for the copy that Lightning made of the first
-        checks.positive(generator_clip=generator_clip, discriminator_clip=discriminator_clip)
-        checks.whole(
-            generator_accumulation=generator_accumulation,
-            discriminator_accumulation=discriminator_accumulation,
-            n_critic=n_critic,
-        )
+        self.save_plain_hyperparameters()
+        arguments.positive(self, generator_clip=generator_clip, discriminator_clip=discriminator_clip)
+        arguments.whole(self, 1, generator_accumulation=generator_accumulation)
+        arguments.whole(self, 1, discriminator_accumulation=discriminator_accumulation, n_critic=n_critic)
         self.check_networks(generator, discriminator)
+        self.automatic_optimization = False
         self.generator = generator
         self.discriminator = discriminator
         self.objective = objective
@@ -145,47 +114,80 @@ class GAN(Run):
         self.generator_accumulation = generator_accumulation
         self.discriminator_accumulation = discriminator_accumulation
         self.n_critic = n_critic
+        self.stabilizers: list[Stabilizer] = []
+        self.network_changes: list[dict[str, Any]] = []
+        self.generator_updates = 0
+        self.discriminator_updates = 0
+        self.samples_seen = 0
+        self.looking_ahead = False
 
-    # ---------------------------------------------------------------- what the game is made of
+    # ---------------------------------------------------------------- networks and samples
 
     def check_networks(self, generator: Generator, discriminator: Discriminator) -> None:
-        """Refuse networks that do not fit each other."""
-        checks.networks_fit(generator, discriminator, shapes=type(self).judge is GAN.judge)
+        """Refuse networks that differ in classes or, unless `discriminate` is overridden, in the samples' shape."""
+        shaped = type(self).discriminate is GAN.discriminate
+        for name in ("sample_shape", "num_classes") if shaped else ("num_classes",):
+            theirs, ours = getattr(generator, name), getattr(discriminator, name)
+            if theirs != ours:
+                raise ValueError(
+                    f"the generator has {name}={theirs} and the discriminator {name}={ours}; give both the same."
+                )
+
+    @property
+    def active_stabilizers(self) -> list[Stabilizer]:
+        """The module's own stabilizers, then those among the Trainer's callbacks, in order."""
+        trainer = self._attached_trainer()
+        return self.stabilizers + ([] if trainer is None else attached(trainer, Stabilizer))
+
+    def player_of(self, optimizer: Optimizer) -> str:
+        """Return whose optimizer it is, "generator" or "discriminator"."""
+        first = optimizer.param_groups[0]["params"][0]
+        return "generator" if any(first is own for own in self.generator.parameters()) else "discriminator"
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Samples from latents (N, latent_dim)."""
+        """Return samples from latents (N, latent_dim)."""
         return self.generator(z) if labels is None else self.generator(z, labels)
 
-    def unpack(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """Samples, and labels where the game is conditional."""
+    def unpack_batch(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Return the samples of a batch, and its labels where the networks are conditional."""
         x, labels = batch if isinstance(batch, tuple | list) else (batch, None)
         return x, labels if self.generator.num_classes else None
 
     def generate(self, num: int, labels: Tensor | None = None) -> Tensor:
-        """`num` samples from fresh latents, in the precision of the parameters."""
+        """Return `num` samples from fresh latents, in the precision of the parameters."""
         z = self.generator.latents.sample(num, device=self.device, dtype=self.dtype)  # type: ignore[arg-type]
         return self(z, labels).to(z.dtype)
 
     def opponent(self, batch: Batch, fake: Tensor) -> Callable[..., Tensor]:
-        """The discriminator that the generator faces with these fakes, which carry a gradient."""
+        """Return the discriminator that the generator faces with these fakes, which require grad."""
         return self.discriminator
 
-    def judge(self, discriminator: Callable[..., Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
-        """The logits of samples, in single precision or better."""
+    def discriminate(self, discriminator: Callable[..., Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
+        """Return the logits of samples, in single precision or better."""
         logits = discriminator(x) if labels is None else discriminator(x, labels)
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+    @contextmanager
+    def evaluation_weights(self) -> Iterator[None]:
+        """Use the generator's weights for evaluation inside the block, such as the average of `GeneratorEMA`."""
+        with ExitStack() as stack:
+            for stabilizer in self.active_stabilizers:
+                stack.enter_context(stabilizer.evaluation_weights(self))
+            yield
+
+    # ---------------------------------------------------------------- the two steps
 
     def discriminator_step(
         self, batch: Batch, fake: Tensor | None = None, discriminator: Callable[..., Tensor] | None = None
     ) -> Step:
-        """The discriminator's loss on a batch, with its graph; no optimizer, no logging, no Trainer.
+        """Return the discriminator's loss on a batch, with its graph; no optimizer, no logging, no Trainer.
 
         Args:
             batch: real samples, or samples and labels.
             fake: as many generated samples; None generates them, without a gradient.
-            discriminator: who judges, `self.discriminator` unless an algorithm says otherwise.
+            discriminator: what returns the logits, `self.discriminator` unless an algorithm says otherwise.
         """
-        real, labels = self.unpack(batch)
+        real, labels = self.unpack_batch(batch)
         discriminator = self.discriminator if discriminator is None else discriminator
         stabilizers = self.active_stabilizers
         if fake is None:
@@ -196,13 +198,13 @@ class GAN(Run):
         for stabilizer in stabilizers:
             real = stabilizer.on_discriminator_input(self, real)
             fake = stabilizer.on_discriminator_input(self, fake)
-        real_logits = self.judge(discriminator, real, labels)
-        fake_logits = self.judge(discriminator, fake, labels)
+        real_logits = self.discriminate(discriminator, real, labels)
+        fake_logits = self.discriminate(discriminator, fake, labels)
         real_targets = fake_targets = None
         if stabilizers:
             real_targets, fake_targets = torch.ones_like(real_logits), torch.zeros_like(fake_logits)
-        for stabilizer in stabilizers:
-            real_targets, fake_targets = stabilizer.on_targets(self, real_targets, fake_targets)  # type: ignore[arg-type]
+            for stabilizer in stabilizers:
+                real_targets, fake_targets = stabilizer.on_targets(self, real_targets, fake_targets)
         loss = self.objective.discriminator_loss(real_logits, fake_logits, real_targets, fake_targets)
         step = Step(loss, fake, fake_logits, real, real_logits, labels, discriminator)
         for stabilizer in stabilizers:
@@ -210,128 +212,123 @@ class GAN(Run):
         return step
 
     def generator_step(self, batch: Batch, fake: Tensor | None = None) -> Step:
-        """The generator's loss on a batch, with its graph; the discriminator gets no gradient.
+        """Return the generator's loss on a batch, with its graph; the discriminator gets no gradient.
 
         Args:
             batch: real samples, or samples and labels; the generator makes as many.
-            fake: generated samples that carry a gradient; None generates them.
+            fake: generated samples that require grad; None generates them.
         """
-        real, labels = self.unpack(batch)
+        real, labels = self.unpack_batch(batch)
         stabilizers = self.active_stabilizers
         fake = self.generate(len(real), labels) if fake is None else fake
         discriminator = self.opponent(batch, fake)
         for stabilizer in stabilizers:
             discriminator = stabilizer.on_opponent(self, discriminator)
-        with _frozen(self.discriminator):
+        with frozen(self.discriminator):
             for stabilizer in stabilizers:
                 fake = stabilizer.on_discriminator_input(self, fake)
-            fake_logits = self.judge(discriminator, fake, labels)
+            fake_logits = self.discriminate(discriminator, fake, labels)
             step = Step(fake_logits, fake, fake_logits, labels=labels, discriminator=discriminator)
             if self.objective.needs_real_logits or any(stabilizer.reads_real for stabilizer in stabilizers):
-                step.real = real
                 for stabilizer in stabilizers:
-                    step.real = stabilizer.on_discriminator_input(self, step.real)
+                    real = stabilizer.on_discriminator_input(self, real)
+                step.real = real
             if self.objective.needs_real_logits:
-                assert step.real is not None
-                step.real_logits = self.judge(discriminator, step.real, labels)
+                step.real_logits = self.discriminate(discriminator, real, labels)
             step.loss = self.objective.generator_loss(fake_logits, step.real_logits)
             for stabilizer in stabilizers:
                 step.loss = stabilizer.on_generator_loss(self, step, step.loss)
         return step
 
-    # ---------------------------------------------------------------- one batch
+    # ---------------------------------------------------------------- training
 
-    def alternate(
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Step]:
+        """Train on one batch; callbacks find the detached steps as `outputs` of `on_train_batch_end`."""
+        if batch_idx == 0:
+            checks.first_batch(self, self.unpack_batch(batch)[0])
+        self.seed_batch()
+        optimizers = self.optimizers()
+        with distributed.synchronized(self.trainer.strategy.model):
+            steps = self.train_batch(batch, *(optimizers if isinstance(optimizers, list) else [optimizers]))
+            distributed.broadcast_buffers(self)
+        self.has_trained = True
+        self.samples_seen += len(self.unpack_batch(batch)[0]) * self.trainer.world_size
+        return steps
+
+    def train_batch(
         self,
         batch: Batch,
         generator_optimizer: Optimizer | LightningOptimizer,
         discriminator_optimizer: Optimizer | LightningOptimizer,
     ) -> dict[str, Step]:
-        """Play one batch: the discriminator's step, then the generator's when its turn has come.
+        """Update the discriminator on a batch, then the generator where it is due; return their last steps, detached.
 
-        When both move, they share one forward of the generator: the fakes are made once with a gradient and
-        the discriminator learns from a detached view. It needs no Trainer: pass two torch optimizers.
-
-        Returns:
-            The last step of each player who moved, detached.
+        Where both are updated they share one forward of the generator: the fakes are made once with grad, and the
+        discriminator sees them detached. Without a Trainer, pass torch optimizers.
         """
-        discriminator_turns, generator_turns = self.turns()
-        fake = None
-        if (
-            discriminator_turns
-            and generator_turns
-            and self.generator_accumulation == self.discriminator_accumulation == 1
-        ):
-            real, labels = self.unpack(batch)
+        updates = dict(zip(("discriminator", "generator"), self.updates_per_batch(), strict=True))
+        optimizers = {"discriminator": discriminator_optimizer, "generator": generator_optimizer}
+        fake, steps = None, {}
+        if all(updates.values()) and self.generator_accumulation == self.discriminator_accumulation == 1:
+            real, labels = self.unpack_batch(batch)
             fake = self.generate(len(real), labels)
-        steps, shown = {}, None if fake is None else fake.detach()
-        for turn in range(discriminator_turns):
-            steps["discriminator"] = self.update(
-                discriminator_optimizer,
-                self.discriminator_step,
-                batch,
-                None if turn else shown,
-                self.discriminator_accumulation,
-                counted=turn == 0,
-            )
-            self.discriminator_updates += 1
-            for stabilizer in self.active_stabilizers:
-                stabilizer.on_discriminator_step_end(self)
-        for turn in range(generator_turns):
-            steps["generator"] = self.update(
-                generator_optimizer,
-                self.generator_step,
-                batch,
-                None if turn else fake,
-                self.generator_accumulation,
-                counted=turn == discriminator_turns == 0,
-            )
-            self.generator_updates += 1
-            for stabilizer in self.active_stabilizers:
-                stabilizer.on_generator_step_end(self)
+        counted = True
+        for player, number in updates.items():
+            shared = fake.detach() if fake is not None and player == "discriminator" else fake
+            for update in range(number):
+                first = shared if update == 0 else None
+                steps[player] = self.update(player, optimizers[player], batch, first, counted)
+                counted = False
+                if player == "discriminator":
+                    self.discriminator_updates += 1
+                else:
+                    self.generator_updates += 1
+                for stabilizer in self.active_stabilizers:
+                    getattr(stabilizer, f"on_{player}_step_end")(self)
         return steps
 
-    def turns(self) -> tuple[int, int]:
-        """How many steps the discriminator and the generator take on the coming batch."""
-        turns = (1, int((self.discriminator_updates + 1) % self.n_critic == 0))
+    def updates_per_batch(self) -> tuple[int, int]:
+        """Return how many updates the discriminator and the generator make on the coming batch."""
+        updates = (1, int((self.discriminator_updates + 1) % self.n_critic == 0))
         for stabilizer in self.active_stabilizers:
-            turns = stabilizer.on_turns(self, *turns)
-        if min(turns) < 0 or sum(turns) == 0:
-            raise ValueError(f"{turns} turns of discriminator and generator: expected at least one of either.")
-        return turns
+            updates = stabilizer.on_updates_per_batch(self, *updates)
+        if min(updates) < 0 or sum(updates) == 0:
+            raise ValueError(
+                f"{updates} updates of discriminator and generator on a batch: expected at least one of either."
+            )
+        return updates
 
     def update(
         self,
+        player: str,
         optimizer: Optimizer | LightningOptimizer,
-        play: Callable[[Batch, Tensor | None], Step],
         batch: Batch,
         fake: Tensor | None = None,
-        accumulation: int = 1,
         counted: bool = True,
     ) -> Step:
-        """One player's move: backward, clipping, the optimizer's step and its schedule's; of parts, the last one's.
+        """Update one player: backward, clipping, optimizer and scheduler step; return its step, detached.
 
-        With a gradient scaler (16-mixed) a gradient that overflows moves nothing, and the other player goes on. Such
-        a step counts as one, in `discriminator_updates`, `global_step` and schedules alike, so that all stay in step.
+        With a gradient scaler (16-mixed) a gradient that overflows changes no weight; such an update counts like any
+        other, in `discriminator_updates`, `global_step` and schedules.
 
         Args:
-            optimizer: the player's; Lightning's own wrapper inside a Trainer, which handles precision and
-                processes, or any torch optimizer.
-            play: `discriminator_step` or `generator_step`.
+            player: "generator" or "discriminator".
+            optimizer: the player's; inside a Trainer Lightning's wrapper, which handles precision and processes.
             batch: real samples, or samples and labels.
-            fake: passed on to `play`.
-            accumulation: in how many parts to work through the batch.
-            counted: whether this step counts for the Trainer's `global_step`. One step a batch does, so that
-                `max_steps` and `every_n_train_steps` mean batches.
+            fake: passed to the player's step.
+            counted: whether the Trainer's `global_step` counts it. One update per batch does, so that `max_steps` and
+                `every_n_train_steps` count batches.
         """
+        make_step: Callable[[Batch, Tensor | None], Step] = getattr(self, f"{player}_step")
+        number: int = getattr(self, f"{player}_accumulation")
         optimizer.zero_grad()
-        for part, share in _parts(batch, accumulation):
-            step = play(part, fake)
-            loss = step.loss * share if accumulation > 1 else step.loss
+        for part, share in parts(batch, number):
+            step = make_step(part, fake)
+            loss = step.loss * share if number > 1 else step.loss
             self.manual_backward(loss) if isinstance(optimizer, LightningOptimizer) else loss.backward()
-        processes.average_gradients(parameter for group in optimizer.param_groups for parameter in group["params"])
+        distributed.average_gradients(parameter for group in optimizer.param_groups for parameter in group["params"])
         if not isinstance(optimizer, LightningOptimizer):
-            self.on_before_optimizer_step(optimizer)
+            clip(optimizer, getattr(self, f"{player}_clip"))
             optimizer.step()
             return step.detached()
         if counted:
@@ -341,43 +338,121 @@ class GAN(Run):
         for config in self.trainer.lr_scheduler_configs:
             if config.scheduler.optimizer is optimizer.optimizer:
                 config.scheduler.step()  # type: ignore[call-arg]
-        step = step.detached()
-        self.watch.note(step)
-        return step
+        return step.detached()
 
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Clip one player's gradient; Lightning calls this once gradients are unscaled."""
-        player = self.player_of(optimizer)
-        limit = self.generator_clip if player == "generator" else self.discriminator_clip
-        if limit is None and not self.watch.batch:  # outside of a run
-            return
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        norm = self.note_gradient(player, [parameter for parameter in parameters if parameter.grad is not None])
-        if limit is not None and norm is not None:
-            nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+    def metrics(self, steps: dict[str, Step]) -> dict[str, Tensor | float]:
+        """Return what `TrainingLog` logs beside losses: progress, and how the discriminator separates samples."""
+        step = steps.get("discriminator")
+        return {
+            "progress/generator_updates": float(self.generator_updates),
+            "progress/discriminator_updates": float(self.discriminator_updates),
+            "progress/images": float(self.samples_seen),
+            **({} if step is None else step.logit_metrics()),
+        }
 
+    # ---------------------------------------------------------------- evaluation
 
-@contextmanager
-def _frozen(network: nn.Module) -> Iterator[None]:
-    """No gradients for a network's parameters, which saves computing them in the other player's step."""
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Log losses on held-out samples, where a discriminator that has memorised its training set shows."""
+        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+            self.seed_batch(dataloader_idx, batch_idx)
+        self._log_evaluation(batch, "val")
 
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Log losses on the test split."""
+        self._log_evaluation(batch, "test")
 
-def _parts(batch: Batch, number: int) -> Iterator[tuple[Batch, float]]:
-    """A batch in parts, each with its share of the samples."""
-    if number == 1:
-        yield batch, 1.0
-    elif isinstance(batch, Tensor):
-        for part in batch.tensor_split(min(number, len(batch))):
-            yield part, len(part) / len(batch)
-    else:
-        splits = [tensor.tensor_split(min(number, len(tensor))) for tensor in batch]
-        for parts in zip(*splits, strict=True):
-            yield list(parts), len(parts[0]) / len(batch[0])
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return as many samples as the batch has, with its labels where the networks are conditional."""
+        real, labels = self.unpack_batch(batch)
+        return self.generate(len(real), labels)
+
+    def evaluation_metrics(self, batch: Batch) -> dict[str, Tensor]:
+        """Return what `validation_step` and `test_step` log under `val/` and `test/`."""
+        real, labels = self.unpack_batch(batch)
+        real_logits = self.discriminate(self.discriminator, real, labels)
+        fake_logits = self.discriminate(self.discriminator, self.generate(len(real), labels), labels)
+        return {
+            "discriminator_loss": self.objective.discriminator_loss(real_logits, fake_logits),
+            "generator_loss": self.objective.generator_loss(fake_logits, real_logits),
+            "real_logit": real_logits.mean(),
+            "fake_logit": fake_logits.mean(),
+        }
+
+    def _log_evaluation(self, batch: Batch, split: str) -> None:
+        metrics = {f"{split}/{name}": value for name, value in self.evaluation_metrics(batch).items()}
+        self.log_dict(metrics, batch_size=len(self.unpack_batch(batch)[0]), sync_dist=True)
+
+    # ---------------------------------------------------------------- Lightning's other hooks
+
+    def configure_optimizers(self) -> Any:
+        """Return the generator's optimizer, then the discriminator's, each with its schedule if it has one."""
+        players = [
+            (self.generator, self.generator_optimizer, self.generator_scheduler),
+            (self.discriminator, self.discriminator_optimizer, self.discriminator_scheduler),
+        ]
+        optimizers, schedulers = [], []
+        for network, make_optimizer, make_scheduler in players:
+            if any(True for _ in network.parameters()):  # a network without parameters has nothing to train
+                optimizers.append(make_optimizer(network.parameters()))
+                schedulers += [make_scheduler(optimizers[-1])] if make_scheduler else []
+        checks.schedules(schedulers)
+        return optimizers, schedulers
+
+    @override
+    def configure_callbacks(self) -> list[Callback]:
+        """Check the Trainer's settings, and return the callbacks of `training`; a subclass extends what it returns."""
+        checks.trainer_settings(self.trainer)
+        path = self.trainer.ckpt_path
+        if path and Path(path).is_file():
+            read_checkpoint(path)  # before Lightning does, to refuse it in one line
+        clips = any((self.generator_clip, self.discriminator_clip))
+        averages = any(
+            type(one).evaluation_weights is not Stabilizer.evaluation_weights for one in self.active_stabilizers
+        )
+        return training_callbacks(self.trainer, clips, averages)
+
+    @override
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        for stabilizer in self.stabilizers:  # as Lightning does for those of the Trainer
+            stabilizer.setup(self.trainer, self, stage)
+
+    @override
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["gan_network_changes"] = self.network_changes
+        for stabilizer in self.stabilizers:
+            stabilizer.on_save_checkpoint(self.trainer, self, checkpoint)
+        if "callbacks" not in checkpoint:  # weights alone, for which Lightning does not ask its callbacks
+            for callback in attached(self.trainer, Callback):
+                if getattr(callback, "saves_with_weights", False):
+                    callback.on_save_checkpoint(self.trainer, self, checkpoint)
+
+    @override
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        trainer = self._attached_trainer()
+        if trainer is None:  # with a Trainer its callbacks have changed the networks by now
+            for change in rebuild_network_changes(checkpoint):
+                change.apply_to(self)
+        super().on_load_checkpoint(checkpoint)
+        if trainer is not None:
+            for stabilizer in self.stabilizers:
+                stabilizer.on_load_checkpoint(trainer, self, checkpoint)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return the counts of updates and samples, and the state of the module's own stabilizers."""
+        return {
+            "generator_updates": self.generator_updates,
+            "discriminator_updates": self.discriminator_updates,
+            "samples_seen": self.samples_seen,
+            "stabilizers": [stabilizer.state_dict() for stabilizer in self.stabilizers],
+        }
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Restore what `get_extra_state` returned."""
+        self.generator_updates = state["generator_updates"]
+        self.discriminator_updates = state["discriminator_updates"]
+        self.samples_seen = state.get("samples_seen", 0)
+        for stabilizer, saved in zip(self.stabilizers, state["stabilizers"], strict=False):
+            stabilizer.load_state_dict(saved)

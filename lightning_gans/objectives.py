@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_gans.processes import mean
+from lightning_gans.distributed import mean
 
 
 class Objective(ABC):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
+import sys
 from abc import abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -12,15 +14,17 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
+from lightning_gans.checkpoints import find
 from lightning_gans.schedules import Schedule
+from lightning_gans.step import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lightning_gans.gan import GAN, Step
+    from lightning_gans.gan import GAN
 
 _OF_THE_DISCRIMINATOR = (
-    "on_turns",
+    "on_updates_per_batch",
     "on_fake_samples",
     "on_targets",
     "on_discriminator_loss",
@@ -46,7 +50,7 @@ class Stabilizer(Callback):
     discriminator's loss see imagined steps too: `gan.looking_ahead` is true there, fakes may carry a gradient,
     which a hook passes on, and nothing that they do may be remembered.
     In several processes gradients are averaged, which is all that a loss needs whose terms are means over samples; of
-    a mean that goes through another function take `processes.mean`.
+    a mean that goes through another function take `distributed.mean`.
     What changes the networks is a `NetworkStabilizer`. Whoever only observes is a plain Lightning `Callback` and
     reads the `Step`s that `training_step` returns.
     """
@@ -106,11 +110,11 @@ class Stabilizer(Callback):
     def apply_to(self, gan: GAN) -> None:
         """Prepare `gan`, or raise `ValueError` where the two do not fit. Idempotent."""
 
-    def presenting(self, gan: GAN) -> AbstractContextManager[None]:
+    def evaluation_weights(self, gan: GAN) -> AbstractContextManager[None]:
         """A context in which the generator is as it should be shown, sampled and scored."""
         return nullcontext()
 
-    def on_turns(self, gan: GAN, discriminator: int, generator: int) -> tuple[int, int]:
+    def on_updates_per_batch(self, gan: GAN, discriminator: int, generator: int) -> tuple[int, int]:
         """Replace how many steps each player takes on this batch; at least one of the two numbers is above 0."""
         return discriminator, generator
 
@@ -175,3 +179,42 @@ class NetworkStabilizer(Stabilizer):
             for name, child in list(parent.named_children()):
                 if child is old:
                     setattr(parent, name, new)
+
+
+def rebuild_network_changes(checkpoint: dict[str, Any]) -> list[NetworkStabilizer]:
+    """Return the stabilizers that changed the networks of a checkpoint; a file cannot have other code imported or run.
+
+    Raises:
+        ValueError: for a list that is damaged, or a class that is not an imported `NetworkStabilizer`.
+    """
+    recipes = checkpoint.get("gan_network_changes", [])
+    if not isinstance(recipes, list):
+        raise _damaged(recipes)
+    changes = []
+    for recipe in recipes:
+        if not isinstance(recipe, dict) or not isinstance(recipe.get("init_args"), dict):
+            raise _damaged(recipe)
+        path = recipe.get("class_path")
+        kind = _find_change(path) if isinstance(path, str) else None
+        if not (isinstance(kind, type) and issubclass(kind, NetworkStabilizer)):
+            raise ValueError(
+                f"the networks of the checkpoint were changed by {path}, which is not an imported NetworkStabilizer; "
+                "import its module first."
+            )
+        try:
+            changes.append(kind(**recipe["init_args"]))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the checkpoint's change of the networks cannot be made again: {error}") from None
+    return changes
+
+
+def _find_change(path: str) -> Any:
+    home = path.rpartition(".")[0]
+    return find(path) if home.startswith("lightning_gans.stabilizers") or home in sys.modules else None
+
+
+def _damaged(recipe: Any) -> ValueError:
+    return ValueError(
+        f"the checkpoint's gan_network_changes hold {re.sub(chr(10), ' ', repr(recipe))[:60]}, expected a list of "
+        "{class_path, init_args}; the file is damaged: use another."
+    )

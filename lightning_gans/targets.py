@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lightning_gans.processes import mean_of_logarithms
+from lightning_gans.distributed import mean_of_logarithms
 
 
 class Target(ABC):

@@ -194,7 +194,7 @@ def dirac():
         theta, psi = gan.generator.theta, gan.discriminator.head[0].weight
         path = []
         for _ in range(steps * gan.n_critic):
-            gan.alternate(torch.zeros(1, 1), *optimizers)
+            gan.train_batch(torch.zeros(1, 1), *optimizers)
             path.append([theta.item(), psi.item()])
         return torch.tensor(path)
 

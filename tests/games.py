@@ -44,7 +44,7 @@ class Recorder(Stabilizer):
     def __init__(self):
         self.calls = []
 
-    def on_turns(self, gan, discriminator, generator):
+    def on_updates_per_batch(self, gan, discriminator, generator):
         self.calls.append(("turns", discriminator, generator))
         return discriminator, generator
 

@@ -233,7 +233,7 @@ def wandb_records(path):
         if 32768 - place % 32768 < 7:  # the rest of a block is empty
             place += 32768 - place % 32768
             continue
-        _, length, kind = struct.unpack("<IHB", data[place : place + 7])
+        _, length, kind = struct.unpack_batch("<IHB", data[place : place + 7])
         record += data[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in (1, 4):  # whole, or the last part

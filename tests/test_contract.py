@@ -194,7 +194,7 @@ def play(gan, batches, weights):
     optimizers = [SGD(player.parameters()) for player in (gan.generator, gan.discriminator)]
     before = weights(gan)
     for batch in batches(3, gan.generator.sample_shape):
-        steps = gan.alternate(batch, *optimizers)
+        steps = gan.train_batch(batch, *optimizers)
     assert weights(gan).isfinite().all() and not torch.equal(weights(gan), before)
     assert all(step.loss.isfinite() for step in steps.values())
 
@@ -233,7 +233,7 @@ def test_it_plays_in_a_pseudo_adversarial_game_or_says_that_it_cannot(weights, r
     optimizer, before = SGD(gan.generator.parameters()), weights(gan)
     try:
         stabilizer.apply_to(gan)
-        gan.alternate(torch.zeros(8, 1, 28, 28), optimizer)
+        gan.train_batch(torch.zeros(8, 1, 28, 28), optimizer)
     except ValueError as error:
         assert kind.__name__ in str(error)
     else:
@@ -287,7 +287,7 @@ def test_its_networks_are_rebuilt_from_a_checkpoint(game, fit, weights, tmp_path
     again = GAN.load_from_checkpoint(
         tmp_path / "run.ckpt", generator=fresh.generator, discriminator=fresh.discriminator
     )
-    with gan.presented():
+    with gan.evaluation_weights():
         assert torch.equal(weights(again), weights(gan))
 
 
@@ -326,7 +326,7 @@ def ends(weights):
 
     def ends(gan):
         learned = weights(gan)
-        with gan.presented():
+        with gan.evaluation_weights():
             return torch.cat([learned, weights(gan.generator)])
 
     return ends

@@ -17,9 +17,9 @@ from torch.utils.data import DataLoader
 from lightning_gans import Stabilizer
 from lightning_gans.__main__ import main
 from lightning_gans.callbacks import FailureMonitor
-from lightning_gans.finite import NotFinite, Watch
 from lightning_gans.optimizers import SGD
 from lightning_gans.stabilizers import GeneratorEMA
+from lightning_gans.training.non_finite import NonFiniteError, Watch
 
 slowly = both(partial(SGD, lr=0.01))
 SPARSE = {"log_every_n_steps": 1000}
@@ -65,7 +65,7 @@ def finite(path):
 def test_a_gradient_that_is_none_is_named_with_its_batch_however_late_it_is_seen(make_gan, fit, player, clip, value):
     gan = make_gan(**slowly, generator_clip=clip, discriminator_clip=clip)
     first = rf"batch 3: the {player}'s gradient of \S+ and of \d more parameters is (nan|inf), with a loss of \d"
-    with pytest.raises(NotFinite, match="^" + first):
+    with pytest.raises(NonFiniteError, match="^" + first):
         fit(gan, 20, callbacks=[Spoil(player, 3, value=value)], **SPARSE)
     assert gan.discriminator_updates == 20, "at the end of the epoch"
 
@@ -73,14 +73,14 @@ def test_a_gradient_that_is_none_is_named_with_its_batch_however_late_it_is_seen
 @pytest.mark.parametrize("player", ["generator", "discriminator"])
 def test_a_loss_that_is_none_is_named_with_what_stabilizers_added(make_gan, fit, player):
     said = rf"^batch 4: the {player}'s loss is nan; stabilizers added first 0\.25, second nan\. The run ends here;"
-    with pytest.raises(NotFinite, match=said):
+    with pytest.raises(NonFiniteError, match=said):
         fit(make_gan(**slowly), 6, callbacks=[Spoil(player, 4, what="loss")], **SPARSE)
 
 
 def test_one_parameter_is_named_alone(make_gan, fit):
     gan = make_gan(**slowly)
     gan.discriminator.head[0].bias.register_hook(lambda gradient: gradient * math.nan)
-    with pytest.raises(NotFinite, match=r"the discriminator's gradient of head\.0\.bias is nan, with a loss"):
+    with pytest.raises(NonFiniteError, match=r"the discriminator's gradient of head\.0\.bias is nan, with a loss"):
         fit(gan, 2)
 
 
@@ -91,18 +91,18 @@ def test_the_logits_tell_which_samples_were_bad(make_gan, batches, fit, spoilt, 
         data[3][2] = math.nan
     else:
         gan.generator.register_forward_hook(lambda *args: args[2] * (math.nan if gan.watch.batch == 4 else 1))
-    with pytest.raises(NotFinite) as error:
+    with pytest.raises(NonFiniteError) as error:
         fit(gan, data, **SPARSE)
     assert f"batch 4: the discriminator's loss is nan, by the logits of {words};" in str(error.value)
 
 
 def test_it_is_a_floating_point_error_with_a_remedy():
-    assert issubclass(NotFinite, FloatingPointError)
+    assert issubclass(NonFiniteError, FloatingPointError)
 
 
 def test_the_remedy_names_what_can_be_done(make_gan, fit):
     with pytest.raises(
-        NotFinite, match=r"there is no checkpoint yet\. Lower the learning rates.*generator_clip.*detect"
+        NonFiniteError, match=r"there is no checkpoint yet\. Lower the learning rates.*generator_clip.*detect"
     ):
         fit(make_gan(**slowly), 2, callbacks=[Spoil("generator", 1)])
 
@@ -140,13 +140,13 @@ def test_nothing_is_noted_outside_of_a_run(make_gan, batches, fit):
     optimizers = [SGD(player.parameters()) for player in (gan.generator, gan.discriminator)]
     for _ in range(2):
         for batch in batches(2):
-            gan.alternate(batch, *optimizers)
+            gan.train_batch(batch, *optimizers)
         assert not gan.watch._noted
         fit(gan)
 
 
 def test_a_run_that_stops_within_an_epoch_is_looked_at(make_gan, fit):
-    with pytest.raises(NotFinite, match="batch 2: "):
+    with pytest.raises(NonFiniteError, match="batch 2: "):
         fit(make_gan(**slowly), 9, max_steps=4, callbacks=[Spoil("generator", 2)], **SPARSE)
 
 
@@ -160,7 +160,7 @@ def test_a_game_can_be_copied_in_the_middle_of_a_run(make_gan, fit):
 
 def test_after_a_broken_run_another_can_follow(make_gan, fit):
     gan = make_gan(**slowly)
-    with pytest.raises(NotFinite):
+    with pytest.raises(NonFiniteError):
         fit(gan, 5, callbacks=[Spoil("generator", 5)], **SPARSE)
     healthy = make_gan(**slowly)
     gan.load_state_dict(healthy.state_dict())
@@ -176,7 +176,9 @@ def test_the_last_good_checkpoint_is_kept_and_named(make_gan, fit, tmp_path, eve
     """Saves are due in batches 5 and 10, or 3, 6 and 9; the step of batch 7 is bad and is not looked for before."""
     keeper = ModelCheckpoint(tmp_path / "kept", save_last=True, every_n_train_steps=every, filename="{step}")
     callbacks = [keeper, Spoil("discriminator", 7), *([GeneratorEMA(4.0)] if ema else [])]
-    with pytest.raises(NotFinite, match=r"^batch 7: .*the last good checkpoint is \S+/kept/(last|step=\d)\.ckpt\."):
+    with pytest.raises(
+        NonFiniteError, match=r"^batch 7: .*the last good checkpoint is \S+/kept/(last|step=\d)\.ckpt\."
+    ):
         fit(make_gan(**slowly), 5, max_epochs=3, callbacks=callbacks, enable_checkpointing=True, **SPARSE)
     files = sorted(file.name for file in (tmp_path / "kept").iterdir())
     assert files == ["last.ckpt", "step=5.ckpt" if every is None else "step=6.ckpt"]
@@ -187,7 +189,7 @@ def test_the_last_good_checkpoint_is_kept_and_named(make_gan, fit, tmp_path, eve
 
 def test_a_run_goes_on_from_the_last_good_checkpoint(make_gan, fit, tmp_path):
     keeper = ModelCheckpoint(tmp_path, save_last=True)
-    with pytest.raises(NotFinite):
+    with pytest.raises(NonFiniteError):
         fit(make_gan(**slowly), 5, max_epochs=3, callbacks=[keeper, Spoil("generator", 8)], enable_checkpointing=True)
     gan = make_gan(seed=1, **slowly)
     fit(gan, 5, max_epochs=3, ckpt_path=tmp_path / "last.ckpt")
@@ -213,7 +215,7 @@ def test_weights_that_are_none_are_not_saved(make_gan, fit, tmp_path, what, valu
     gan = make_gan(**slowly)
     gan.generator.register_buffer("mask", torch.zeros(2))
     said = rf"batch 3: {what} holds NaN or infinity, though losses and gradients were numbers\. .*no checkpoint yet"
-    with pytest.raises(NotFinite, match=said):
+    with pytest.raises(NonFiniteError, match=said):
         fit(gan, 3, callbacks=[breaks(what, value), ModelCheckpoint(tmp_path)], enable_checkpointing=True)
     assert not list(tmp_path.glob("*.ckpt"))
 
@@ -227,7 +229,7 @@ def test_a_buffer_may_be_infinite_as_masks_are(make_gan, fit, tmp_path):
 
 def test_what_is_left_of_a_broken_run_can_be_saved_by_hand(make_gan, quiet, batches, tmp_path):
     gan, trainer = make_gan(**slowly), Trainer(**{**quiet, "callbacks": [Spoil("generator", 2)]})
-    with pytest.raises(NotFinite):
+    with pytest.raises(NonFiniteError):
         trainer.fit(gan, DataLoader(batches(3), batch_size=None))
     trainer.save_checkpoint(tmp_path / "corpse.ckpt")
     assert not finite(tmp_path / "corpse.ckpt")
@@ -253,7 +255,9 @@ def test_the_monitor_sets_the_game_back_and_the_run_goes_on(make_gan, fit, weigh
 
 def test_when_it_may_not_any_more_the_run_ends(make_gan, fit, tmp_path):
     monitor = watch(rollbacks=1)
-    with pytest.raises(NotFinite, match=r"^batch 25: .* the last good checkpoint is \S*checkpoints/healthy\.ckpt\."):
+    with pytest.raises(
+        NonFiniteError, match=r"^batch 25: .* the last good checkpoint is \S*checkpoints/healthy\.ckpt\."
+    ):
         fit(make_gan(**slowly), 30, callbacks=[Spoil("generator", 17, 25), monitor], **SPARSE)
     assert [event.state for event in monitor.events] == ["not a number", "healthy", "not a number"]
     assert monitor.events[-1].remedies and finite(tmp_path / "checkpoints" / "healthy.ckpt")
@@ -261,7 +265,7 @@ def test_when_it_may_not_any_more_the_run_ends(make_gan, fit, tmp_path):
 
 def test_a_monitor_that_is_off_changes_nothing(make_gan, fit):
     monitor = watch(every_n_steps=0)
-    with pytest.raises(NotFinite, match="batch 2: "):
+    with pytest.raises(NonFiniteError, match="batch 2: "):
         fit(make_gan(**slowly), 4, callbacks=[Spoil("discriminator", 2), monitor])
     assert not monitor.events
 

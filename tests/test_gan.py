@@ -43,7 +43,7 @@ def test_the_discriminator_is_thawed_after_an_error(make_gan, batches, monkeypat
         during.extend(parameter.requires_grad for parameter in gan.discriminator.parameters())
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(gan, "judge", broken)
+    monkeypatch.setattr(gan, "discriminate", broken)
     with pytest.raises(RuntimeError, match="broken"):
         gan.generator_step(batches(1)[0])
     assert not any(during)
@@ -57,17 +57,17 @@ def test_one_step_of_each_player_does_what_it_plays_for(make_gan, batches, objec
     z = torch.randn(8, 3).double()
     gan.generate = lambda num, labels=None: gan(z)
     g_optimizer, d_optimizer = sgds(gan, lr=1e-3)
-    before = gan.update(d_optimizer, gan.discriminator_step, x).loss
+    before = gan.update("discriminator", d_optimizer, x).loss
     assert gan.discriminator_step(x).loss < before, "D's step lowers its loss"
     judged = gan.discriminator(gan(z)).mean()
-    gan.update(g_optimizer, gan.generator_step, x)
+    gan.update("generator", g_optimizer, x)
     assert gan.discriminator(gan(z)).mean() > judged, "G's step raises D(G(z))"
 
 
 def test_fakes_are_detached_for_the_discriminator_and_alive_for_the_generator(make_gan, batches):
     gan, recorder = make_gan(), Recorder()
     gan.stabilizers.append(recorder)
-    gan.alternate(batches(1)[0], *sgds(gan))
+    gan.train_batch(batches(1)[0], *sgds(gan))
     fakes = [call[1].requires_grad for call in recorder.calls if call[0] in ("fake_samples", "input")]
     assert fakes == [False, False, False, True], "as a fake, real, fake; then the generator's fake"
 
@@ -114,8 +114,8 @@ def test_a_game_is_in_the_precision_of_its_parameters(make_gan, batches, dtype):
 
 def test_logits_are_judged_in_single_precision_or_better(make_gan, batches):
     gan, x = make_gan(), batches(1)[0]
-    assert gan.judge(lambda x: x[:, 0].bfloat16(), x, None).dtype == torch.float32
-    assert gan.judge(lambda x: x[:, 0].double(), x, None).dtype == torch.float64
+    assert gan.discriminate(lambda x: x[:, 0].bfloat16(), x, None).dtype == torch.float32
+    assert gan.discriminate(lambda x: x[:, 0].double(), x, None).dtype == torch.float64
 
 
 # ---------------------------------------------------------------- one batch
@@ -138,7 +138,7 @@ def test_alternate_plays_as_the_trainer_does(make_gan, batches, fit, weights, ob
     fit(trained, 3)
     optimizers = sgds(alone, 1e-3)
     for batch in batches(3):
-        alone.alternate(batch, *optimizers)
+        alone.train_batch(batch, *optimizers)
     assert torch.equal(weights(alone), weights(trained)) and not torch.equal(weights(alone), weights(make()))
 
 
@@ -183,7 +183,7 @@ def test_each_player_is_clipped_on_its_own(make_gan, batches, fit, norms, player
         fit(gan, 3)
     else:
         for batch in batches(3):
-            gan.alternate(batch, noting(gan.generator.parameters()), noting(gan.discriminator.parameters()))
+            gan.train_batch(batch, noting(gan.generator.parameters()), noting(gan.discriminator.parameters()))
     norms_of = {"discriminator": seen[::2], "generator": seen[1::2]}
     assert norms_of.pop(player) == [pytest.approx(limit, rel=1e-3)] * 3
     assert all(norm > 10 * limit for norm in norms_of.popitem()[1])
@@ -204,7 +204,7 @@ def test_a_batch_in_parts_gives_the_same_update(make_gan, batches, weights, size
     for number in (1, parts):
         gan = make_gan(num_classes, generator_accumulation=number, discriminator_accumulation=number)
         with_fixed_latents(gan, size)
-        gan.alternate(batches(1, size=size, num_classes=num_classes)[0], *sgds(gan, lr=1.0))
+        gan.train_batch(batches(1, size=size, num_classes=num_classes)[0], *sgds(gan, lr=1.0))
         assert (gan.discriminator_updates, gan.generator_updates) == (1, 1)
         after.append(weights(gan))
     torch.testing.assert_close(after[1], after[0], atol=1e-6, rtol=0)
@@ -223,7 +223,7 @@ def test_parts_are_per_player_and_a_batch_stays_a_step(make_gan, fit, player):
 def test_accumulated_gradients_are_clipped_as_a_whole(make_gan, batches, norms):
     noting, seen = norms
     gan = make_gan(discriminator_accumulation=4, discriminator_clip=1e-3)
-    gan.update(noting(gan.discriminator.parameters()), gan.discriminator_step, batches(1)[0], accumulation=4)
+    gan.update("discriminator", noting(gan.discriminator.parameters()), batches(1)[0])
     assert seen == [pytest.approx(1e-3, rel=1e-3)]
 
 
@@ -269,7 +269,7 @@ def spy(network):
 def test_labels_reach_both_networks(make_gan, batches):
     gan, (x, y) = make_gan(num_classes=3), batches(1, num_classes=3)[0]
     made, judged = spy(gan.generator), spy(gan.discriminator)
-    steps = gan.alternate([x, y], *sgds(gan))
+    steps = gan.train_batch([x, y], *sgds(gan))
     assert all(len(args) == 2 and torch.equal(args[1], y) for args in made + judged) and len(judged) == 3
     assert torch.equal(steps["discriminator"].labels, y) and torch.equal(steps["generator"].labels, y)
     gan.discriminator_step((x, y)).loss.backward()
@@ -341,8 +341,8 @@ def test_an_opponent_plays_whole_runs(make_gan, fit):
 class Symmetric(GAN):
     """The discriminator sees a sample and its mirror image."""
 
-    def judge(self, discriminator, x, labels):
-        return (super().judge(discriminator, x, labels) + super().judge(discriminator, -x, labels)) / 2
+    def discriminate(self, discriminator, x, labels):
+        return (super().discriminate(discriminator, x, labels) + super().discriminate(discriminator, -x, labels)) / 2
 
 
 def test_a_judge_is_one_line(make_gan, batches, fit):
@@ -357,8 +357,8 @@ def test_a_judge_can_pack_samples(batches, fit):
     """PacGAN: the discriminator sees two samples at a time, so its samples have another shape than G's."""
 
     class PacGAN(GAN):
-        def judge(self, discriminator, x, labels):
-            return super().judge(discriminator, x.reshape(len(x) // 2, -1), labels)
+        def discriminate(self, discriminator, x, labels):
+            return super().discriminate(discriminator, x.reshape(len(x) // 2, -1), labels)
 
     gan = PacGAN(MLPGenerator((2,), 3, width=8), MLPDiscriminator((4,), width=8))
     assert gan.discriminator_step(batches(1)[0]).real_logits.shape == (4,)

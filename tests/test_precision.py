@@ -15,7 +15,6 @@ from torch.optim.lr_scheduler import ExponentialLR
 
 from lightning_gans import DCGAN, GAN, SEPGAN, WGAN, WGANGP, Stabilizer, UnrolledGAN, VanillaGAN
 from lightning_gans.__main__ import main
-from lightning_gans.finite import NotFinite
 from lightning_gans.networks import (
     DCGANDiscriminator,
     DigitClassifier,
@@ -27,6 +26,7 @@ from lightning_gans.networks import (
 from lightning_gans.optimizers import SGD, Adam
 from lightning_gans.stabilizers import GeneratorEMA, HistoricalAveraging, WeightDecay
 from lightning_gans.stabilizers.penalty import Penalty
+from lightning_gans.training.non_finite import NonFiniteError
 
 PRECISIONS = {"32-true": torch.float32, "bf16-mixed": torch.float32, "16-mixed": torch.float32} | {
     "bf16-true": torch.bfloat16,
@@ -246,7 +246,7 @@ def test_a_skipped_step_leaves_the_average_sound(make_gan, fit, at):
     expected = overflow.kept["generator"][0]
     for weights in overflow.kept["generator"][1:]:
         expected = (expected + weights) / 2
-    with gan.presented():
+    with gan.evaluation_weights():
         torch.testing.assert_close(learned(gan.generator), expected, atol=1e-6, rtol=0)
 
 
@@ -265,14 +265,16 @@ def test_both_players_may_overflow_in_one_batch(make_gan, fit):
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "32-true", "64-true"])
 def test_without_a_scaler_an_overflow_ends_the_run(make_gan, fit, precision):
-    with pytest.raises(NotFinite, match=r"batch 3: the generator's gradient of \S+ and of \d more parameters is nan"):
+    with pytest.raises(
+        NonFiniteError, match=r"batch 3: the generator's gradient of \S+ and of \d more parameters is nan"
+    ):
         fit(make_gan(), 5, callbacks=[Overflow("generator", 2)], precision=precision)
 
 
 def test_a_scale_that_gives_out_ends_the_run(make_gan, fit):
     gan, overflow = make_gan(**both(partial(SGD, lr=0.1))), Overflow("discriminator", *range(2, 20))
     before = r"batch 6: the scale of 16-bit gradients has fallen to 0\.5, and they still overflow: the discriminator's "
-    with pytest.raises(NotFinite, match=before + r"gradient .*train in bf16-mixed or 32-true"):
+    with pytest.raises(NonFiniteError, match=before + r"gradient .*train in bf16-mixed or 32-true"):
         fit(gan, 20, callbacks=[overflow], **scaled(8.0, autocast=False))
     assert learned(gan).isfinite().all(), "no step was taken with them"
 

@@ -15,9 +15,9 @@ from torch.optim.lr_scheduler import ExponentialLR
 from torch.utils.data import DataLoader
 
 from lightning_gans import DCGAN, GAN, WGAN
-from lightning_gans.gan import Step
 from lightning_gans.optimizers import SGD, Adam
 from lightning_gans.stabilizers import GradientPenalty
+from lightning_gans.step import Step
 
 # ---------------------------------------------------------------- random numbers and interruptions
 
@@ -125,7 +125,7 @@ def test_a_deep_copy_is_a_game_of_its_own(make_gan, batches, fit, weights, fitte
         fit(gan)
     other, before = copy.deepcopy(gan), weights(gan)
     assert torch.equal(weights(other), before) and other.discriminator_updates == gan.discriminator_updates
-    other.alternate(batches(1)[0], *sgds(other))
+    other.train_batch(batches(1)[0], *sgds(other))
     assert torch.equal(weights(gan), before) and not torch.equal(weights(other), before)
     assert other.discriminator_updates == gan.discriminator_updates + 1
     assert other.stabilizers[0].seen == gan.stabilizers[0].seen + 1
@@ -298,7 +298,7 @@ def test_whole_gradients_are_measured_only_where_they_are_logged(make_gan, batch
     gan = make_gan()
     fit(gan, 6, logger=Log(), log_every_n_steps=3)
     assert len(measured) == 4
-    gan.alternate(batches(1)[0], *sgds(gan))
+    gan.train_batch(batches(1)[0], *sgds(gan))
     assert len(measured) == 4, "nothing is logged without a Trainer"
 
 

@@ -31,14 +31,14 @@ def test_hooks_are_called_in_the_documented_order(make_gan, batches, fit, with_t
     else:
         gan.stabilizers.append(recorder)
         for batch in batches(2):
-            gan.alternate(batch, *sgds(gan))
+            gan.train_batch(batch, *sgds(gan))
     assert recorder.names == ["turns", *D_STEP, "turns", *D_STEP, *G_STEP]
 
 
 def test_hooks_are_given_the_documented_values(make_gan, batches):
     gan, recorder, x = make_gan(), Recorder(), batches(1)[0]
     gan.stabilizers.append(recorder)
-    steps = gan.alternate(x, *sgds(gan))
+    steps = gan.train_batch(x, *sgds(gan))
     turns, fake, real, shown, targets, d_loss, d_end, opponent, judged, g_loss, g_end = (
         call[1:] for call in recorder.calls
     )
@@ -137,7 +137,7 @@ class Turns(Stabilizer):
     def __init__(self, *plan):
         self.plan = list(plan)
 
-    def on_turns(self, gan, discriminator, generator):
+    def on_updates_per_batch(self, gan, discriminator, generator):
         return self.plan.pop(0)
 
 
@@ -146,7 +146,7 @@ def test_turns_say_how_often_each_player_moves(make_gan, batches):
     gan.stabilizers += [Turns((1, 1), (0, 1), (1, 0), (2, 3)), recorder]
     moved = []
     for batch in batches(4):
-        steps = gan.alternate(batch, *sgds(gan))
+        steps = gan.train_batch(batch, *sgds(gan))
         moved.append((set(steps), gan.discriminator_updates, gan.generator_updates))
     both = {"discriminator", "generator"}
     assert moved == [(both, 1, 1), ({"generator"}, 1, 2), ({"discriminator"}, 2, 2), (both, 4, 5)]
@@ -156,7 +156,7 @@ def test_turns_say_how_often_each_player_moves(make_gan, batches):
 def test_each_further_turn_makes_fakes_of_its_own(make_gan, batches):
     gan, recorder = make_gan(), Recorder()
     gan.stabilizers += [Turns((3, 1)), recorder]
-    gan.alternate(batches(1)[0], *sgds(gan))
+    gan.train_batch(batches(1)[0], *sgds(gan))
     fakes = [call[1] for call in recorder.calls if call[0] == "fake_samples"]
     assert len(fakes) == 3 and not torch.equal(fakes[0], fakes[1]) and not torch.equal(fakes[1], fakes[2])
 
@@ -171,8 +171,8 @@ def test_a_batch_is_one_step_of_the_trainer_whoever_moves(make_gan, fit):
 def test_somebody_must_move(make_gan, batches, turns):
     gan = make_gan()
     gan.stabilizers.append(Turns(turns))
-    with pytest.raises(ValueError, match=r"turns of discriminator and generator: expected at least one"):
-        gan.alternate(batches(1)[0], *sgds(gan))
+    with pytest.raises(ValueError, match=r"updates of discriminator and generator on a batch: expected at least one"):
+        gan.train_batch(batches(1)[0], *sgds(gan))
 
 
 def test_the_generator_can_face_another_discriminator(make_gan, batches):
@@ -215,7 +215,7 @@ class Constant(Stabilizer):
     """Presents a generator that makes one number."""
 
     @contextmanager
-    def presenting(self, gan):
+    def evaluation_weights(self, gan):
         saved = {name: value.clone() for name, value in gan.generator.state_dict().items()}
         for parameter in gan.generator.parameters():
             parameter.data.fill_(0.0)
@@ -304,7 +304,7 @@ def test_a_checkpoint_cannot_name_other_code(make_gan, fit, tmp_path, path):
     saved["gan_network_changes"] = [{"class_path": path, "init_args": {}}]
     torch.save(saved, tmp_path / "bad.ckpt")
     torch_gan = make_gan()
-    with pytest.raises(ValueError, match=r"which is no imported NetworkStabilizer"):
+    with pytest.raises(ValueError, match=r"which is not an imported NetworkStabilizer"):
         torch_gan.on_load_checkpoint(saved)
 
 

@@ -13,7 +13,8 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
 
 from lightning_gans import generation
-from lightning_gans.gan import GAN, Batch
+from lightning_gans.gan import GAN
+from lightning_gans.step import Batch
 
 
 class SampleGrid(Callback):
@@ -84,7 +85,7 @@ class SampleGrid(Callback):
         if not self._shows_real and self._draws(trainer):
             self._shows_real = True
             if self._real is None:
-                self._real = pl_module.unpack(batch)[0].detach()[: len(self._latents)].float().cpu()  # type: ignore[arg-type]
+                self._real = pl_module.unpack_batch(batch)[0].detach()[: len(self._latents)].float().cpu()  # type: ignore[arg-type]
             real = generation.picture(self._real, columns=self._row(pl_module))
             generation.save_picture(real, self._folder / "real.png")
 
@@ -111,7 +112,7 @@ class SampleGrid(Callback):
             samples = gan(z, None if labels is None else labels.to(gan.device)).float().cpu()
         image = generation.picture(samples, self._real, self._row(gan))
         generation.save_picture(image, self._folder / f"epoch_{epoch:04d}.png")
-        batches = trainer.fit_loop.epoch_loop.total_batch_idx
+        batches = gan.batches_seen - 1
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):  # as uint8: W&B shows floats as black
                 logger.log_image("samples/grid", [image.numpy()], step=batches)

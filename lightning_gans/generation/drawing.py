@@ -160,7 +160,7 @@ def class_labels(gan: GAN, num: int, labels: Sequence[int] | None = None) -> Ten
 @contextmanager
 def showing(gan: GAN) -> Iterator[None]:
     """The generator that is to be shown, in evaluation mode for a while: dropout off, BatchNorm by its statistics."""
-    with evaluating(gan.generator), gan.presented():
+    with evaluating(gan.generator), gan.evaluation_weights():
         yield
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from lightning_gans import checkpoints
 from lightning_gans.gan import GAN
 from lightning_gans.networks import Generator
+from lightning_gans.stabilizer import rebuild_network_changes
 
 _FORMAT = "lightning_gans generator 1"
 _RECIPE = ("gan_class", "hyper_parameters", "gan_network_changes")
@@ -126,7 +127,7 @@ def _gan_of_export(path: str | Path, trust: bool) -> GAN:
     settings = dict(recipe.get("hyper_parameters", {}))
     by_config = settings.pop("_instantiator", None) is not None
     gan = instantiate_module(kind, settings) if by_config else kind(**settings)
-    for change in checkpoints.network_changes(recipe):
+    for change in rebuild_network_changes(recipe):
         change.apply_to(gan)
     gan.generator.load_state_dict(state)
     gan.generator_updates = int(recipe.get("generator_updates", 0))

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
-from lightning_gans.gan import GAN, Batch, Step
+from lightning_gans.gan import GAN
 from lightning_gans.networks import FrozenClassifier, Generator, StochasticGenerator
 from lightning_gans.optimizers import Adam
+from lightning_gans.step import Batch, Step
 from lightning_gans.targets import MarginalEntropy, Target
 
 STUCK_AFTER = 20  # looks at the log without any progress
@@ -153,7 +154,7 @@ class SEPGAN(GAN):
             batch: says how many images to make, and their labels where the generator is conditional.
             fake: images that carry a gradient; None makes them, which a target that reads routes needs.
         """
-        x, labels = self.unpack(batch)
+        x, labels = self.unpack_batch(batch)
         choice = labels if self.target.reads == "labels" else None
         if self.target.reads == "groups":
             if fake is not None:
@@ -163,7 +164,7 @@ class SEPGAN(GAN):
         for stabilizer in self.active_stabilizers:
             fake = stabilizer.on_discriminator_input(self, fake)
         with _statistics(self._norms if self.batch_norm_statistics else []) as distances:
-            logits = self.judge(self.discriminator, fake, None)
+            logits = self.discriminate(self.discriminator, fake, None)
         step = Step(self.target.loss(logits, choice), fake, logits, labels=labels, discriminator=self.discriminator)
         if self.total_variation:
             self._add(step, "total_variation", self.total_variation * total_variation(fake))
@@ -190,17 +191,17 @@ class SEPGAN(GAN):
         """There is none."""
         raise ValueError("SEPGAN has no discriminator to train: a frozen classifier stands in its place.")
 
-    def alternate(self, batch: Batch, generator_optimizer: Optimizer | LightningOptimizer) -> dict[str, Step]:  # type: ignore[override]
+    def train_batch(self, batch: Batch, generator_optimizer: Optimizer | LightningOptimizer) -> dict[str, Step]:  # type: ignore[override]
         """Play one batch: the generator's step. It needs no Trainer: pass a torch optimizer."""
         if self.generator_updates == 0:
             self._refuse_stabilizers()
-        step = self.update(generator_optimizer, self.generator_step, batch, None, self.generator_accumulation)
+        step = self.update("generator", generator_optimizer, batch)
         self.generator_updates += 1
         for stabilizer in self.active_stabilizers:
             stabilizer.on_generator_step_end(self)
         return {"generator": step}
 
-    def figures(self, steps: dict[str, Step]) -> dict[str, Tensor | float]:
+    def metrics(self, steps: dict[str, Step]) -> dict[str, Tensor | float]:
         """How sure the classifier is, of how many classes, and how much of the output is saturated."""
         step = steps["generator"]
         figures = _figures(step.fake, step.fake_logits)
@@ -214,16 +215,13 @@ class SEPGAN(GAN):
                 "lower learning rate, a generator_clip, another seed, or a target that the generator can reach.",
                 category=UserWarning,
             )
-        return {**super().figures(steps), **figures}
+        return {**super().metrics(steps), **figures}
 
-    def _evaluate(self, batch: Batch, split: str) -> None:
+    def evaluation_metrics(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the loss, and how sure the classifier is, of how many classes."""
         step = self.generator_step(batch)
         figures = {"loss": step.loss, **_figures(step.fake, step.fake_logits)}
-        self.log_dict(
-            {f"{split}/{name.rsplit('/')[-1]}": value for name, value in figures.items()},
-            batch_size=len(step.fake),
-            sync_dist=True,
-        )
+        return {name.rsplit("/")[-1]: value for name, value in figures.items()}
 
 
 def total_variation(images: Tensor) -> Tensor:

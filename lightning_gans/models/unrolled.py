@@ -17,12 +17,13 @@ from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 from torch.optim import Optimizer
 
-from lightning_gans.gan import GAN, Batch, Step
+from lightning_gans.gan import GAN
 from lightning_gans.networks import Discriminator, Generator
 from lightning_gans.networks.latents import at_least
 from lightning_gans.objectives import Objective, ZeroSum
 from lightning_gans.optimizers import Adam, Unrolled, unrolled
 from lightning_gans.stabilizer import Stabilizer
+from lightning_gans.step import Batch, Step
 
 
 class UnrolledGAN(GAN):
@@ -106,7 +107,7 @@ class UnrolledGAN(GAN):
             unrolled(self._imitated(optimizers[1]))
         return optimizers, schedulers
 
-    def alternate(
+    def train_batch(
         self,
         batch: Batch,
         generator_optimizer: Optimizer | LightningOptimizer,
@@ -116,7 +117,7 @@ class UnrolledGAN(GAN):
         wrapped = isinstance(discriminator_optimizer, LightningOptimizer)
         self._optimizer_at_work = discriminator_optimizer.optimizer if wrapped else discriminator_optimizer  # type: ignore[union-attr, assignment]
         try:
-            return super().alternate(batch, generator_optimizer, discriminator_optimizer)
+            return super().train_batch(batch, generator_optimizer, discriminator_optimizer)
         finally:
             self._optimizer_at_work = None
 
@@ -135,7 +136,7 @@ class UnrolledGAN(GAN):
         if before is not None:
             _refuse_changes(self.discriminator, before)
             self._state_is_safe = True
-        return partial(ahead.judge, ahead.parts(theta))
+        return partial(ahead.discriminate, ahead.parts(theta))
 
     @torch.enable_grad()
     def _look_ahead(self, batch: Batch, fake: Tensor, ahead: _Imagined, rule: Unrolled) -> tuple[Tensor, list[tuple]]:
@@ -233,7 +234,7 @@ class _Imagined(nn.Module):
         """The discriminator's loss with these weights."""
         return self._wearing(weights, lambda: self._step(batch, fake).loss)
 
-    def judge(self, weights: list[Tensor], *inputs: Tensor) -> Tensor:
+    def discriminate(self, weights: list[Tensor], *inputs: Tensor) -> Tensor:
         """The discriminator's logits with these weights."""
         return self._wearing(weights, lambda: self.discriminator(*inputs))
 

@@ -13,7 +13,8 @@ from lightning_gans.stabilizer import Stabilizer
 from lightning_gans.stabilizers.rules import ByAccuracy, Rule
 
 if TYPE_CHECKING:
-    from lightning_gans.gan import GAN, Step
+    from lightning_gans.gan import GAN
+    from lightning_gans.step import Step
 
 
 class BalancedUpdates(Stabilizer):
@@ -56,7 +57,7 @@ class BalancedUpdates(Stabilizer):
         """Refuse a game that the rule does not fit."""
         self.rule.check(gan)
 
-    def on_turns(self, gan: GAN, discriminator: int, generator: int) -> tuple[int, int]:
+    def on_updates_per_batch(self, gan: GAN, discriminator: int, generator: int) -> tuple[int, int]:
         """Let the rule decide, by what was seen so far."""
         if self._batch:
             sums = torch.stack(list(self._batch.values())).tolist()  # here the CPU waits
@@ -65,7 +66,7 @@ class BalancedUpdates(Stabilizer):
                 if math.isfinite(last):  # else of a step that overflowed in 16 bits, which would stay in every mean
                     self._figures[name] = last + self.smoothing * (self._figures.get(name, last) - last)
         self._batch, self._step = {}, {}
-        return self.rule.turns(self._figures, discriminator, generator)
+        return self.rule.updates_per_batch(self._figures, discriminator, generator)
 
     def on_discriminator_loss(self, gan: GAN, step: Step, loss: Tensor) -> Tensor:
         """Read the discriminator's step."""

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lightning_gans.processes import mean
+from lightning_gans.distributed import mean
 from lightning_gans.schedules import Schedule, not_negative
 from lightning_gans.stabilizers.penalty import Penalty
 
 if TYPE_CHECKING:
-    from lightning_gans.gan import GAN, Step
+    from lightning_gans.gan import GAN
+    from lightning_gans.step import Step
 
 
 class DRAGANPenalty(Penalty):

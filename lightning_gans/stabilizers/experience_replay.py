@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from lightning_gans import processes
+from lightning_gans import distributed
 from lightning_gans.stabilizer import Stabilizer
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class _Memory(Stabilizer, ABC):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add what the other processes have stored to what the first one has."""
         if trainer.world_size > 1 and "callbacks" in checkpoint:  # not where weights alone are saved
-            states = processes.gathered(self.state_dict())
+            states = distributed.gathered(self.state_dict())
             checkpoint.setdefault(MEMORIES, {})[self.state_key] = states[1:]
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lightning_gans.processes import mean
+from lightning_gans.distributed import mean
 from lightning_gans.stabilizer import Stabilizer
 
 if TYPE_CHECKING:
-    from lightning_gans.gan import GAN, Step
+    from lightning_gans.gan import GAN
+    from lightning_gans.step import Step
 
 
 class FeatureMatching(Stabilizer):
@@ -71,8 +72,8 @@ class FeatureMatching(Stabilizer):
             return owner.features(x).flatten(1)  # type: ignore[union-attr]
 
         with torch.no_grad():
-            wanted = mean(gan.judge(features, step.real, step.labels).mean(0))
-        found = mean(gan.judge(features, step.fake, step.labels).mean(0))
+            wanted = mean(gan.discriminate(features, step.real, step.labels).mean(0))
+        found = mean(gan.discriminate(features, step.fake, step.labels).mean(0))
         distance = self.weight * (found - wanted).square().sum()
         step.terms["feature_matching"] = distance.detach()
         return distance if self.replace else loss + distance

@@ -12,11 +12,12 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
-from lightning_gans import processes
+from lightning_gans import distributed
 from lightning_gans.stabilizer import Stabilizer
 
 if TYPE_CHECKING:
-    from lightning_gans.gan import GAN, Step
+    from lightning_gans.gan import GAN
+    from lightning_gans.step import Step
 
 LEARNED = "gan_generator_learned"  # where a checkpoint keeps the weights that go on learning
 
@@ -82,7 +83,7 @@ class GeneratorEMA(Stabilizer):
                 raise ValueError(f"{self} beside {other}: expected one average of the generator; leave out either.")
 
     @contextmanager
-    def presenting(self, gan: GAN) -> Iterator[None]:
+    def evaluation_weights(self, gan: GAN) -> Iterator[None]:
         """Put the average in the place of the weights for a while; they come back as they were, to the bit."""
         if not self._average or self._learned is not None:
             yield
@@ -110,7 +111,7 @@ class GeneratorEMA(Stabilizer):
         half_life, self._samples = self._updates(), 0
         if half_life == 0:
             return
-        processes.share_buffers(gan.generator)
+        distributed.broadcast_buffers(gan.generator)
         weights = _tensors(gan.generator)
         if not self._average:
             self._average = {name: _precise(tensor).clone() for name, tensor in weights.items()}

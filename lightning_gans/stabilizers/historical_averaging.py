@@ -11,7 +11,8 @@ from lightning_gans.schedules import Schedule, bounds, not_negative, value
 from lightning_gans.stabilizer import Stabilizer
 
 if TYPE_CHECKING:
-    from lightning_gans.gan import GAN, Step
+    from lightning_gans.gan import GAN
+    from lightning_gans.step import Step
 
 
 class HistoricalAveraging(Stabilizer):

@@ -17,7 +17,8 @@ from lightning_gans.schedules import Schedule, not_negative, value
 from lightning_gans.stabilizer import Stabilizer
 
 if TYPE_CHECKING:
-    from lightning_gans.gan import GAN, Step
+    from lightning_gans.gan import GAN
+    from lightning_gans.step import Step
 
 
 class Penalty(Stabilizer, ABC):
@@ -116,6 +117,6 @@ class Penalty(Stabilizer, ABC):
         assert x is not None and step.discriminator is not None
         x = x.to(gan.dtype)
         x = x if x.requires_grad else x.detach().requires_grad_()  # fakes in a look-ahead have a graph, to be kept
-        logits = gan.judge(step.discriminator, x, step.labels)
+        logits = gan.discriminate(step.discriminator, x, step.labels)
         (gradient,) = torch.autograd.grad(logits, x, factor(logits), create_graph=True)
         return gradient.flatten(1).to(logits.dtype)

@@ -10,7 +10,8 @@ from lightning_gans.schedules import Schedule
 from lightning_gans.stabilizers.penalty import Penalty
 
 if TYPE_CHECKING:
-    from lightning_gans.gan import GAN, Step
+    from lightning_gans.gan import GAN
+    from lightning_gans.step import Step
 
 
 class R1Penalty(Penalty):

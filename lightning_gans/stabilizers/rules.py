@@ -11,15 +11,16 @@ from torch import Tensor
 from lightning_gans.objectives import Hinge, Minimax, Objective, Relativistic, Wasserstein, ZeroSum
 
 if TYPE_CHECKING:
-    from lightning_gans.gan import GAN, Step
+    from lightning_gans.gan import GAN
+    from lightning_gans.step import Step
 
 
 @dataclass(frozen=True)
 class Rule(ABC):
-    """Who moves on a batch, by figures that are read off the players' steps; a subclass defines `turns`."""
+    """Who moves on a batch, by figures that are read off the players' steps; a subclass defines `updates_per_batch`."""
 
     @abstractmethod
-    def turns(self, figures: dict[str, float], discriminator: int, generator: int) -> tuple[int, int]:
+    def updates_per_batch(self, figures: dict[str, float], discriminator: int, generator: int) -> tuple[int, int]:
         """The two numbers of steps, of which one is above 0; `figures` are smoothed, and empty at first."""
 
     def check(self, gan: GAN) -> None:  # noqa: B027 - most rules fit every game
@@ -63,7 +64,7 @@ class Fixed(Rule):
                 "at 1."
             )
 
-    def turns(self, figures: dict[str, float], discriminator: int, generator: int) -> tuple[int, int]:
+    def updates_per_batch(self, figures: dict[str, float], discriminator: int, generator: int) -> tuple[int, int]:
         """Always the same."""
         return self.discriminator, self.generator
 
@@ -118,7 +119,7 @@ class ByAccuracy(Rule):
             return self.of_discriminator(objective, step)
         return {"fake": (objective.fake(step.fake_logits) < objective.real(step.fake_logits)).float().mean()}
 
-    def turns(self, figures: dict[str, float], discriminator: int, generator: int) -> tuple[int, int]:
+    def updates_per_batch(self, figures: dict[str, float], discriminator: int, generator: int) -> tuple[int, int]:
         """Who waits lets the other one move."""
         if not {"real", "fake"} <= figures.keys():
             return discriminator, generator
@@ -173,7 +174,7 @@ class ByLossRatio(Rule):
         """L_G."""
         return {"generator": objective.generator_loss(step.fake_logits, step.real_logits)}
 
-    def turns(self, figures: dict[str, float], discriminator: int, generator: int) -> tuple[int, int]:
+    def updates_per_batch(self, figures: dict[str, float], discriminator: int, generator: int) -> tuple[int, int]:
         """Who waits lets the other one move."""
         if not {"discriminator", "generator"} <= figures.keys():
             return discriminator, generator

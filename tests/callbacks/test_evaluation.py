@@ -254,7 +254,7 @@ def test_loaders_without_a_data_module_do(make_gan, quiet):
 
 def _first(gan):
     """The gan, for a data set that gives tuples of one."""
-    gan.unpack = lambda batch: (batch[0] if isinstance(batch, list | tuple) else batch, None)
+    gan.unpack_batch = lambda batch: (batch[0] if isinstance(batch, list | tuple) else batch, None)
     return gan
 
 

@@ -14,10 +14,10 @@ from lightning_gans import GAN
 from lightning_gans.callbacks import FailureMonitor
 from lightning_gans.callbacks.health import failure_monitor
 from lightning_gans.callbacks.health.diagnosis import HEALTHY, MODE_COLLAPSE, NOT_A_NUMBER, SOFT_COLLAPSE, Thresholds
-from lightning_gans.finite import NotFinite
 from lightning_gans.networks import MLPDiscriminator, MLPGenerator
 from lightning_gans.optimizers import SGD, Adam
 from lightning_gans.stabilizers import GeneratorEMA, Packing
+from lightning_gans.training.non_finite import NonFiniteError
 
 GOOD, BAD, WORSE, NAN = HEALTHY, MODE_COLLAPSE, SOFT_COLLAPSE, NOT_A_NUMBER
 
@@ -155,7 +155,7 @@ def exploded(**settings):
 
 def test_numbers_that_are_none_end_the_run_at_once(fit):
     monitor = watch(patience=4)
-    with pytest.raises(NotFinite, match=r"^batch 1: .*\. The run ends here; there is no checkpoint yet\."):
+    with pytest.raises(NonFiniteError, match=r"^batch 1: .*\. The run ends here; there is no checkpoint yet\."):
         fit(exploded(), 50, callbacks=[monitor])
     assert said(monitor) == [(1, NOT_A_NUMBER.name)] and monitor.state == NOT_A_NUMBER
 

@@ -11,7 +11,6 @@ from torch import nn
 from lightning_gans import GAN, SEPGAN, UnrolledGAN
 from lightning_gans.callbacks import FailureMonitor
 from lightning_gans.callbacks.health.readings import Reading, Readings
-from lightning_gans.gan import Step
 from lightning_gans.networks import (
     DCGANDiscriminator,
     DigitClassifier,
@@ -22,6 +21,7 @@ from lightning_gans.networks import (
 )
 from lightning_gans.objectives import Minimax, NonSaturating, Wasserstein
 from lightning_gans.stabilizers import GeneratorEMA, Packing, SpectralNorm
+from lightning_gans.step import Step
 
 
 class Fixed(MLPGenerator):
@@ -302,7 +302,7 @@ def test_a_game_without_a_discriminator_that_learns(fit):
 
 def test_nothing_keeps_a_graph(make_gan):
     gan, source = make_gan(), Readings(8)
-    steps = gan.alternate(torch.randn(8, 2), *sgds(gan))
+    steps = gan.train_batch(torch.randn(8, 2), *sgds(gan))
     source.note_steps(steps)
     source.note_real(gan, torch.randn(32, 2))
     source.take(gan, 1)

@@ -157,14 +157,14 @@ def play(name, alike=False, batches=3, callbacks=(), ckpt_path=None, val=None, *
 
 
 def _draw_for_all(gan, rank, world):
-    alternate, batch = gan.alternate, iter(range(1000))
+    alternate, batch = gan.train_batch, iter(range(1000))
 
     def seeded(*args):
         torch.manual_seed(next(batch))
         with Shares(rank, world):
             return alternate(*args)
 
-    gan.alternate = seeded
+    gan.train_batch = seeded
 
 
 class Shares(TorchFunctionMode):
@@ -211,6 +211,6 @@ def learned(gan):
 def everything(gan):
     """The same with all buffers, and the generator that is presented."""
     state = [value for value in gan.state_dict().values() if torch.is_tensor(value)]
-    with gan.presented():
+    with gan.evaluation_weights():
         state += [value.clone() for value in gan.generator.state_dict().values()]
     return torch.cat([value.detach().flatten().double() for value in state]).numpy()

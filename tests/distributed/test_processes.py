@@ -12,7 +12,7 @@ from plays import learned, play
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lightning_gans import processes
+from lightning_gans import distributed
 from lightning_gans.cli import _keep_beside
 from lightning_gans.stabilizers import ExperienceReplay, ImagePool
 
@@ -23,7 +23,7 @@ def played(work):
     """The work in two processes that play together; a list of its results."""
 
     def inside():
-        with processes.playing(DistributedDataParallel(nn.Linear(1, 1))):
+        with distributed.synchronized(DistributedDataParallel(nn.Linear(1, 1))):
             return work(dist.get_rank())
 
     return together(2, inside)
@@ -34,7 +34,7 @@ def test_a_mean_is_over_all_and_so_are_its_derivatives():
 
     def work(rank):
         x = torch.tensor(1.0 + 2 * rank, dtype=torch.double, requires_grad=True)  # 1 and 3, m = 2
-        mean = processes.mean(x)
+        mean = distributed.mean(x)
         (slope,) = torch.autograd.grad((rank + 1) * mean**3, x, create_graph=True)  # r is 1 and 2
         (curve,) = torch.autograd.grad(slope, x)
         return mean.item(), slope.item(), curve.item()
@@ -45,7 +45,7 @@ def test_a_mean_is_over_all_and_so_are_its_derivatives():
 def test_a_mean_of_logarithms_survives_numbers_beyond_exp():
     def work(rank):
         x = torch.tensor([-5000.0, 0.0], requires_grad=True) + 2 * rank
-        found = processes.mean_of_logarithms(x)
+        found = distributed.mean_of_logarithms(x)
         return found.tolist(), torch.autograd.grad(found.sum(), x)[0].isfinite().all().item()
 
     expected = torch.tensor([1.0, torch.e**2]).mean().log().item()
@@ -61,7 +61,7 @@ def test_gradients_are_averaged_and_what_nobody_has_stays_away():
         for layer, there in zip(layers, (True, rank == 0, False, False), strict=True):
             layer.weight.grad = torch.full((1, 1), 1.0 + 2 * rank, dtype=torch.double) if there else None
         half.grad = torch.full((3,), float(rank), dtype=torch.bfloat16)
-        processes.average_gradients([*layers.parameters(), half])
+        distributed.average_gradients([*layers.parameters(), half])
         return [None if one.grad is None else one.grad.flatten().tolist() for one in [*layers.parameters(), half]]
 
     assert played(work) == [[[2.0], [0.5], None, None, [0.5] * 3]] * 2
@@ -72,7 +72,7 @@ def test_buffers_are_the_first_processs():
         norm = nn.BatchNorm1d(2)
         norm.running_mean.fill_(rank + 1)
         norm.num_batches_tracked.fill_(7 * (rank + 1))
-        processes.share_buffers(norm)
+        distributed.broadcast_buffers(norm)
         return norm.running_mean.tolist(), norm.num_batches_tracked.item()
 
     assert played(work) == [([1, 1], 7)] * 2
@@ -87,10 +87,10 @@ def test_outside_of_a_step_a_process_is_alone():
         layer = nn.Linear(1, 1)
         layer.weight.grad = torch.ones(1, 1)
         x = torch.ones(2)
-        processes.average_gradients(layer.parameters())
-        processes.share_buffers(nn.BatchNorm1d(2))
-        with processes.playing(layer):  # no strategy has wrapped it
-            return processes.mean(x) is x and processes.mean_of_logarithms(x) is x
+        distributed.average_gradients(layer.parameters())
+        distributed.broadcast_buffers(nn.BatchNorm1d(2))
+        with distributed.synchronized(layer):  # no strategy has wrapped it
+            return distributed.mean(x) is x and distributed.mean_of_logarithms(x) is x
 
     assert together(2, work) == [True, None]
 

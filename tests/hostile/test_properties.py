@@ -135,7 +135,7 @@ def a_game_is_played_or_refused(data):
         for size in sizes:
             x = torch.rand(size, *shape).to(dtype) * 2 - 1
             batch = (x, torch.arange(size) % num_classes) if num_classes else x
-            steps = gan.alternate(batch, *optimizers)
+            steps = gan.train_batch(batch, *optimizers)
             for step in steps.values():
                 assert step.loss.shape == () and torch.isfinite(step.loss)
                 assert step.fake.shape[1:] == shape and step.fake_logits.dim() == 1
@@ -179,7 +179,7 @@ def a_recipe_works_or_is_refused(data):
         x = torch.rand(size, *gan.generator.sample_shape) * 2 - 1
         num_classes = gan.generator.num_classes
         batch = (x, torch.arange(size) % num_classes) if num_classes else x
-        steps = gan.alternate(batch, *sgds(gan, 1e-3))
+        steps = gan.train_batch(batch, *sgds(gan, 1e-3))
         assert all(torch.isfinite(step.loss) for step in steps.values())
     except ValueError as error:
         refused_in_one_line(error)

@@ -97,7 +97,7 @@ def test_a_step_of_the_generator_lowers_its_loss():
     )
     own, losses = optimizer(gan), []
     for _ in range(60):
-        losses.append(gan.alternate(blank(), own)["generator"].loss.item())
+        losses.append(gan.train_batch(blank(), own)["generator"].loss.item())
     assert losses[-1] < 0.5 * losses[0]
     assert (gan.generator_updates, gan.discriminator_updates) == (60, 0)
 
@@ -251,7 +251,7 @@ def test_stabilizers_of_the_discriminator_are_refused_before_training(fit, stabi
     gan = make()
     gan.stabilizers.append(stabilizer)
     with pytest.raises(ValueError, match=rf"{name}.* acts on the discriminator"):
-        gan.alternate(blank(), optimizer(gan))
+        gan.train_batch(blank(), optimizer(gan))
 
 
 # ---------------------------------------------------------------- the claim
@@ -279,7 +279,7 @@ def test_one_network_collapses_and_an_ensemble_does_not(seed):
         gan = SEPGAN(generator, DigitClassifier(), Classes([3]), generator_optimizer=lambda p: Adam(p, lr=1e-3))
         own = optimizer(gan)
         for _ in range(600):
-            step = gan.alternate(torch.zeros(64, 1, 28, 28), own)["generator"]
+            step = gan.train_batch(torch.zeros(64, 1, 28, 28), own)["generator"]
         assert step.loss < 0.3
         across = spread(draw_by_route(gan, min(16, groups), 1, seed=0)) if groups > 1 else 0.0
         found[groups, alike] = (spread(draw(gan, 64, seed=0)[0]) / real, across / real)

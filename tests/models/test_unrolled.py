@@ -83,7 +83,7 @@ def warmed_up(gan, num_classes=0, steps=4):
     """The game and its optimizers after a few batches, so that there are moments to start from."""
     pair = optimizers(gan)
     for _ in range(steps):
-        gan.alternate(inputs(num_classes)[0], *pair)
+        gan.train_batch(inputs(num_classes)[0], *pair)
     return gan, pair
 
 
@@ -200,7 +200,7 @@ def test_the_discriminator_does_not_notice_the_look_ahead(weights, detached):
         detached=detached,
     )
     pair, x = optimizers(gan), torch.rand(6, 1, 16, 16) * 2 - 1
-    gan.alternate(x, *pair)
+    gan.train_batch(x, *pair)
     assert any(isinstance(module, nn.BatchNorm2d) for module in gan.discriminator.modules())
     before = weights(gan.discriminator)
     pair[1].zero_grad()
@@ -218,7 +218,7 @@ def play(gan, batches=5):
     torch.manual_seed(3)
     pair = optimizers(gan)
     for _ in range(batches):
-        gan.alternate(inputs()[0], *pair)
+        gan.train_batch(inputs()[0], *pair)
     return gan
 
 
@@ -307,7 +307,7 @@ def test_in_a_trainer_it_plays_as_without_one(fit, weights, batches):
     torch.manual_seed(0)
     for index, x in enumerate(batches(4)):
         torch.default_generator.manual_seed(hash((gan._seed, 0, index)) % 2**63)
-        third.alternate(x, *pair)
+        third.train_batch(x, *pair)
     torch.testing.assert_close(weights(gan), weights(third))
 
 
@@ -325,7 +325,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(fit, weights, tmp_path, batch
 
 def test_the_step_that_an_observer_gets_holds_no_graph(make_gan):
     gan = make(double=False)
-    steps = gan.alternate(inputs()[0].float(), *optimizers(gan))
+    steps = gan.train_batch(inputs()[0].float(), *optimizers(gan))
     assert steps["generator"].discriminator is None and steps["discriminator"].discriminator is gan.discriminator
 
 
@@ -453,9 +453,9 @@ class Remembers(Discriminator):
 def test_a_discriminator_with_state_that_cannot_be_copied_is_refused(batches, where, name):
     gan = UnrolledGAN(MLPGenerator((2,), 3, width=4), Remembers(where))
     with pytest.raises(ValueError, match=f"Remembers cannot be unrolled: a look-ahead changed its `{name}`"):
-        gan.alternate(batches(1)[0], *optimizers(gan))
+        gan.train_batch(batches(1)[0], *optimizers(gan))
     gan = UnrolledGAN(MLPGenerator((2,), 3, width=4), Remembers(where), unroll_steps=0)
-    gan.alternate(batches(1)[0], *optimizers(gan))
+    gan.train_batch(batches(1)[0], *optimizers(gan))
 
 
 def test_a_third_derivative_that_torch_lacks_is_named():
@@ -465,7 +465,7 @@ def test_a_third_derivative_that_torch_lacks_is_named():
     if torch.__version__ < "2.7":
         pytest.skip("this version of torch has it")
     with pytest.raises(ValueError, match=r"look-ahead cannot be differentiated: batch_norm.*norm: null"):
-        gan.alternate(torch.rand(4, *image), *optimizers(gan))
+        gan.train_batch(torch.rand(4, *image), *optimizers(gan))
 
 
 def test_a_discriminator_with_buffers_keeps_them(batches):

@@ -13,8 +13,8 @@ from kills import COMMON, GAMES, start
 from kills import fit as fit_cli
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from lightning_gans.checkpoints.writing import AtomicCheckpointIO, CheckpointWriteError
 from lightning_gans.cli_resume import last_checkpoint
-from lightning_gans.saving import CannotSave, WholeCheckpointIO
 
 pytestmark = [
     pytest.mark.resume,
@@ -52,7 +52,7 @@ def half(save):
 
 
 def test_a_kill_in_the_middle_of_a_save_leaves_the_file_before(tmp_path, monkeypatch):
-    path, saver = tmp_path / "run" / "last.ckpt", WholeCheckpointIO()
+    path, saver = tmp_path / "run" / "last.ckpt", AtomicCheckpointIO()
     saver.save_checkpoint({"step": 1, "x": torch.ones(1000)}, path)
 
     def work():
@@ -68,14 +68,14 @@ def test_a_kill_in_the_middle_of_a_save_leaves_the_file_before(tmp_path, monkeyp
 
 
 def test_a_full_disk_is_one_line_and_leaves_the_file_before(tmp_path):
-    path, saver = tmp_path / "last.ckpt", WholeCheckpointIO()
+    path, saver = tmp_path / "last.ckpt", AtomicCheckpointIO()
     saver.save_checkpoint({"step": 1}, path)
 
     def work():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))
         with pytest.raises(
-            CannotSave, match=r"last\.ckpt could not be written \(File too large\); the one before is k"
+            CheckpointWriteError, match=r"last\.ckpt could not be written \(File too large\); the one before is k"
         ):
             saver.save_checkpoint({"step": 2, "x": torch.ones(100_000)}, path)
 
@@ -90,34 +90,34 @@ def test_what_the_system_says_is_named(tmp_path, monkeypatch, number):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(torch, "save", save)
-    with pytest.raises(CannotSave, match=os.strerror(number)) as caught:
-        WholeCheckpointIO().save_checkpoint({}, tmp_path / "a.ckpt")
+    with pytest.raises(CheckpointWriteError, match=os.strerror(number)) as caught:
+        AtomicCheckpointIO().save_checkpoint({}, tmp_path / "a.ckpt")
     assert "checkpoints that were written before are kept" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_an_error_that_is_not_the_disks_is_not_taken_for_one(tmp_path, monkeypatch):
     with pytest.raises((AttributeError, TypeError)):
-        WholeCheckpointIO().save_checkpoint({"a": lambda: 0}, tmp_path / "a.ckpt")
+        AtomicCheckpointIO().save_checkpoint({"a": lambda: 0}, tmp_path / "a.ckpt")
 
     def save(*args, **kwargs):
         raise RuntimeError("of something else")
 
     monkeypatch.setattr(torch, "save", save)
     with pytest.raises(RuntimeError, match="of something else"):
-        WholeCheckpointIO().save_checkpoint({}, tmp_path / "a.ckpt")
+        AtomicCheckpointIO().save_checkpoint({}, tmp_path / "a.ckpt")
 
 
 def test_a_url_and_storage_options_are_lightnings(monkeypatch):
     passed = []
     monkeypatch.setattr(TorchCheckpointIO, "save_checkpoint", lambda self, *args: passed.append(args))
-    WholeCheckpointIO().save_checkpoint({}, "memory://a.ckpt")
-    WholeCheckpointIO().save_checkpoint({}, "a.ckpt", {"b": 1})
+    AtomicCheckpointIO().save_checkpoint({}, "memory://a.ckpt")
+    AtomicCheckpointIO().save_checkpoint({}, "a.ckpt", {"b": 1})
     assert passed == [({}, "memory://a.ckpt", None), ({}, "a.ckpt", {"b": 1})]
 
 
 def test_what_is_written_is_what_lightning_writes(make_gan, fit, tmp_path):
     kept = []
-    for plugins in ([], [WholeCheckpointIO()]):
+    for plugins in ([], [AtomicCheckpointIO()]):
         fit(make_gan(), plugins=plugins).save_checkpoint(tmp_path / "a.ckpt")
         kept.append(torch.load(tmp_path / "a.ckpt", weights_only=True))
     assert kept[0].keys() == kept[1].keys()

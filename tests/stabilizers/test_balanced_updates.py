@@ -12,7 +12,6 @@ from games import Steps, sgds
 
 from lightning_gans import GAN, UnrolledGAN
 from lightning_gans.__main__ import main
-from lightning_gans.gan import Step
 from lightning_gans.networks import Discriminator, MLPGenerator
 from lightning_gans.objectives import (
     Hinge,
@@ -26,6 +25,7 @@ from lightning_gans.objectives import (
 )
 from lightning_gans.stabilizers import BalancedUpdates, GradientPenalty
 from lightning_gans.stabilizers.rules import ByAccuracy, ByLossRatio, Fixed
+from lightning_gans.step import Step
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -55,7 +55,7 @@ def read(rule, objective, real, fake):
     ],
 )
 def test_who_waits_by_accuracy(figures, turns):
-    assert ByAccuracy(low=0.6, high=0.85).turns(figures, 1, 1) == turns
+    assert ByAccuracy(low=0.6, high=0.85).updates_per_batch(figures, 1, 1) == turns
 
 
 @pytest.mark.parametrize(
@@ -70,20 +70,22 @@ def test_who_waits_by_accuracy(figures, turns):
     ],
 )
 def test_who_waits_by_the_ratio_of_losses(figures, turns):
-    assert ByLossRatio(least=0.5, most=4.0).turns(figures, 1, 1) == turns
+    assert ByLossRatio(least=0.5, most=4.0).updates_per_batch(figures, 1, 1) == turns
 
 
 def test_thresholds_at_the_ends_never_make_anybody_wait():
     for accuracy in (0.0, 0.5, 1.0):
-        assert ByAccuracy(0.0, 1.0).turns({"real": accuracy, "fake": accuracy}, 1, 0) == (1, 0)
-        assert ByLossRatio(0.0, math.inf).turns({"discriminator": accuracy, "generator": 1 - accuracy}, 1, 0) == (1, 0)
+        assert ByAccuracy(0.0, 1.0).updates_per_batch({"real": accuracy, "fake": accuracy}, 1, 0) == (1, 0)
+        assert ByLossRatio(0.0, math.inf).updates_per_batch(
+            {"discriminator": accuracy, "generator": 1 - accuracy}, 1, 0
+        ) == (1, 0)
 
 
 @pytest.mark.parametrize("waits", ["discriminator", "generator"])
 @pytest.mark.parametrize("turns", [(1, 0), (0, 1), (1, 1), (3, 2)])
 def test_who_waits_lets_the_other_move_whoever_has_the_turn(waits, turns):
     accuracy = 1.0 if waits == "discriminator" else 0.0
-    discriminator, generator = ByAccuracy(0.4, 0.6).turns({"real": accuracy, "fake": accuracy}, *turns)
+    discriminator, generator = ByAccuracy(0.4, 0.6).updates_per_batch({"real": accuracy, "fake": accuracy}, *turns)
     assert (discriminator == 0) == (waits == "discriminator") and (generator == 0) == (waits == "generator")
     assert max(discriminator, generator) == max(1, turns[waits == "discriminator"])
 
@@ -143,7 +145,7 @@ class Feels(Discriminator):
 class Seen(ByAccuracy):
     """Never makes anybody wait, and notes what it is told."""
 
-    def turns(self, figures, discriminator, generator):
+    def updates_per_batch(self, figures, discriminator, generator):
         TOLD.append(dict(figures))
         return discriminator, generator
 
@@ -156,8 +158,8 @@ def told(gan, batches, balance):
     gan.stabilizers.append(balance)
     optimizers = sgds(gan)
     for batch in batches:
-        gan.alternate(batch, *optimizers)
-    gan.turns()
+        gan.train_batch(batch, *optimizers)
+    gan.updates_per_batch()
     return TOLD
 
 
@@ -191,7 +193,7 @@ def test_the_discriminators_own_step_counts_where_it_has_one(make_gan, batches):
     before = copy.deepcopy(gan.discriminator)
     torch.manual_seed(3)
     x = batches(1)[0]
-    steps = gan.alternate(x, *sgds(gan, lr=10.0))
+    steps = gan.train_batch(x, *sgds(gan, lr=10.0))
     right = (before(steps["discriminator"].fake) < 0).float().mean()
     assert balance._batch["fake"][0] / 8 == right
     assert (gan.discriminator(steps["discriminator"].fake) < 0).float().mean() != right, "as it is by now"
@@ -200,7 +202,7 @@ def test_the_discriminators_own_step_counts_where_it_has_one(make_gan, batches):
 def test_a_discriminator_that_waits_comes_back_when_the_generator_has_caught_up(make_gan, batches):
     gan, x = make_gan(), batches(1)[0]
     gan.stabilizers.append(BalancedUpdates(ByAccuracy(0.0, 0.7), 0.0))
-    moved = [tuple(gan.alternate(x, *sgds(gan, lr=0.3))) for _ in range(300)]
+    moved = [tuple(gan.train_batch(x, *sgds(gan, lr=0.3))) for _ in range(300)]
     waits = moved.index(("generator",))
     assert ("discriminator", "generator") in moved[waits:]
 
@@ -221,7 +223,7 @@ def test_fixed_numbers_of_steps(make_gan, batches, discriminator, generator):
     gan = make_gan()
     gan.stabilizers.append(BalancedUpdates(Fixed(discriminator, generator)))
     for batch in batches(4):
-        gan.alternate(batch, *sgds(gan))
+        gan.train_batch(batch, *sgds(gan))
     assert (gan.discriminator_updates, gan.generator_updates) == (4 * discriminator, 4 * generator)
 
 
@@ -263,8 +265,8 @@ def test_processes_agree_on_the_sum(make_gan, batches, monkeypatch):
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda sums: sums.add_(torch.tensor([0.0, 24.0])))
     gan, balance = make_gan(), BalancedUpdates(ByAccuracy(0.0, 1.0), 0.0)
     gan.stabilizers.append(balance)
-    steps = gan.alternate(batches(1)[0], *sgds(gan))
-    gan.turns()
+    steps = gan.train_batch(batches(1)[0], *sgds(gan))
+    gan.updates_per_batch()
     right = (steps["discriminator"].real_logits > 0).float().sum().item()
     assert balance._figures["real"] == pytest.approx(right / 32)
 

@@ -43,7 +43,7 @@ def played(gan, swap, batches, watch=None):
     gan.stabilizers += [swap, watch or Watch()]
     optimizers, path = sgds(gan, lr=0.1), [(state(gan.generator), state(gan.discriminator))]
     for batch in batches:
-        gan.alternate(batch, *optimizers)
+        gan.train_batch(batch, *optimizers)
         path.append((state(gan.generator), state(gan.discriminator)))
     return path
 

@@ -98,8 +98,8 @@ def test_a_judge_that_reshapes_is_followed(make_gan, batches):
     """As packing does: what the discriminator sees are pairs of samples."""
 
     class Paired(GAN):
-        def judge(self, discriminator, x, labels):
-            return super().judge(discriminator, x.view(-1, 2), labels)
+        def discriminate(self, discriminator, x, labels):
+            return super().discriminate(discriminator, x.view(-1, 2), labels)
 
     plain = make_gan()
     gan = Paired(plain.generator, plain.discriminator)

@@ -33,14 +33,14 @@ def played(gan, ema, batches):
     path, optimizers = [], sgds(gan, lr=0.1)
     for batch in batches:
         before = gan.generator_updates
-        gan.alternate(batch, *optimizers)
+        gan.train_batch(batch, *optimizers)
         if gan.generator_updates > before:
             path.append(vector(gan.generator))
     return path
 
 
 def shown(gan):
-    with gan.presented():
+    with gan.evaluation_weights():
         return vector(gan.generator)
 
 
@@ -114,9 +114,9 @@ def test_floating_buffers_are_averaged_and_integers_copied(make_image_gan, batch
     norm = next(m for m in gan.generator.modules() if isinstance(m, torch.nn.BatchNorm2d))
     path, optimizers = [], sgds(gan)
     for batch in batches(4, (1, 16, 16)):
-        gan.alternate(batch, *optimizers)
+        gan.train_batch(batch, *optimizers)
         path.append(norm.running_mean.clone())
-    with gan.presented():
+    with gan.evaluation_weights():
         torch.testing.assert_close(norm.running_mean, averaged(path, lambda t: 2.0).float())
         assert norm.num_batches_tracked == 4
     assert torch.equal(norm.running_mean, path[-1])
@@ -141,21 +141,21 @@ def test_the_average_of_half_precision_weights_is_in_single_precision(make_gan):
 def test_the_weights_come_back_to_the_bit_from_whatever_happens(make_image_gan, batches, weights):
     gan = make_image_gan(size=16)
     learned = weights(gan)
-    with gan.presented():
+    with gan.evaluation_weights():
         assert torch.equal(weights(gan), learned), "there is no average yet"
     played(gan, GeneratorEMA(3.0), batches(4, (1, 16, 16)))
     learned, places = weights(gan), [p.data_ptr() for p in gan.generator.parameters()]
-    with gan.presented():
+    with gan.evaluation_weights():
         average = weights(gan)
-        with gan.presented():
+        with gan.evaluation_weights():
             assert torch.equal(weights(gan), average)
             gan.generator(torch.randn(4, 3))  # in train mode this changes BatchNorm's statistics
         assert not torch.equal(weights(gan), learned), "the outer one goes on"
     assert torch.equal(weights(gan), learned)
-    with pytest.raises(RuntimeError, match="broken"), gan.presented():
+    with pytest.raises(RuntimeError, match="broken"), gan.evaluation_weights():
         raise RuntimeError("broken")
     assert torch.equal(weights(gan), learned)
-    with gan.presented():
+    with gan.evaluation_weights():
         assert torch.equal(weights(gan), average)
     assert [p.data_ptr() for p in gan.generator.parameters()] == places, "optimizers and compiled code hold them"
 
@@ -244,7 +244,7 @@ def test_a_checkpoint_has_the_average_as_the_generator_and_resumes_what_learns(
     if when == "training":
         trainer.save_checkpoint(path := tmp_path / "run.ckpt")
     elif when == "presented":
-        with gan.presented():
+        with gan.evaluation_weights():
             trainer.save_checkpoint(path := tmp_path / "run.ckpt")
     again = GAN.load_from_checkpoint(path, **networks(make_gan(seed=1)))
     assert torch.equal(vector(again.generator), shown(gan))

@@ -32,7 +32,7 @@ def test_its_means_are_those_of_the_values_after_each_step(make_image_gan, batch
     gan.stabilizers.append(averaging)
     optimizers, past = adams(gan), {player: [] for player in PLAYERS}
     for turn, batch in enumerate(batches(6, (1, 16, 16))):
-        gan.alternate(batch, *optimizers)
+        gan.train_batch(batch, *optimizers)
         past["discriminator"].append(values(gan.discriminator))
         if (turn + 1) % n_critic == 0:
             past["generator"].append(values(gan.generator))
@@ -52,7 +52,7 @@ def after(make_gan, batches, *stabilizers, steps=4):
     *played, last = batches(steps + 1)
     optimizers = adams(gan)
     for batch in played:
-        gan.alternate(batch, *optimizers)
+        gan.train_batch(batch, *optimizers)
     return gan, last
 
 
@@ -83,9 +83,9 @@ def test_each_player_pays_the_squared_distance_from_its_mean(make_gan, batches, 
 def test_nothing_is_paid_before_there_is_a_past(make_gan, batches):
     gan, averaging = make_gan(), HistoricalAveraging(1.0, 1.0)
     gan.stabilizers.append(averaging)
-    steps = gan.alternate(batches(1)[0], *adams(gan))
+    steps = gan.train_batch(batches(1)[0], *adams(gan))
     assert not steps["generator"].terms and not steps["discriminator"].terms
-    again = gan.alternate(batches(1)[0], *adams(gan))
+    again = gan.train_batch(batches(1)[0], *adams(gan))
     assert again["generator"].terms == {"historical_averaging_generator": 0}
     assert again["discriminator"].terms == {"historical_averaging_discriminator": 0}
 
@@ -97,7 +97,7 @@ def test_a_player_without_a_weight_is_neither_pulled_nor_kept(make_gan, batches,
     (other,) = set(PLAYERS) - {player}
     state = averaging.state_dict()
     assert not state["means"][player] and state["updates"][player] == 0 and state["means"][other]
-    steps = gan.alternate(batch, *adams(gan))
+    steps = gan.train_batch(batch, *adams(gan))
     assert not steps[player].terms and steps[other].terms
 
 
@@ -105,8 +105,8 @@ def test_weights_may_follow_schedules_and_the_mean_begins_at_once(make_gan, batc
     averaging = HistoricalAveraging(Linear(0.0, 1.0, updates=1, begin=3), 0.0)
     gan, batch = after(make_gan, batches, averaging, steps=3)
     assert averaging.state_dict()["updates"] == {"generator": 3, "discriminator": 0}
-    assert not gan.alternate(batch, *adams(gan))["generator"].terms, "at its start the weight is 0"
-    assert gan.alternate(batch, *adams(gan))["generator"].terms["historical_averaging_generator"] > 0
+    assert not gan.train_batch(batch, *adams(gan))["generator"].terms, "at its start the weight is 0"
+    assert gan.train_batch(batch, *adams(gan))["generator"].terms["historical_averaging_generator"] > 0
 
 
 def test_a_look_ahead_pulls_the_imagined_weights_and_remembers_nothing():
@@ -115,7 +115,7 @@ def test_a_look_ahead_pulls_the_imagined_weights_and_remembers_nothing():
     x, z = torch.randn(6, 2, dtype=torch.float64), torch.randn(6, 3, dtype=torch.float64)
     optimizers = sgds(gan, lr=0.3)
     for _ in range(3):
-        gan.alternate(x, *optimizers)
+        gan.train_batch(x, *optimizers)
     before = {name: mean.clone() for name, mean in averaging.state_dict()["means"]["discriminator"].items()}
     seen, step_of = [], gan.discriminator_step
     gan.discriminator_step = lambda *args: seen.append(step_of(*args)) or seen[-1]
@@ -131,7 +131,7 @@ def test_the_first_look_ahead_starts_on_the_mean_itself(weights):
     """There the distance is 0, whose square is smooth."""
     gan = smooth(HistoricalAveraging(1.0, 1.0), unroll_steps=2)
     for _ in range(2):
-        gan.alternate(torch.randn(6, 2, dtype=torch.float64), *sgds(gan))
+        gan.train_batch(torch.randn(6, 2, dtype=torch.float64), *sgds(gan))
     assert weights(gan).isfinite().all()
 
 
@@ -147,7 +147,7 @@ def test_it_goes_on_where_it_was(make_gan, batches, weights, tmp_path):
         optimizers = adams(gan)
         for _ in range(3):
             torch.manual_seed(7)
-            gan.alternate(batch, *optimizers)
+            gan.train_batch(batch, *optimizers)
         ends.append((weights(gan), averaging.state_dict()))
     assert torch.equal(ends[0][0], ends[1][0])
     torch.testing.assert_close(ends[0][1], ends[1][1], atol=0, rtol=0)
@@ -157,7 +157,7 @@ def test_weights_of_half_the_width_have_means_in_single_precision(make_gan, batc
     gan, averaging = make_gan().to(torch.bfloat16), HistoricalAveraging(1.0, 1.0)
     gan.stabilizers.append(averaging)
     for batch in batches(4):
-        steps = gan.alternate(batch.bfloat16(), *sgds(gan, lr=0.5))
+        steps = gan.train_batch(batch.bfloat16(), *sgds(gan, lr=0.5))
     for player in PLAYERS:
         assert all(mean.dtype == torch.float32 for mean in averaging.state_dict()["means"][player].values())
         term = steps[player].terms[f"historical_averaging_{player}"]
@@ -178,10 +178,10 @@ def test_without_a_discriminator_to_train_it_averages_the_generator_alone(batche
     optimizer = Adam(gan.generator.parameters(), lr=0.01)
     gan.stabilizers.append(HistoricalAveraging())
     with pytest.raises(ValueError, match=r"HistoricalAveraging.* acts on the discriminator"):
-        gan.alternate(torch.zeros(4, 1, 28, 28), optimizer)
+        gan.train_batch(torch.zeros(4, 1, 28, 28), optimizer)
     gan.stabilizers[:] = [HistoricalAveraging(discriminator_weight=0.0)]
     for _ in range(3):
-        step = gan.alternate(torch.zeros(4, 1, 28, 28), optimizer)["generator"]
+        step = gan.train_batch(torch.zeros(4, 1, 28, 28), optimizer)["generator"]
     assert step.terms["historical_averaging_generator"] > 0
 
 

@@ -117,7 +117,7 @@ def terms(gan, name, steps, x):
     """The penalty at each of some updates of D."""
     optimizers, seen = sgds(gan), []
     for _ in range(steps):
-        seen.append(gan.alternate(x, *optimizers)["discriminator"].terms.get(name))
+        seen.append(gan.train_batch(x, *optimizers)["discriminator"].terms.get(name))
     return seen
 
 
@@ -175,7 +175,7 @@ def test_a_batch_in_parts_is_a_batch(kind, make_gan, batches, weights):
         settings = {"discriminator_accumulation": accumulation, "generator_accumulation": accumulation}
         gan = with_fixed_latents(make_gan(**settings), 8)
         gan.stabilizers.append(kind(5.0))
-        gan.alternate(batches(1)[0], *sgds(gan))
+        gan.train_batch(batches(1)[0], *sgds(gan))
         ends.append(weights(gan.discriminator))
     torch.testing.assert_close(*ends, atol=1e-6, rtol=1e-5)
 
@@ -228,8 +228,8 @@ def test_a_flat_discriminator_pays_its_distance_from_the_target_whatever_the_bat
 class Packs(GAN):
     """A discriminator of pairs, sample i with sample i + N/2."""
 
-    def judge(self, discriminator, x, labels):
-        return super().judge(discriminator, torch.cat(x.chunk(2), dim=1), labels)
+    def discriminate(self, discriminator, x, labels):
+        return super().discriminate(discriminator, torch.cat(x.chunk(2), dim=1), labels)
 
     def check_networks(self, generator, discriminator):
         pass

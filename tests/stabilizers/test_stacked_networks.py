@@ -52,7 +52,7 @@ def test_any_order_plays_or_says_what_must_come_first(make_image_gan, batches, w
         CHANGES[name]().apply_to(gan)
     optimizers = players(gan)
     for batch in batches(3, (1, 16, 16), num_classes=2):
-        steps = gan.alternate(batch, *optimizers)
+        steps = gan.train_batch(batch, *optimizers)
     assert weights(gan).isfinite().all() and steps["discriminator"].real_logits.shape == (4,)
     assert gan.discriminator.inner.reference.shape == (3, 2, 16, 16)
 

@@ -42,7 +42,7 @@ def test_the_reference_is_the_first_of_the_first_real_batch(make_image_gan, batc
     first, second = batches(2, (1, 16, 16))
     optimizers, latents = players(gan), gan.generator.reference.clone()
     for batch in (first, second):
-        gan.alternate(batch, *optimizers)
+        gan.train_batch(batch, *optimizers)
     assert torch.equal(gan.discriminator.reference, first[:4]) and torch.equal(gan.generator.reference, latents)
 
 
@@ -70,7 +70,7 @@ def test_samples_do_not_see_each_other_and_evaluation_equals_training(make_image
 def test_points_and_batch_norm_1d_as_well(batches):
     gan = GAN(MLPGenerator((2,), 3, width=8, norm=nn.BatchNorm1d), MLPDiscriminator((2,), width=8, norm=nn.BatchNorm1d))
     VirtualBatchNorm(size=8).apply_to(gan)
-    gan.alternate(batches(1)[0], *players(gan))
+    gan.train_batch(batches(1)[0], *players(gan))
     assert gan.discriminator.filled and len(norms(gan, ReferenceNorm)) == 4
 
 

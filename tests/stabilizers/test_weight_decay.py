@@ -130,7 +130,7 @@ def test_a_batch_in_parts_is_decayed_once(make_gan, batches):
     gan.stabilizers.append(WeightDecay(1.0))
     before = gan.discriminator.layers[0].weight.detach().clone()
     gan.discriminator.head[0].weight.data.zero_()  # nothing else moves the first layer
-    gan.alternate(batches(1)[0], *sgds(gan, lr=0.1))
+    gan.train_batch(batches(1)[0], *sgds(gan, lr=0.1))
     torch.testing.assert_close(gan.discriminator.layers[0].weight.detach(), 0.9 * before)
 
 

@@ -230,15 +230,15 @@ class Evaluation(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
         """Score an epoch that is due and had no validation at its end."""
-        if self._is_due(trainer) and self._scored_at != _batches(trainer):
+        if self._is_due(trainer) and self._scored_at != pl_module.batches_seen:
             self._log(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
         """Score the last epoch, where nobody knew that it would be the last."""
-        if self.every_n_epochs and self._scored_at != _batches(trainer):
+        if self.every_n_epochs and self._scored_at != pl_module.batches_seen:
             figures = self._score(trainer, pl_module)
             for logger in trainer.loggers:  # the module's own log is closed by now
-                logger.log_metrics({**figures, "epoch": trainer.current_epoch - 1}, step=_batches(trainer))
+                logger.log_metrics({**figures, "epoch": trainer.current_epoch - 1}, step=pl_module.batches_seen - 1)
 
     def on_validation_end(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
         """Complete and write what `validate` found."""
@@ -282,7 +282,7 @@ class Evaluation(Callback):
     @torch.no_grad()
     def _score(self, trainer: Trainer, gan: GAN) -> dict[str, float]:
         """The figures of the generator as it is now, by the names under which they are logged."""
-        self._scored_at = _batches(trainer)
+        self._scored_at = gan.batches_seen
         for score, state in zip(self.metrics, self._real, strict=True):
             score.to(gan.device)
             score.reset()
@@ -306,7 +306,7 @@ class Evaluation(Callback):
             score.reset()
         if trouble:
             rank_zero_warn(
-                f"Evaluation has no figures after {_batches(trainer) + 1} batches: {trouble}", category=UserWarning
+                f"Evaluation has no figures after {gan.batches_seen} batches: {trouble}", category=UserWarning
             )
             named = [name.removeprefix(f"{self._split}/") for _, name in self._monitors(trainer)]
             figures = dict.fromkeys([*(self.board.figures if self.board else ()), *named], math.nan) | figures
@@ -358,10 +358,6 @@ class Evaluation(Callback):
         if trainer.strategy.reduce_boolean_decision(finite):  # in all processes
             return ""
         return "the generator makes NaN or infinity; go back to an earlier checkpoint, with a lower learning rate."
-
-
-def _batches(trainer: Trainer) -> int:
-    return trainer.fit_loop.epoch_loop.total_batch_idx
 
 
 def _title(score: Score) -> str:

@@ -15,12 +15,14 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch.optim import Optimizer
 
+from lightning_gans.attached import attached
 from lightning_gans.callbacks.health.diagnosis import HEALTHY, NOT_A_NUMBER, STATES, State, Thresholds, diagnose
 from lightning_gans.callbacks.health.page import Event, write_page
 from lightning_gans.callbacks.health.readings import Reading, Readings
-from lightning_gans.finite import NotFinite, ends
-from lightning_gans.gan import GAN, Batch
+from lightning_gans.gan import GAN
 from lightning_gans.stabilizer import Stabilizer
+from lightning_gans.step import Batch
+from lightning_gans.training.non_finite import NonFinite, NonFiniteError, NonFiniteGuard, ending
 
 _GRADIENTS_PER_READING = 5
 _KEPT = 2_000  # readings; of the older half every second one is dropped beyond
@@ -37,7 +39,7 @@ class FailureMonitor(Callback):
 
     Where it can, it rolls back: the networks, optimizers and stabilizers of the last healthy checkpoint, with both
     learning rates halved. Numbers that are none end a run that does not roll back: the game itself sees to that, with
-    a `NotFinite` that names the step, and the monitor says it too.
+    a `NonFiniteError` that names the step, and the monitor says it too.
 
     It costs a forward of `num_samples` fakes and a gradient of D at 32 samples per reading, at most 1 % of a step of
     DCGAN-64 (`benchmarks/failure_monitor.py --cost`). In several processes the first one judges for all.
@@ -98,6 +100,7 @@ class FailureMonitor(Callback):
         self._rolled_back = 0
         self._since = 0  # the number of readings before the game was last set back
         self._healthy_at: int | None = None
+        self._suspect: Reading | None = None  # one with NaN or infinity, about which the guard is asked
         self._folder: Path | None = None
 
     # ---------------------------------------------------------------- what passes by
@@ -119,7 +122,7 @@ class FailureMonitor(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: GAN, batch: Batch, batch_idx: int) -> None:  # type: ignore[override]
         """Count."""
-        self._batches = trainer.fit_loop.epoch_loop.total_batch_idx + 1
+        self._batches = pl_module.batches_seen
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: GAN, optimizer: Optimizer) -> None:  # type: ignore[override]
         """Note a gradient's norm, now and then."""
@@ -132,14 +135,37 @@ class FailureMonitor(Callback):
             return
         self._source.note_real(pl_module, batch)
         self._source.note_steps(outputs)
-        due = self._batches % self.every_n_steps == 0
-        if pl_module.watch.look(pl_module) if due else pl_module.watch.broken:
-            self._break(trainer, pl_module)
-        elif due:
-            reading = self._source.take(pl_module, self._batches)
-            self._keep(reading)
-            self._log(trainer, reading)
-            self._judge(trainer, pl_module)
+        if self._batches % self.every_n_steps:
+            return
+        reading = self._source.take(pl_module, self._batches)
+        guard = next(iter(attached(trainer, NonFiniteGuard)), None)
+        if not reading.finite and guard is not None and self._suspect is None:
+            self._suspect = reading  # the guard, which comes later in this batch, knows the update
+            guard.check_soon()
+            return
+        self._suspect = None
+        self._keep(reading)
+        self._log(trainer, reading)
+        self._judge(trainer, pl_module)
+
+    def on_non_finite(self, trainer: Trainer, pl_module: GAN, found: NonFinite) -> bool:
+        """Report NaN or infinity that the guard has found, and roll back where that is possible.
+
+        Returns:
+            Whether an earlier state was restored, so that training continues.
+        """
+        if not self.every_n_steps or self._source is None:
+            return False
+        reading = self._suspect or self._source.take(pl_module, self._batches)
+        self._suspect = None
+        self._keep(reading)
+        self._log(trainer, reading)
+        self.state = NOT_A_NUMBER
+        self._say(trainer, pl_module, f"in batch {found.batch} {found.words}")
+        if not self._can_roll_back:
+            return False
+        self._roll_back(trainer, pl_module)
+        return True
 
     def _keep(self, reading: Reading) -> None:
         self.readings.append(reading)
@@ -167,16 +193,6 @@ class FailureMonitor(Callback):
                 self._act(trainer, gan)
         elif state == self.state == HEALTHY and self.rollbacks and len(self.readings) % 5 == 0:
             self._save(trainer)
-
-    def _break(self, trainer: Trainer, gan: GAN) -> None:
-        """Say which step was none of numbers, and set the game back; the game ends the run where this does not."""
-        reading, broken = self._source.take(gan, self._batches), gan.watch.broken  # type: ignore[union-attr]
-        self._keep(reading)
-        self._log(trainer, reading)
-        self.state = NOT_A_NUMBER
-        self._say(trainer, gan, f"in batch {broken.batch} {broken.words}")  # type: ignore[union-attr]
-        if self._can_roll_back:
-            self._roll_back(trainer, gan)
 
     def _verdict(self, trainer: Trainer) -> State:
         """The state that the last readings come to; games in trouble often waver between two of its names."""
@@ -217,7 +233,7 @@ class FailureMonitor(Callback):
         if self._can_roll_back:
             self._roll_back(trainer, gan)
         elif self.state == NOT_A_NUMBER:  # of the samples to show, as by BatchNorm's averages; steps have their own way
-            raise NotFinite(ends(trainer, self._batches, self.events[-1].evidence))
+            raise NonFiniteError(ending(trainer, self._batches, self.events[-1].evidence))
         elif self.stop:
             trainer.should_stop = True
             self.ended = f"FailureMonitor ends the run at batch {self._batches}: {self.state.name}."
@@ -246,7 +262,6 @@ class FailureMonitor(Callback):
             if stabilizer.state_key in checkpoint["callbacks"]:
                 stabilizer.load_state_dict(checkpoint["callbacks"][stabilizer.state_key])
         gan.load_state_dict(checkpoint["state_dict"])
-        gan.watch.begin()
         self._rolled_back += 1
         for optimizer, saved in zip(trainer.optimizers, checkpoint["optimizer_states"], strict=True):
             optimizer.load_state_dict(saved)

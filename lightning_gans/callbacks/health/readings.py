@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightning_gans import generation
-from lightning_gans.gan import GAN, Batch, Step
+from lightning_gans.gan import GAN
 from lightning_gans.networks import StochasticGenerator
+from lightning_gans.step import Batch, Step
 
 NAN = math.nan
 _LAST_STEPS = 8  # logits of so many steps are kept, so that D's figures rest on more than one batch
@@ -134,7 +135,7 @@ class Readings:
         """Keep real samples until there are enough to compare with."""
         if self.real is not None:
             return
-        x, labels = gan.unpack(batch)
+        x, labels = gan.unpack_batch(batch)
         self._pool.append(x.detach())
         if labels is not None:
             self._pool_labels.append(labels)
@@ -287,7 +288,7 @@ class Readings:
                 x = x[:_SLOPES_AT].detach().to(gan.dtype).requires_grad_()
                 labels = None if step.labels is None else step.labels[:_SLOPES_AT]
                 with torch.enable_grad(), generation.seeded(self.seed):
-                    judged = gan.judge(gan.discriminator, x, labels)
+                    judged = gan.discriminate(gan.discriminator, x, labels)
                     (slope,) = torch.autograd.grad(judged.sum(), x)
                 slopes.append(slope.flatten(1).float().norm(dim=1).mean())
                 logits.append(judged.detach())

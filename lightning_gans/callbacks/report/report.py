@@ -104,7 +104,7 @@ class Report(Callback):
 
     def _facts(self, trainer: Trainer, gan: GAN) -> dict[str, str]:
         seconds = time.monotonic() - (self._began or time.monotonic())
-        batches = trainer.fit_loop.epoch_loop.batch_progress.total.completed
+        batches = gan.batches_seen
         sizes = {
             f"parameters of {name}": sum(parameter.numel() for parameter in getattr(gan, name).parameters())
             for name in ("generator", "discriminator")
@@ -146,7 +146,7 @@ def _environment(trainer: Trainer, gan: GAN) -> dict[str, str]:
         "processes": str(trainer.world_size),
         "threads": str(torch.get_num_threads()),
         "precision": str(trainer.precision),
-        "seed": str(gan.seed),
+        "seed": str(gan.run_seed),
     }
     return {name: value for name, value in found.items() if value}
 

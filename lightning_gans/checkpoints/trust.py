@@ -1,4 +1,4 @@
-"""Checkpoints: read without running code from them, and rebuilt from known classes alone."""
+"""What a checkpoint may build: classes that a GAN is made of, and nothing else."""
 
 from __future__ import annotations
 
@@ -6,23 +6,19 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from lightning_gans.checkpoints.reading import read_checkpoint
 from lightning_gans.networks import Discriminator, Generator, Latents
 from lightning_gans.objectives import Objective
 from lightning_gans.schedules import Schedule
-from lightning_gans.stabilizer import NetworkStabilizer
 from lightning_gans.targets import Target
 
 _OUR_BASES = (Generator, Discriminator, Latents, Objective, Schedule, Target)
@@ -35,48 +31,12 @@ _PLAIN_WORDS = re.compile(
 )
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 _CLASS_KEYS = ("class_path", "_class_path")
-_MOST = 20_000  # settings in a checkpoint, which a file of a few bytes can pretend to multiply
+_MOST = 20_000  # settings in a checkpoint; by references a file of a few bytes can hold billions
 _DEEPEST = 50
 
 
-def read_checkpoint(path: Any) -> dict[str, Any]:
-    """A checkpoint's content, read without running code from it and, from a path, without loading its tensors yet."""
-    content, reason = None, "it holds something else"
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=isinstance(path, str | Path))
-    except Exception as error:  # whatever a strange file makes the loader raise
-        reason = type(error).__name__
-    parts = {"state_dict": dict, "pytorch-lightning_version": str}
-    if not isinstance(content, dict) or not all(isinstance(content.get(key), kind) for key, kind in parts.items()):
-        raise ValueError(
-            f"'{path}' is no checkpoint of Lightning ({reason}); give one that lightning-gans fit wrote, such as "
-            "runs/quickstart/version_0/checkpoints/last.ckpt."
-        )
-    return content
-
-
-@contextmanager
-def opened(path: Any) -> Iterator[Any]:
-    """A checkpoint so that what is looked at is what is loaded then: a path, or one copy of what is elsewhere.
-
-    Args:
-        path: a file on this machine, a URL, or an open file.
-    """
-    if isinstance(path, str | Path) and "://" not in str(path):
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"no checkpoint at '{path}'; runs keep theirs in runs/<experiment>/<version>/.")
-        yield path
-    elif isinstance(path, str | Path):
-        import fsspec  # type: ignore[import-untyped] # as Lightning does
-
-        with fsspec.open(str(path), "rb") as file:
-            yield BytesIO(file.read())
-    else:
-        yield path
-
-
 def class_of_checkpoint(path: Any, expected: type, trust: bool = False) -> type:
-    """The class that made a checkpoint, of this package or imported, once its settings name nothing but known ones.
+    """Return the class that made a checkpoint, after checking that its settings name only known classes.
 
     Args:
         path: a file on this machine, or an open one.
@@ -92,7 +52,7 @@ def class_of_checkpoint(path: Any, expected: type, trust: bool = False) -> type:
 
 
 def class_that_made(content: dict[str, Any], expected: type, trust: bool = False) -> type:
-    """The class that the content of a checkpoint or of an exported generator names; arguments are as above."""
+    """Return the class that the content of a checkpoint or of an exported generator names; arguments as above."""
     made_by = str(content.get("gan_class"))
     home = made_by.rpartition(".")[0]
     if home and (trust or (home.startswith("lightning_gans.") and _is_there(home))):
@@ -112,8 +72,8 @@ def class_that_made(content: dict[str, Any], expected: type, trust: bool = False
 def check_settings(content: dict[str, Any]) -> None:
     """Refuse a checkpoint whose hyperparameters would build, call or import anything but what a GAN is made of.
 
-    That is a class below one of this library's own base classes, whoever wrote it, if it is imported; and modules,
-    optimizers and schedules of this library and of torch. Nothing is imported to find out but parts of this library.
+    Allowed are subclasses of this library's base classes, if they are imported already, and modules, optimizers and
+    schedules of this library and of torch. The check itself imports nothing but parts of this library.
 
     Raises:
         ValueError: naming the setting and what it asks for.
@@ -132,10 +92,14 @@ def check_settings(content: dict[str, Any]) -> None:
 
 
 def check_arguments(settings: Any) -> None:
-    """Refuse arguments by name, as deep as they are, that name anything but what a GAN is made of."""
+    """Refuse nested arguments that name anything but what a GAN is made of.
+
+    Raises:
+        ValueError: naming the first such argument.
+    """
     for number, (place, key, value) in enumerate(_leaves(settings)):
         if number > _MOST:
-            raise ValueError(f"there are more than {_MOST} settings, as no game of this library has.")
+            raise ValueError(f"there are more than {_MOST} settings, more than any model of this library has.")
         known = _is_known if key in _CLASS_KEYS else _is_harmless
         if not known(value):
             raise _refused(place, value)
@@ -144,7 +108,7 @@ def check_arguments(settings: Any) -> None:
 def _refused(place: str, value: Any) -> ValueError:
     shown = re.sub(r"\s+", " ", value if isinstance(value, str) else type(value).__name__)[:80]
     return ValueError(
-        f"its {place} asks for {shown!r}, which is no part of this library nor of torch.nn or torch.optim, nor an "
+        f"its {place} asks for {shown!r}, which is not part of this library, of torch.nn or of torch.optim, nor an "
         "imported subclass of what a GAN is made of; nothing was run. If you know who made the file, say --trust true "
         "(trust=True in Python)."
     )
@@ -153,7 +117,7 @@ def _refused(place: str, value: Any) -> ValueError:
 def _leaves(tree: Any, place: str = "", key: Any = "", depth: int = 0) -> Iterator[tuple[str, Any, Any]]:
     """Every value with its place and its key; keys are values too."""
     if depth > _DEEPEST:
-        raise ValueError(f"its settings are nested more than {_DEEPEST} deep, as none of this library is.")
+        raise ValueError(f"its settings are nested more than {_DEEPEST} deep, deeper than any of this library.")
     if isinstance(tree, dict):
         for name, branch in tree.items():
             yield f"{place}.(key)".lstrip("."), "", name
@@ -167,7 +131,7 @@ def _leaves(tree: Any, place: str = "", key: Any = "", depth: int = 0) -> Iterat
 
 
 def _is_known(name: Any) -> bool:
-    """Whether a class path leads to what a GAN is made of."""
+    """Whether a class path names something that a GAN is made of."""
     thing = find(name) if isinstance(name, str) else None
     home = f"{getattr(thing, '__module__', '')}."
     if isinstance(thing, type):
@@ -177,7 +141,7 @@ def _is_known(name: Any) -> bool:
 
 
 def find(name: str) -> Any:
-    """What a dotted name stands for; no module is imported but this library's own."""
+    """Return what a dotted name refers to, None if nothing; only modules of this library are imported for it."""
     home, _, last = name.rpartition(".")
     if home not in sys.modules and home.startswith("lightning_gans.") and _is_there(home):
         import_module(home)
@@ -201,60 +165,3 @@ def _is_harmless(value: Any) -> bool:
     if not _PLAIN_WORDS.fullmatch(value) or Path(value).suffix.lower() in (".yaml", ".yml", ".json"):
         return False
     return not _DOTTED.fullmatch(value) or _is_known(value) or not _is_there(value.partition(".")[0])
-
-
-def network_changes(checkpoint: dict[str, Any]) -> list[NetworkStabilizer]:
-    """What changed the networks before a checkpoint was made; a file cannot have other code imported or run."""
-    recipes = checkpoint.get("gan_network_changes", [])
-    if not isinstance(recipes, list):
-        raise _damaged(recipes)
-    changes = []
-    for recipe in recipes:
-        if not isinstance(recipe, dict) or not isinstance(recipe.get("init_args"), dict):
-            raise _damaged(recipe)
-        path = recipe.get("class_path")
-        kind = _find_change(path) if isinstance(path, str) else None
-        if not (isinstance(kind, type) and issubclass(kind, NetworkStabilizer)):
-            raise ValueError(
-                f"the networks of the checkpoint were changed by {path}, which is no imported NetworkStabilizer; "
-                "import its module first."
-            )
-        try:
-            changes.append(kind(**recipe["init_args"]))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"the checkpoint's change of the networks cannot be made again: {error}") from None
-    return changes
-
-
-def _find_change(path: str) -> Any:
-    home = path.rpartition(".")[0]
-    return find(path) if home.startswith("lightning_gans.stabilizers") or home in sys.modules else None
-
-
-def _damaged(recipe: Any) -> ValueError:
-    return ValueError(
-        f"the checkpoint's gan_network_changes hold {re.sub(chr(10), ' ', repr(recipe))[:60]}, expected a list of "
-        "{class_path, init_args}; the file is damaged: use another."
-    )
-
-
-def checkpoint_fits(checkpoint: dict[str, Any], model: LightningModule) -> None:
-    """A checkpoint must hold every tensor of the model, in its shape."""
-    made_by, saved = checkpoint.get("gan_class", "another program"), checkpoint["state_dict"]
-    for name, own in model.state_dict().items():
-        if not isinstance(own, Tensor):
-            continue
-        if name not in saved:
-            fault = "is missing"
-        elif not isinstance(saved[name], Tensor):
-            fault = f"is {type(saved[name]).__name__} in it and a tensor here"
-        elif saved[name].shape != own.shape:
-            fault = f"has shape {tuple(saved[name].shape)} in it and {tuple(own.shape)} here"
-        else:
-            continue
-        changed = [change.__class__.__name__ for change in network_changes(checkpoint)]
-        made_by += f" (networks changed by {', '.join(changed)})" if changed else ""
-        raise ValueError(
-            f"the checkpoint was made by {made_by} and does not fit this {type(model).__name__}: {name} {fault}; "
-            "use the config that was saved beside the checkpoint."
-        )

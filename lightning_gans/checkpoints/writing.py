@@ -8,35 +8,36 @@ from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from typing_extensions import override
 
 UNFINISHED = ".unfinished"
 
 
-class CannotSave(OSError):
-    """A checkpoint that could not be written; the one before it is still there."""
+class CheckpointWriteError(OSError):
+    """A checkpoint could not be written; the previous one is still there."""
 
 
-class WholeCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and moves it there once it is complete and on the disk.
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Write a checkpoint to a file beside its place, and move it there once it is complete and on the disk.
 
-    However a run ends, by SIGKILL in the middle of a save or by a full disk, a file of that name is a whole checkpoint:
-    the new one or the one before. Lightning's own writes to the system's folder for temporary files first, and where
-    that is another disk copies to the place, which a kill interrupts. It also holds a copy of the file in memory first.
-    A place that is a URL is written by Lightning's.
+    However a run ends, by SIGKILL during a save or by a full disk, a file of that name is a whole checkpoint: the new
+    one or the previous one. Lightning writes to the system's folder for temporary files first, and copies where that
+    is another disk, which a kill interrupts; it also holds a copy of the file in memory. A URL is left to Lightning.
 
-    Give it to the Trainer: `Trainer(plugins=[WholeCheckpointIO()])`; the command line does.
+    Give it to the Trainer: `Trainer(plugins=[AtomicCheckpointIO()])`; the command line does so.
     """
 
+    @override
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Write a checkpoint.
 
         Args:
             checkpoint: its content.
-            path: where to.
-            storage_options: none are taken.
+            path: where to write it.
+            storage_options: for Lightning's own writer, which is used where they are given.
 
         Raises:
-            CannotSave: where there is no room, or no right to write.
+            CheckpointWriteError: where the disk is full or the folder is not writable.
         """
         if storage_options is not None or "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
@@ -56,15 +57,15 @@ class WholeCheckpointIO(TorchCheckpointIO):
             reason = _reason(error)
             if reason is None:
                 raise
-            left = "the one before is kept" if kept else "checkpoints that were written before are kept"
-            raise CannotSave(
+            left = "the previous one is kept" if kept else "earlier checkpoints are kept"
+            raise CheckpointWriteError(
                 f"the checkpoint {place} could not be written ({reason}); {left}. Make room or give another place, "
-                "then go on with --ckpt_path last."
+                "then resume with --ckpt_path last."
             ) from error
 
 
 def _reason(error: BaseException | None) -> str | None:
-    """The words of the operating system for what went wrong, wherever in the chain of errors they are."""
+    """Return the operating system's message from the chain of errors, None if there is none."""
     while error is not None:
         if isinstance(error, OSError):
             return error.strerror or type(error).__name__

@@ -1,7 +1,8 @@
-"""What must hold before training starts; each failure is one line with the value and the remedy."""
+"""Checks before training: the Trainer's settings, the schedules and the first batch."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,53 +11,18 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from lightning_gans.networks import Discriminator, Generator
-
-
-def positive(**values: float | None) -> None:
-    """Numbers that must be above 0 where they are given."""
-    for name, value in values.items():
-        if value is not None and not value > 0:
-            raise ValueError(f"{name}={value}: expected a number above 0.")
-
-
-def whole(**values: int) -> None:
-    """Whole numbers that must be given and above 0."""
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}={value}: expected a number above 0, and a whole one.")
-
-
-def networks_fit(generator: Generator, discriminator: Discriminator, shapes: bool = True) -> None:
-    """The two networks must agree on the classes and, unless a judge of one's own reshapes samples, on shapes."""
-    for name in ("sample_shape", "num_classes") if shapes else ("num_classes",):
-        theirs, ours = getattr(generator, name), getattr(discriminator, name)
-        if theirs != ours:
-            raise ValueError(
-                f"the generator has {name}={theirs} and the discriminator {name}={ours}; give both the same."
-            )
-
 
 def schedules(schedulers: Sequence[Any]) -> None:
-    """A schedule must count updates; there is no metric to watch."""
+    """Require schedules that count updates: a GAN has no validation metric for ReduceLROnPlateau."""
     if any(isinstance(scheduler, ReduceLROnPlateau) for scheduler in schedulers):
         raise ValueError(
-            "ReduceLROnPlateau needs a metric, and a GAN's losses are none; use a schedule that counts "
+            "ReduceLROnPlateau needs a metric, and a GAN's losses do not measure quality; use a schedule that counts "
             "updates, such as LinearLR, CosineAnnealingLR or ExponentialLR."
         )
 
 
-def is_plain(value: Any) -> bool:
-    """Whether a checkpoint may hold the value: it must load without running code."""
-    if isinstance(value, dict):
-        return all(map(is_plain, value.values()))
-    if isinstance(value, list | tuple):
-        return all(map(is_plain, value))
-    return value is None or isinstance(value, int | float | str | bool)
-
-
 def trainer_settings(trainer: Trainer) -> None:
-    """Settings of the Trainer that mean nothing, or something else, with two players."""
+    """Refuse settings of the Trainer that have no meaning, or another one, with two players."""
     if trainer.gradient_clip_val:
         raise ValueError(
             f"Trainer(gradient_clip_val={trainer.gradient_clip_val}) cannot know which player it means; give the "
@@ -80,8 +46,16 @@ def trainer_settings(trainer: Trainer) -> None:
         )
 
 
+def first_batch(gan: Any, x: Tensor) -> None:
+    """Check what is known with the first batch of an epoch: its samples, and whether gradients can be clipped."""
+    samples(x, gan.generator.sample_shape)
+    clipping_sees_gradients(gan, gan.trainer)
+    if getattr(gan.trainer.precision_plugin, "scaler", None) is not None:  # the scaler may skip the first update
+        warnings.filterwarnings("ignore", message=r"Detected call of `lr_scheduler\.step\(\)` before")
+
+
 def clipping_sees_gradients(model: Any, trainer: Trainer) -> None:
-    """A fused optimizer unscales 16-bit gradients by itself, after they would have been clipped."""
+    """Refuse clipping beside a fused optimizer in 16-mixed, which unscales gradients only after they were clipped."""
     scaler = getattr(trainer.precision_plugin, "scaler", None)
     for optimizer in trainer.optimizers if scaler is not None else ():
         limit = f"{model.player_of(optimizer)}_clip"
@@ -93,7 +67,7 @@ def clipping_sees_gradients(model: Any, trainer: Trainer) -> None:
 
 
 def samples(x: Tensor, sample_shape: Sequence[int]) -> None:
-    """The data must have the networks' shape, be finite and, for images, lie in [−1, 1]."""
+    """Require data of the networks' shape, finite and, for images, in [−1, 1]."""
     if tuple(x.shape[1:]) != tuple(sample_shape):
         raise ValueError(
             f"the data has samples of shape {tuple(x.shape[1:])}, but the networks are made for "

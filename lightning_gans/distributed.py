@@ -12,11 +12,11 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-_playing = False
+_synchronized = False
 
 
 @contextmanager
-def playing(network: nn.Module | None) -> Iterator[None]:
+def synchronized(network: nn.Module | None) -> Iterator[None]:
     """A step that all processes play at the same time; what is below acts in here, and nowhere else.
 
     What one process computes alone, such as an observer's figures, would wait for the others for ever. DDP is kept
@@ -25,13 +25,13 @@ def playing(network: nn.Module | None) -> Iterator[None]:
     Args:
         network: what the Trainer's strategy has made of the module; only what DDP wraps is played together.
     """
-    global _playing
-    before, _playing = _playing, isinstance(network, DistributedDataParallel) and dist.get_world_size() > 1
+    global _synchronized
+    before, _synchronized = _synchronized, isinstance(network, DistributedDataParallel) and dist.get_world_size() > 1
     try:
         with network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext():
             yield
     finally:
-        _playing = before
+        _synchronized = before
 
 
 def mean(x: Tensor) -> Tensor:
@@ -40,12 +40,12 @@ def mean(x: Tensor) -> Tensor:
     Losses are averaged over processes through their gradients, so a loss that is a mean over samples needs nothing. A
     function of a mean over samples is that of the whole batch only with this one.
     """
-    return _Mean.apply(x) if _playing else x
+    return _Mean.apply(x) if _synchronized else x
 
 
 def mean_of_logarithms(x: Tensor) -> Tensor:
     """The logarithm of the mean over the processes of exp(x), which may be out of a number's range."""
-    if not _playing:
+    if not _synchronized:
         return x
     dist.all_reduce(most := x.detach().clone(), dist.ReduceOp.MAX)
     return most + mean((x - most).exp()).clamp_min(torch.finfo(x.dtype).tiny).log()
@@ -73,7 +73,7 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
     A parameter without a gradient counts as one with zeros, but keeps none where no process has one.
     """
     kinds = defaultdict(list)
-    for parameter in parameters if _playing else ():
+    for parameter in parameters if _synchronized else ():
         if parameter.requires_grad:
             kinds[parameter.dtype].append(parameter)
     for members in kinds.values():
@@ -91,10 +91,10 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
 
 
 @torch.no_grad()
-def share_buffers(module: nn.Module) -> None:
+def broadcast_buffers(module: nn.Module) -> None:
     """Give all processes the first one's buffers, such as the statistics of BatchNorm, whose batches differ."""
     kinds = defaultdict(list)
-    for buffer in module.buffers() if _playing else ():
+    for buffer in module.buffers() if _synchronized else ():
         kinds[buffer.dtype].append(buffer)
     for members in kinds.values():
         flat = torch.cat([buffer.flatten() for buffer in members])

@@ -1,0 +1,88 @@
+"""Reading a checkpoint without running code from it, and whether it fits a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def read_checkpoint(path: Any) -> dict[str, Any]:
+    """Return a checkpoint's content without running code from it; tensors of a file on disk are mapped, not read.
+
+    Raises:
+        ValueError: for a file that is not a checkpoint of Lightning.
+    """
+    content, reason = None, "it holds something else"
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=isinstance(path, str | Path))
+    except Exception as error:  # an untrusted file can make the loader raise anything
+        reason = type(error).__name__
+    parts = {"state_dict": dict, "pytorch-lightning_version": str}
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), kind) for key, kind in parts.items()):
+        raise ValueError(
+            f"'{path}' is not a checkpoint of Lightning ({reason}); give one that lightning-gans fit wrote, such as "
+            "runs/quickstart/version_0/checkpoints/last.ckpt."
+        )
+    return content
+
+
+@contextmanager
+def opened(path: Any) -> Iterator[Any]:
+    """Give a checkpoint such that the bytes that are checked are those that are loaded afterwards.
+
+    Args:
+        path: a file on this machine, which is given as it is; a URL, which is read once; or an open file.
+
+    Raises:
+        FileNotFoundError: where there is no such file.
+    """
+    if isinstance(path, str | Path) and "://" not in str(path):
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"no checkpoint at '{path}'; runs keep theirs in runs/<experiment>/<version>/.")
+        yield path
+    elif isinstance(path, str | Path):
+        import fsspec  # type: ignore[import-untyped] # as Lightning does
+
+        with fsspec.open(str(path), "rb") as file:
+            yield BytesIO(file.read())
+    else:
+        yield path
+
+
+def check_fits(checkpoint: dict[str, Any], model: nn.Module) -> None:
+    """Require that a checkpoint holds every tensor of a model, in its shape.
+
+    Raises:
+        ValueError: naming the first tensor that is missing or has another shape, and what made the checkpoint.
+    """
+    saved = checkpoint["state_dict"]
+    for name, own in model.state_dict().items():
+        if not isinstance(own, Tensor):
+            continue
+        if name not in saved:
+            fault = "is missing"
+        elif not isinstance(saved[name], Tensor):
+            fault = f"is {type(saved[name]).__name__} in it and a tensor here"
+        elif saved[name].shape != own.shape:
+            fault = f"has shape {tuple(saved[name].shape)} in it and {tuple(own.shape)} here"
+        else:
+            continue
+        raise ValueError(
+            f"the checkpoint was made by {_maker(checkpoint)} and does not fit this {type(model).__name__}: {name} "
+            f"{fault}; use the config that was saved beside the checkpoint."
+        )
+
+
+def _maker(checkpoint: dict[str, Any]) -> str:
+    """The class that made a checkpoint, and those that changed its networks."""
+    maker, changes = str(checkpoint.get("gan_class", "another program")), checkpoint.get("gan_network_changes")
+    recipes = changes if isinstance(changes, list) else []
+    paths = [recipe.get("class_path") for recipe in recipes if isinstance(recipe, dict)]
+    names = [path.rpartition(".")[2] for path in paths if isinstance(path, str)]
+    return maker + (f" (networks changed by {', '.join(names)})" if names else "")

@@ -1,0 +1,58 @@
+"""The training log: losses, what stabilizers added to them, gradient norms, learning rates and `GAN.metrics`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from torch import Tensor
+from torch.optim import Optimizer
+from typing_extensions import override
+
+from lightning_gans.training.gradients import gradient_norms, total_norm
+
+
+class TrainingLog(Callback):
+    """Log the training every `log_every_n_steps` batches; `GAN` adds it where the Trainer has none.
+
+    `loss/<player>` and `loss/<term>`, also on the progress bar; `<player>/learning_rate`; `gradients/<player>`, the
+    norm of a player's whole gradient before clipping; and what `GAN.metrics` returns. It is the first of the
+    callbacks, so that the others find this batch's values in `trainer.callback_metrics`.
+
+    To log in another way, give the Trainer a subclass that overrides `on_train_batch_end`; to log more of a model,
+    override `GAN.metrics`.
+    """
+
+    def __init__(self) -> None:
+        self._norms: dict[str, Tensor] = {}
+
+    @staticmethod
+    def is_due(trainer: Trainer, pl_module: Any) -> bool:
+        """Whether the current batch is logged; each key costs more than the rest of a small step."""
+        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return bool(every) and pl_module.batches_seen % every == 0
+
+    @override
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: Any, optimizer: Optimizer) -> None:
+        if self.is_due(trainer, pl_module):
+            _, norms = gradient_norms(optimizer)
+            if norms:
+                self._norms[pl_module.player_of(optimizer)] = total_norm(norms)
+
+    @override
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if not self.is_due(trainer, pl_module):
+            return
+        losses = {f"loss/{player}": step.loss for player, step in outputs.items()}
+        losses |= {f"loss/{name}": term for step in outputs.values() for name, term in step.terms.items()}
+        pl_module.log_dict(losses, prog_bar=True, batch_size=1)
+        metrics: dict[str, Tensor | float] = {
+            f"{pl_module.player_of(optimizer)}/learning_rate": optimizer.param_groups[0]["lr"]
+            for optimizer in trainer.optimizers
+        }
+        with torch.no_grad():
+            metrics |= pl_module.metrics(outputs)
+        metrics |= {f"gradients/{player}": norm for player, norm in self._norms.items()}
+        self._norms = {}
+        pl_module.log_dict(metrics, batch_size=1)
