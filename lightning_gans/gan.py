@@ -26,7 +26,7 @@ from lightning_gans.stabilizer import Stabilizer, rebuild_network_changes
 from lightning_gans.step import Batch, Step
 from lightning_gans.training import checks, training_callbacks
 from lightning_gans.training.gradients import clip
-from lightning_gans.training.player_update import frozen, parts
+from lightning_gans.training.player_update import AnyOptimizer, frozen, parts, step_in_trainer
 
 
 class GAN(ReproducibleModule):
@@ -39,13 +39,11 @@ class GAN(ReproducibleModule):
     A batch is a tensor of samples (N, …), or a pair (samples, labels); images are in [−1, 1]. Labels are used where
     the networks are conditional. Every `Stabilizer` among the Trainer's callbacks, or in `self.stabilizers`, takes
     part. Without a Trainer, `train_batch` trains on one batch, and `gan.discriminator_step(batch).loss.backward()`
-    gives one player's gradient.
+    gives one player's gradient. The default learning rates follow the two time-scale update rule, D's above G's.
 
     Subclass by overriding, from small to large: `opponent` (the discriminator that the generator faces),
     `discriminate` (how the discriminator sees samples), `discriminator_step`, `generator_step`, `train_batch`. No
     hook of Lightning needs `super()` but `setup`, `configure_callbacks` and the checkpoint hooks.
-
-    The defaults follow the two time-scale update rule: two visible learning rates, D's above G's.
 
     Args:
         generator: maps latents (N, latent_dim) to samples; it knows its latents and number of classes.
@@ -53,22 +51,21 @@ class GAN(ReproducibleModule):
         objective: the losses of both players.
         generator_optimizer: makes the generator's optimizer from its parameters.
         discriminator_optimizer: the same for the discriminator.
-        generator_scheduler: makes a learning-rate schedule from the generator's optimizer; it is stepped
-            after every generator update. None keeps the rate constant.
+        generator_scheduler: makes a learning-rate schedule from the generator's optimizer, stepped after each of its
+            updates. None keeps the rate constant.
         discriminator_scheduler: the same for the discriminator.
         generator_clip: the largest norm of the generator's whole gradient, above 0; None for no clipping.
         discriminator_clip: the same for the discriminator.
-        generator_accumulation: number of parts in which the generator processes a batch, to need less memory;
-            gradients are averaged, BatchNorm sees the parts. A batch remains one update.
+        generator_accumulation: number of parts in which the generator processes a batch, to need less memory; their
+            gradients are averaged, and BatchNorm sees the parts.
         discriminator_accumulation: the same for the discriminator.
         n_critic: discriminator updates per generator update.
 
     Attributes:
         stabilizers: the module's own, for use without a Trainer and for the parts of an algorithm.
         network_changes: what stabilizers changed in the networks, as a checkpoint keeps it.
-        generator_updates: number of generator updates so far; every schedule of a stabilizer counts these.
-        discriminator_updates: number of discriminator updates so far.
-        samples_seen: number of real samples so far, of all processes together.
+        generator_updates, discriminator_updates: updates so far; the schedules of stabilizers count the generator's.
+        samples_seen: real samples so far, of all processes together.
         looking_ahead: whether the current steps are those of a look-ahead, as in `UnrolledGAN`.
 
     Raises:
@@ -125,13 +122,7 @@ class GAN(ReproducibleModule):
 
     def check_networks(self, generator: Generator, discriminator: Discriminator) -> None:
         """Refuse networks that differ in classes or, unless `discriminate` is overridden, in the samples' shape."""
-        shaped = type(self).discriminate is GAN.discriminate
-        for name in ("sample_shape", "num_classes") if shaped else ("num_classes",):
-            theirs, ours = getattr(generator, name), getattr(discriminator, name)
-            if theirs != ours:
-                raise ValueError(
-                    f"the generator has {name}={theirs} and the discriminator {name}={ours}; give both the same."
-                )
+        checks.networks_fit(generator, discriminator, shapes=type(self).discriminate is GAN.discriminate)
 
     @property
     def active_stabilizers(self) -> list[Stabilizer]:
@@ -180,12 +171,10 @@ class GAN(ReproducibleModule):
     def discriminator_step(
         self, batch: Batch, fake: Tensor | None = None, discriminator: Callable[..., Tensor] | None = None
     ) -> Step:
-        """Return the discriminator's loss on a batch, with its graph; no optimizer, no logging, no Trainer.
+        """Return the discriminator's loss on a batch, with its graph; it needs no optimizer and no Trainer.
 
-        Args:
-            batch: real samples, or samples and labels.
-            fake: as many generated samples; None generates them, without a gradient.
-            discriminator: what returns the logits, `self.discriminator` unless an algorithm says otherwise.
+        `fake` are as many generated samples; None generates them, without a gradient. `discriminator` returns the
+        logits; None is `self.discriminator`.
         """
         real, labels = self.unpack_batch(batch)
         discriminator = self.discriminator if discriminator is None else discriminator
@@ -214,9 +203,7 @@ class GAN(ReproducibleModule):
     def generator_step(self, batch: Batch, fake: Tensor | None = None) -> Step:
         """Return the generator's loss on a batch, with its graph; the discriminator gets no gradient.
 
-        Args:
-            batch: real samples, or samples and labels; the generator makes as many.
-            fake: generated samples that require grad; None generates them.
+        `fake` are as many generated samples, which require grad; None generates them.
         """
         real, labels = self.unpack_batch(batch)
         stabilizers = self.active_stabilizers
@@ -256,10 +243,7 @@ class GAN(ReproducibleModule):
         return steps
 
     def train_batch(
-        self,
-        batch: Batch,
-        generator_optimizer: Optimizer | LightningOptimizer,
-        discriminator_optimizer: Optimizer | LightningOptimizer,
+        self, batch: Batch, generator_optimizer: AnyOptimizer, discriminator_optimizer: AnyOptimizer
     ) -> dict[str, Step]:
         """Update the discriminator on a batch, then the generator where it is due; return their last steps, detached.
 
@@ -268,23 +252,16 @@ class GAN(ReproducibleModule):
         """
         updates = dict(zip(("discriminator", "generator"), self.updates_per_batch(), strict=True))
         optimizers = {"discriminator": discriminator_optimizer, "generator": generator_optimizer}
-        fake, steps = None, {}
+        fake: Tensor | None = None
+        steps: dict[str, Step] = {}
         if all(updates.values()) and self.generator_accumulation == self.discriminator_accumulation == 1:
             real, labels = self.unpack_batch(batch)
             fake = self.generate(len(real), labels)
-        counted = True
         for player, number in updates.items():
             shared = fake.detach() if fake is not None and player == "discriminator" else fake
             for update in range(number):
                 first = shared if update == 0 else None
-                steps[player] = self.update(player, optimizers[player], batch, first, counted)
-                counted = False
-                if player == "discriminator":
-                    self.discriminator_updates += 1
-                else:
-                    self.generator_updates += 1
-                for stabilizer in self.active_stabilizers:
-                    getattr(stabilizer, f"on_{player}_step_end")(self)
+                steps[player] = self.update(player, optimizers[player], batch, first, counted=not steps)
         return steps
 
     def updates_per_batch(self) -> tuple[int, int]:
@@ -293,20 +270,13 @@ class GAN(ReproducibleModule):
         for stabilizer in self.active_stabilizers:
             updates = stabilizer.on_updates_per_batch(self, *updates)
         if min(updates) < 0 or sum(updates) == 0:
-            raise ValueError(
-                f"{updates} updates of discriminator and generator on a batch: expected at least one of either."
-            )
+            raise ValueError(f"{updates} updates of discriminator and generator: expected at least one of either.")
         return updates
 
     def update(
-        self,
-        player: str,
-        optimizer: Optimizer | LightningOptimizer,
-        batch: Batch,
-        fake: Tensor | None = None,
-        counted: bool = True,
+        self, player: str, optimizer: AnyOptimizer, batch: Batch, fake: Tensor | None = None, counted: bool = True
     ) -> Step:
-        """Update one player: backward, clipping, optimizer and scheduler step; return its step, detached.
+        """Update one player: backward, clipping, optimizer and scheduler step, count; return its step, detached.
 
         With a gradient scaler (16-mixed) a gradient that overflows changes no weight; such an update counts like any
         other, in `discriminator_updates`, `global_step` and schedules.
@@ -316,8 +286,7 @@ class GAN(ReproducibleModule):
             optimizer: the player's; inside a Trainer Lightning's wrapper, which handles precision and processes.
             batch: real samples, or samples and labels.
             fake: passed to the player's step.
-            counted: whether the Trainer's `global_step` counts it. One update per batch does, so that `max_steps` and
-                `every_n_train_steps` count batches.
+            counted: whether the Trainer's `global_step` counts this update, as it does one per batch.
         """
         make_step: Callable[[Batch, Tensor | None], Step] = getattr(self, f"{player}_step")
         number: int = getattr(self, f"{player}_accumulation")
@@ -327,17 +296,14 @@ class GAN(ReproducibleModule):
             loss = step.loss * share if number > 1 else step.loss
             self.manual_backward(loss) if isinstance(optimizer, LightningOptimizer) else loss.backward()
         distributed.average_gradients(parameter for group in optimizer.param_groups for parameter in group["params"])
-        if not isinstance(optimizer, LightningOptimizer):
+        if isinstance(optimizer, LightningOptimizer):
+            step_in_trainer(self.trainer, optimizer, counted)
+        else:
             clip(optimizer, getattr(self, f"{player}_clip"))
             optimizer.step()
-            return step.detached()
-        if counted:
-            optimizer.step()
-        else:  # the same, precision and hooks included, but for the count
-            self.trainer.strategy.optimizer_step(optimizer.optimizer, lambda: None)
-        for config in self.trainer.lr_scheduler_configs:
-            if config.scheduler.optimizer is optimizer.optimizer:
-                config.scheduler.step()  # type: ignore[call-arg]
+        setattr(self, f"{player}_updates", getattr(self, f"{player}_updates") + 1)
+        for stabilizer in self.active_stabilizers:
+            getattr(stabilizer, f"on_{player}_step_end")(self)
         return step.detached()
 
     def metrics(self, steps: dict[str, Step]) -> dict[str, Tensor | float]:
@@ -387,14 +353,12 @@ class GAN(ReproducibleModule):
 
     def configure_optimizers(self) -> Any:
         """Return the generator's optimizer, then the discriminator's, each with its schedule if it has one."""
-        players = [
-            (self.generator, self.generator_optimizer, self.generator_scheduler),
-            (self.discriminator, self.discriminator_optimizer, self.discriminator_scheduler),
-        ]
         optimizers, schedulers = [], []
-        for network, make_optimizer, make_scheduler in players:
-            if any(True for _ in network.parameters()):  # a network without parameters has nothing to train
-                optimizers.append(make_optimizer(network.parameters()))
+        for player in ("generator", "discriminator"):
+            parameters = list(getattr(self, player).parameters())
+            if parameters:  # else there is nothing to train
+                optimizers.append(getattr(self, f"{player}_optimizer")(parameters))
+                make_scheduler = getattr(self, f"{player}_scheduler")
                 schedulers += [make_scheduler(optimizers[-1])] if make_scheduler else []
         checks.schedules(schedulers)
         return optimizers, schedulers
@@ -403,9 +367,8 @@ class GAN(ReproducibleModule):
     def configure_callbacks(self) -> list[Callback]:
         """Check the Trainer's settings, and return the callbacks of `training`; a subclass extends what it returns."""
         checks.trainer_settings(self.trainer)
-        path = self.trainer.ckpt_path
-        if path and Path(path).is_file():
-            read_checkpoint(path)  # before Lightning does, to refuse it in one line
+        if self.trainer.ckpt_path and Path(self.trainer.ckpt_path).is_file():
+            read_checkpoint(self.trainer.ckpt_path)  # before Lightning does, to refuse it in one line
         clips = any((self.generator_clip, self.discriminator_clip))
         averages = any(
             type(one).evaluation_weights is not Stabilizer.evaluation_weights for one in self.active_stabilizers
@@ -440,8 +403,8 @@ class GAN(ReproducibleModule):
             for stabilizer in self.stabilizers:
                 stabilizer.on_load_checkpoint(trainer, self, checkpoint)
 
+    @override
     def get_extra_state(self) -> dict[str, Any]:
-        """Return the counts of updates and samples, and the state of the module's own stabilizers."""
         return {
             "generator_updates": self.generator_updates,
             "discriminator_updates": self.discriminator_updates,
@@ -449,8 +412,8 @@ class GAN(ReproducibleModule):
             "stabilizers": [stabilizer.state_dict() for stabilizer in self.stabilizers],
         }
 
+    @override
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Restore what `get_extra_state` returned."""
         self.generator_updates = state["generator_updates"]
         self.discriminator_updates = state["discriminator_updates"]
         self.samples_seen = state.get("samples_seen", 0)

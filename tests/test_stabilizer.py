@@ -171,7 +171,7 @@ def test_a_batch_is_one_step_of_the_trainer_whoever_moves(make_gan, fit):
 def test_somebody_must_move(make_gan, batches, turns):
     gan = make_gan()
     gan.stabilizers.append(Turns(turns))
-    with pytest.raises(ValueError, match=r"updates of discriminator and generator on a batch: expected at least one"):
+    with pytest.raises(ValueError, match=r"updates of discriminator and generator: expected at least one"):
         gan.train_batch(batches(1)[0], *sgds(gan))
 
 

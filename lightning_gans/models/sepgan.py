@@ -195,11 +195,7 @@ class SEPGAN(GAN):
         """Play one batch: the generator's step. It needs no Trainer: pass a torch optimizer."""
         if self.generator_updates == 0:
             self._refuse_stabilizers()
-        step = self.update("generator", generator_optimizer, batch)
-        self.generator_updates += 1
-        for stabilizer in self.active_stabilizers:
-            stabilizer.on_generator_step_end(self)
-        return {"generator": step}
+        return {"generator": self.update("generator", generator_optimizer, batch)}
 
     def metrics(self, steps: dict[str, Step]) -> dict[str, Tensor | float]:
         """How sure the classifier is, of how many classes, and how much of the output is saturated."""

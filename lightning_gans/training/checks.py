@@ -8,8 +8,18 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+
+def networks_fit(generator: nn.Module, discriminator: nn.Module, shapes: bool = True) -> None:
+    """Require two networks of the same number of classes and, with `shapes`, of the same shape of samples."""
+    for name in ("sample_shape", "num_classes") if shapes else ("num_classes",):
+        theirs, ours = getattr(generator, name), getattr(discriminator, name)
+        if theirs != ours:
+            raise ValueError(
+                f"the generator has {name}={theirs} and the discriminator {name}={ours}; give both the same."
+            )
 
 
 def schedules(schedulers: Sequence[Any]) -> None:

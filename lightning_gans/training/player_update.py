@@ -1,13 +1,18 @@
-"""The pieces of one player's update: a batch in parts, and the other player frozen."""
+"""The pieces of one player's update: a batch in parts, the other player frozen, the optimizer step in a Trainer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lightning.pytorch import Trainer
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from lightning_gans.step import Batch
+
+AnyOptimizer = Optimizer | LightningOptimizer
 
 
 @contextmanager
@@ -34,3 +39,21 @@ def parts(batch: Batch, number: int) -> Iterator[tuple[Batch, float]]:
         splits = [tensor.tensor_split(min(number, len(tensor))) for tensor in batch]
         for pieces in zip(*splits, strict=True):
             yield list(pieces), len(pieces[0]) / len(batch[0])
+
+
+def step_in_trainer(trainer: Trainer, optimizer: LightningOptimizer, counted: bool) -> None:
+    """Step an optimizer, with the Trainer's precision and hooks, and then its scheduler.
+
+    Args:
+        trainer: whose strategy makes the step.
+        optimizer: one player's.
+        counted: whether `trainer.global_step` counts the step. Where one step per batch counts, `max_steps` and
+            `every_n_train_steps` count batches.
+    """
+    if counted:
+        optimizer.step()
+    else:
+        trainer.strategy.optimizer_step(optimizer.optimizer, lambda: None)
+    for config in trainer.lr_scheduler_configs:
+        if config.scheduler.optimizer is optimizer.optimizer:
+            config.scheduler.step()  # type: ignore[call-arg]
