@@ -5,15 +5,17 @@ from __future__ import annotations
 import inspect
 import os
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from typing_extensions import override
 
-from lightning_gans.checkpoints.reading import check_fits, opened
+from lightning_gans.checkpoints.reading import check_fits, opened, read_checkpoint
 from lightning_gans.checkpoints.trust import class_of_checkpoint
 from lightning_gans.randomness import seed_from
 
@@ -63,6 +65,13 @@ class ReproducibleModule(LightningModule):
         seed_from(self.run_seed or 0, self.global_rank, self.batches_seen - 1, *place)
 
     # ---------------------------------------------------------------- checkpoints
+
+    @override
+    def configure_callbacks(self) -> Sequence[Callback]:
+        path = self.trainer.ckpt_path
+        if path and Path(path).is_file():
+            read_checkpoint(path)  # before Lightning does, to refuse it in one line
+        return []
 
     def save_plain_hyperparameters(self) -> None:
         """Save the constructor's arguments that are plain values; call it in the constructor."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,13 +17,12 @@ from typing_extensions import override
 from lightning_gans import arguments, distributed
 from lightning_gans.attached import attached
 from lightning_gans.base import ReproducibleModule
-from lightning_gans.checkpoints import read_checkpoint
 from lightning_gans.networks import Discriminator, Generator
 from lightning_gans.objectives import NonSaturating, Objective
 from lightning_gans.optimizers import Adam
 from lightning_gans.stabilizer import Stabilizer, rebuild_network_changes
 from lightning_gans.step import Batch, Step
-from lightning_gans.training import checks, training_callbacks
+from lightning_gans.training import attach_callbacks, checks
 from lightning_gans.training.gradients import clip
 from lightning_gans.training.player_update import AnyOptimizer, frozen, parts, step_in_trainer
 
@@ -43,7 +41,7 @@ class GAN(ReproducibleModule):
 
     Subclass by overriding, from small to large: `opponent` (the discriminator that the generator faces),
     `discriminate` (how the discriminator sees samples), `discriminator_step`, `generator_step`, `train_batch`. No
-    hook of Lightning needs `super()` but `setup`, `configure_callbacks` and the checkpoint hooks.
+    hook of Lightning needs `super()` but `setup` and the checkpoint hooks.
 
     Args:
         generator: maps latents (N, latent_dim) to samples; it knows its latents and number of classes.
@@ -319,7 +317,7 @@ class GAN(ReproducibleModule):
     # ---------------------------------------------------------------- evaluation
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Log losses on held-out samples, where a discriminator that has memorised its training set shows."""
+        """Log losses on held-out samples, which show a discriminator that has memorised its training set."""
         if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
             self.seed_batch(dataloader_idx, batch_idx)
         self._log_evaluation(batch, "val")
@@ -365,21 +363,19 @@ class GAN(ReproducibleModule):
 
     @override
     def configure_callbacks(self) -> list[Callback]:
-        """Check the Trainer's settings, and return the callbacks of `training`; a subclass extends what it returns."""
+        """Check the Trainer's settings; this is the first hook of a run."""
         checks.trainer_settings(self.trainer)
-        if self.trainer.ckpt_path and Path(self.trainer.ckpt_path).is_file():
-            read_checkpoint(self.trainer.ckpt_path)  # before Lightning does, to refuse it in one line
-        clips = any((self.generator_clip, self.discriminator_clip))
-        averages = any(
-            type(one).evaluation_weights is not Stabilizer.evaluation_weights for one in self.active_stabilizers
-        )
-        return training_callbacks(self.trainer, clips, averages)
+        return list(super().configure_callbacks())
 
     @override
     def setup(self, stage: str) -> None:
         super().setup(stage)
         for stabilizer in self.stabilizers:  # as Lightning does for those of the Trainer
             stabilizer.setup(self.trainer, self, stage)
+        clips = any((self.generator_clip, self.discriminator_clip))
+        stabilizers = self.active_stabilizers
+        averages = any(type(one).evaluation_weights is not Stabilizer.evaluation_weights for one in stabilizers)
+        attach_callbacks(self.trainer, clips, averages)
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ def with_fixed_latents(gan, size):
     def generate(num, labels=None):
         chosen = bank[place[0] : place[0] + num]
         place[0] = (place[0] + num) % size
-        return gan(chosen, labels)
+        return gan(chosen.to(gan.dtype), labels)
 
     gan.generate = generate
     return gan

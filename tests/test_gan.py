@@ -1,4 +1,4 @@
-"""The game: who learns from what, in which order and how often."""
+"""The GAN: the two steps, their order and number, clipping, accumulation, labels, subclasses."""
 
 import math
 from functools import partial
@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import torch
 from games import Recorder, Steps, both, gradients, sgds, slow_sgd, with_fixed_latents
+from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 from torch.func import functional_call
@@ -14,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from lightning_gans import GAN, Step
 from lightning_gans.networks import MLPDiscriminator, MLPGenerator
-from lightning_gans.stabilizers import GradientPenalty
+from lightning_gans.stabilizers import GeneratorEMA, GradientPenalty
 
 # ---------------------------------------------------------------- one player's step
 
@@ -34,7 +35,7 @@ def test_the_generator_step_gives_gradient_to_the_generator_only(make_gan, batch
     assert all(parameter.requires_grad for parameter in gan.discriminator.parameters())
 
 
-def test_the_discriminator_is_thawed_after_an_error(make_gan, batches, monkeypatch):
+def test_the_discriminator_is_unfrozen_after_an_error(make_gan, batches, monkeypatch):
     gan = make_gan()
     bias = gan.discriminator.head[0].bias.requires_grad_(False)
     during = []
@@ -51,7 +52,7 @@ def test_the_discriminator_is_thawed_after_an_error(make_gan, batches, monkeypat
     assert len(frozen) == 1 and frozen[0] is bias, "what was frozen before stays so"
 
 
-def test_one_step_of_each_player_does_what_it_plays_for(make_gan, batches, objective):
+def test_one_update_of_each_player_improves_its_objective(make_gan, batches, objective):
     gan, x = make_gan(objective=objective).double(), batches(1)[0].double()
     gan.discriminator.head[0].weight.data.mul_(0.1)  # undecided, so that no margin and no target is passed
     z = torch.randn(8, 3).double()
@@ -59,9 +60,9 @@ def test_one_step_of_each_player_does_what_it_plays_for(make_gan, batches, objec
     g_optimizer, d_optimizer = sgds(gan, lr=1e-3)
     before = gan.update("discriminator", d_optimizer, x).loss
     assert gan.discriminator_step(x).loss < before, "D's step lowers its loss"
-    judged = gan.discriminator(gan(z)).mean()
+    logits = gan.discriminator(gan(z)).mean()
     gan.update("generator", g_optimizer, x)
-    assert gan.discriminator(gan(z)).mean() > judged, "G's step raises D(G(z))"
+    assert gan.discriminator(gan(z)).mean() > logits, "G's step raises D(G(z))"
 
 
 def test_fakes_are_detached_for_the_discriminator_and_alive_for_the_generator(make_gan, batches):
@@ -105,14 +106,14 @@ def test_a_detached_step_has_no_graph(make_gan, batches):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_a_game_is_in_the_precision_of_its_parameters(make_gan, batches, dtype):
+def test_samples_are_in_the_precision_of_its_parameters(make_gan, batches, dtype):
     gan = make_gan().to(dtype)
     assert gan.generate(3).dtype == dtype
     gan.discriminator_step(batches(1)[0].to(dtype)).loss.backward()
     assert {gradient.dtype for gradient in gradients(gan.discriminator)} == {dtype}
 
 
-def test_logits_are_judged_in_single_precision_or_better(make_gan, batches):
+def test_logits_are_in_single_precision_or_better(make_gan, batches):
     gan, x = make_gan(), batches(1)[0]
     assert gan.discriminate(lambda x: x[:, 0].bfloat16(), x, None).dtype == torch.float32
     assert gan.discriminate(lambda x: x[:, 0].double(), x, None).dtype == torch.float64
@@ -121,16 +122,16 @@ def test_logits_are_judged_in_single_precision_or_better(make_gan, batches):
 # ---------------------------------------------------------------- one batch
 
 
-@pytest.mark.parametrize(("n_critic", "judged"), [(1, 3 * 5), (5, 2 * 5 + 1)])
-def test_the_players_share_one_forward_of_the_generator(make_gan, fit, n_critic, judged):
-    gan, forwards, judgements = make_gan(n_critic=n_critic), [], []
+@pytest.mark.parametrize(("n_critic", "logits"), [(1, 3 * 5), (5, 2 * 5 + 1)])
+def test_the_players_share_one_forward_of_the_generator(make_gan, fit, n_critic, logits):
+    gan, forwards, calls = make_gan(n_critic=n_critic), [], []
     gan.generator.register_forward_hook(lambda *args: forwards.append(1))
-    gan.discriminator.register_forward_hook(lambda *args: judgements.append(1))
+    gan.discriminator.register_forward_hook(lambda *args: calls.append(1))
     fit(gan, 5)
-    assert (len(forwards), len(judgements)) == (5, judged)
+    assert (len(forwards), len(calls)) == (5, logits)
 
 
-def test_alternate_plays_as_the_trainer_does(make_gan, batches, fit, weights, objective):
+def test_train_batch_trains_as_the_trainer_does(make_gan, batches, fit, weights, objective):
     def make():
         return with_fixed_latents(make_gan(objective=objective, n_critic=2, **both(slow_sgd)), 8)
 
@@ -142,7 +143,7 @@ def test_alternate_plays_as_the_trainer_does(make_gan, batches, fit, weights, ob
     assert torch.equal(weights(alone), weights(trained)) and not torch.equal(weights(alone), weights(make()))
 
 
-def test_n_critic_counts_on_across_epochs_and_resumes(make_gan, fit, tmp_path):
+def test_n_critic_continues_across_epochs_and_resumes(make_gan, fit, tmp_path):
     gan, seen = make_gan(n_critic=2), Steps()
     trainer = fit(gan, 3, max_epochs=2, callbacks=[seen])
     assert ["generator" in steps for steps in seen.steps] == [False, True] * 3
@@ -189,7 +190,7 @@ def test_each_player_is_clipped_on_its_own(make_gan, batches, fit, norms, player
     assert all(norm > 10 * limit for norm in norms_of.popitem()[1])
 
 
-def test_a_gradient_below_the_limit_is_left_alone(make_gan, fit, weights):
+def test_a_gradient_below_the_limit_is_unchanged(make_gan, fit, weights):
     plain, clipped = make_gan(), make_gan(generator_clip=1e3, discriminator_clip=1e3)
     fit(plain)
     fit(clipped)
@@ -202,12 +203,13 @@ def test_a_gradient_below_the_limit_is_left_alone(make_gan, fit, weights):
 def test_a_batch_in_parts_gives_the_same_update(make_gan, batches, weights, size, parts, num_classes):
     after = []
     for number in (1, parts):
-        gan = make_gan(num_classes, generator_accumulation=number, discriminator_accumulation=number)
+        gan = make_gan(num_classes, generator_accumulation=number, discriminator_accumulation=number).double()
         with_fixed_latents(gan, size)
-        gan.train_batch(batches(1, size=size, num_classes=num_classes)[0], *sgds(gan, lr=1.0))
+        x, y = batches(1, size=size, num_classes=num_classes or 1)[0]
+        gan.train_batch([x.double(), y], *sgds(gan, lr=1.0))
         assert (gan.discriminator_updates, gan.generator_updates) == (1, 1)
         after.append(weights(gan))
-    torch.testing.assert_close(after[1], after[0], atol=1e-6, rtol=0)
+    torch.testing.assert_close(after[1], after[0], atol=1e-12, rtol=0)
     assert not torch.allclose(after[0], weights(make_gan(num_classes)))
 
 
@@ -268,9 +270,9 @@ def spy(network):
 
 def test_labels_reach_both_networks(make_gan, batches):
     gan, (x, y) = make_gan(num_classes=3), batches(1, num_classes=3)[0]
-    made, judged = spy(gan.generator), spy(gan.discriminator)
+    made, logits = spy(gan.generator), spy(gan.discriminator)
     steps = gan.train_batch([x, y], *sgds(gan))
-    assert all(len(args) == 2 and torch.equal(args[1], y) for args in made + judged) and len(judged) == 3
+    assert all(len(args) == 2 and torch.equal(args[1], y) for args in made + logits) and len(logits) == 3
     assert torch.equal(steps["discriminator"].labels, y) and torch.equal(steps["generator"].labels, y)
     gan.discriminator_step((x, y)).loss.backward()
     assert gan.discriminator.embedding.weight.grad.abs().sum() > 0
@@ -278,16 +280,16 @@ def test_labels_reach_both_networks(make_gan, batches):
     assert gan.generator.embedding.weight.grad.abs().sum() > 0
 
 
-def test_labels_are_left_out_of_an_unconditional_game(make_gan, batches, fit):
+def test_labels_are_left_out_of_an_unconditional_gan(make_gan, batches, fit):
     gan = make_gan()
-    made, judged = spy(gan.generator), spy(gan.discriminator)
+    made, logits = spy(gan.generator), spy(gan.discriminator)
     labelled = batches(2, num_classes=3)
     trainer = fit(gan, labelled, val=labelled)
     trainer.predict(gan, DataLoader(labelled, batch_size=None))
-    assert all(len(args) == 1 for args in made + judged) and made and judged
+    assert all(len(args) == 1 for args in made + logits) and made and logits
 
 
-def test_a_conditional_game_plays_evaluates_and_predicts(make_gan, batches, fit):
+def test_a_conditional_gan_trains_evaluates_and_predicts(make_gan, batches, fit):
     gan, labelled = make_gan(num_classes=3), batches(2, num_classes=3)
     trainer = fit(gan, labelled, val=labelled)
     made = spy(gan.generator)
@@ -295,7 +297,7 @@ def test_a_conditional_game_plays_evaluates_and_predicts(make_gan, batches, fit)
     assert all(torch.equal(args[1], y) for args, (_, y) in zip(made, labelled, strict=True))
 
 
-def test_a_conditional_game_without_labels_says_so(make_gan, batches):
+def test_a_conditional_gan_without_labels_is_refused(make_gan, batches):
     with pytest.raises(ValueError, match="MLPGenerator got no labels"):
         make_gan(num_classes=3).discriminator_step(batches(1)[0])
 
@@ -332,7 +334,7 @@ def test_an_opponent_is_six_lines(make_gan, batches, weights):
     assert (slope(Unrolled) - slope(GAN)).norm() > 0.01 * slope(GAN).norm()
 
 
-def test_an_opponent_plays_whole_runs(make_gan, fit):
+def test_an_opponent_trains_in_a_trainer(make_gan, fit):
     gan = make_gan(kind=Unrolled)
     fit(gan, 4)
     assert (gan.discriminator_updates, gan.generator_updates) == (4, 4)
@@ -345,15 +347,15 @@ class Symmetric(GAN):
         return (super().discriminate(discriminator, x, labels) + super().discriminate(discriminator, -x, labels)) / 2
 
 
-def test_a_judge_is_one_line(make_gan, batches, fit):
+def test_discriminate_is_overridden_in_one_line(make_gan, batches, fit):
     gan, x = make_gan(kind=Symmetric), batches(1)[0]
     assert not torch.allclose(gan.discriminator(x), gan.discriminator(-x))
-    for play in (gan.discriminator_step, gan.generator_step):
-        torch.testing.assert_close(play(x, x + 1).fake_logits, play(x, -x - 1).fake_logits)
+    for step in (gan.discriminator_step, gan.generator_step):
+        torch.testing.assert_close(step(x, x + 1).fake_logits, step(x, -x - 1).fake_logits)
     fit(gan, 2, val=[x], callbacks=[GradientPenalty()])
 
 
-def test_a_judge_can_pack_samples(batches, fit):
+def test_discriminate_can_pack_samples(batches, fit):
     """PacGAN: the discriminator sees two samples at a time, so its samples have another shape than G's."""
 
     class PacGAN(GAN):
@@ -372,3 +374,21 @@ def test_an_undecided_discriminator_pays_log_four(make_gan):
     x = torch.zeros(4, 2)
     assert gan.discriminator_step(x).loss.item() == pytest.approx(2 * math.log(2))
     assert gan.generator_step(x).loss.item() == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize("stage", ["fit", "validate"])
+def test_hooks_need_no_super(make_gan, batches, fit, weights, stage):
+    """Overriding every hook but `setup` and those of checkpoints changes nothing."""
+    own = ("checkpoint", "transfer", "model")  # ours that need super(), and those that do something in Lightning itself
+    hooks = [name for name in dir(LightningModule) if name.startswith("on_") and not any(word in name for word in own)]
+    silent = type("Silent", (GAN,), dict.fromkeys([*hooks, "configure_callbacks"], lambda self, *args: []))
+    trained, metrics = [], []
+    for kind in (GAN, silent):
+        gan = make_gan(kind=kind, dropout=0.3, generator_clip=1e-2, discriminator_clip=1e-2)
+        trainer = fit(gan, 4, max_epochs=2, val=batches(2), callbacks=[GeneratorEMA(5.0)])
+        if stage == "validate":
+            torch.manual_seed(0)
+            metrics += trainer.validate(gan, DataLoader(batches(2), batch_size=None), verbose=False)
+        trained.append((weights(gan), trainer.callback_metrics))
+    assert torch.equal(trained[0][0], trained[1][0]) and trained[0][1] == trained[1][1] and len(trained[0][1]) > 3
+    assert metrics[:1] == metrics[1:]

@@ -1,7 +1,9 @@
 """What a GAN adds to every Trainer: the log, the guard against NaN and infinity, clipping, evaluation weights."""
 
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 
+from lightning_gans.attached import attached
 from lightning_gans.training.evaluation_weights import EvaluationWeights
 from lightning_gans.training.gradients import GradientClipping
 from lightning_gans.training.non_finite import NonFinite, NonFiniteError, NonFiniteGuard
@@ -14,24 +16,25 @@ __all__ = [
     "NonFiniteError",
     "NonFiniteGuard",
     "TrainingLog",
-    "training_callbacks",
+    "attach_callbacks",
 ]
 
 
-def training_callbacks(trainer: Trainer, clips: bool, averages: bool) -> list[Callback]:
-    """Return the callbacks of this package that a Trainer lacks, for `configure_callbacks`.
+def attach_callbacks(trainer: Trainer, clips: bool, averages: bool) -> None:
+    """Add the callbacks of this package that a Trainer lacks; its own instances, also of subclasses, are kept.
 
-    `TrainingLog` is put before the Trainer's callbacks, so that they find this batch's metrics; the others belong
-    behind them, where they see gradients as the callbacks left them, and before checkpoints.
+    `TrainingLog` becomes the first, so that the others find this batch's metrics. The rest are put behind the user's
+    callbacks, which see unclipped gradients, and before checkpoints, which must not hold NaN.
 
     Args:
-        trainer: its own instances of these classes, or of subclasses, are kept.
+        trainer: the Trainer.
         clips: whether a gradient is to be clipped.
         averages: whether a stabilizer has evaluation weights.
     """
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    kinds = [TrainingLog, NonFiniteGuard] + [GradientClipping] * clips + [EvaluationWeights] * averages
-    missing = [kind() for kind in kinds if not any(isinstance(callback, kind) for callback in callbacks)]
-    if missing and isinstance(missing[0], TrainingLog):
-        callbacks.insert(0, missing.pop(0))
-    return missing
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined] # set by one of the Trainer's parts
+    if not attached(trainer, TrainingLog):
+        callbacks.insert(0, TrainingLog())
+    for kind in [NonFiniteGuard] + [GradientClipping] * clips + [EvaluationWeights] * averages:
+        if not attached(trainer, kind):
+            saves = [isinstance(callback, Checkpoint) for callback in callbacks]
+            callbacks.insert(saves.index(True) if any(saves) else len(callbacks), kind())

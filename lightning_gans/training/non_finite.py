@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +18,7 @@ from typing_extensions import override
 from lightning_gans.arguments import whole
 from lightning_gans.attached import attached
 from lightning_gans.step import Step
+from lightning_gans.training.ending import ending
 from lightning_gans.training.gradients import gradient_norms
 from lightning_gans.training.training_log import TrainingLog
 
@@ -156,29 +155,6 @@ class NonFiniteGuard(Callback):
         if self.found is not None:
             where = f" in process {self.found.process}" if trainer.world_size > 1 else ""
             raise NonFiniteError(ending(trainer, self.found.batch, self.found.words + where))
-
-
-def ending(trainer: Trainer, batch: int, words: str) -> str:
-    """Return why the run ends, which checkpoint is left and what helps, in one line."""
-    kept = last_checkpoint(trainer)
-    left = f"the last good checkpoint is {kept}" if kept else "there is no checkpoint yet"
-    precise = ", train in bf16-mixed or 32-true" if str(trainer.precision).startswith("16") else ""
-    return (
-        f"batch {batch}: {words}. The run ends here; {left}. Lower the learning rates, clip the gradients "
-        f"(generator_clip, discriminator_clip){precise}, or find the operation with the Trainer's detect_anomaly."
-    )
-
-
-def last_checkpoint(trainer: Trainer) -> str:
-    """Return the newest checkpoint of the run's callbacks, all of which are finite; "" for none."""
-    folders = {getattr(callback, "dirpath", None) for callback in trainer.checkpoint_callbacks}
-    files = [file for folder in folders if folder for file in Path(folder).glob("*.ckpt") if file.is_file()]
-    healthy = [getattr(callback, "healthy_checkpoint", None) for callback in attached(trainer, Callback)]
-    files += [file for file in healthy if file is not None and file.is_file()]
-    if not files:
-        return ""
-    newest = max(files, key=lambda file: file.stat().st_mtime_ns)
-    return os.path.relpath(newest) if newest.is_relative_to(Path.cwd()) else str(newest)
 
 
 def _kept(batch: int, player: str, step: Step, norms: list[Tensor], parameters: list[Tensor]) -> _Update:

@@ -55,4 +55,8 @@ class TrainingLog(Callback):
             metrics |= pl_module.metrics(outputs)
         metrics |= {f"gradients/{player}": norm for player, norm in self._norms.items()}
         self._norms = {}
-        pl_module.log_dict(metrics, batch_size=1)
+        precise = torch.promote_types(pl_module.dtype, torch.float32)  # Lightning would make them float32 in 64-true
+        numbers = {
+            name: torch.tensor(value, dtype=precise) for name, value in metrics.items() if isinstance(value, float)
+        }
+        pl_module.log_dict(metrics | numbers, batch_size=1)
