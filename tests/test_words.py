@@ -28,7 +28,7 @@ RETIRED = {
     r"\b(one|each|every|a) (player's )?(move|turn)\b|'s (move|turn)s?\b": "update",
     r"\b(the|a|of|this) house\b": "the library, the layout",
     r"\bcarr(y|ies|ied) a gradient\b": "with grad, requires_grad",
-    r"\b(a|the|first|last|every|each) looks?\b": "check",
+    r"\b(a|the|first|last|every|each) looks?\b(?!-ahead)": "check",
     r"\bwatch(es|ed|ing)? over\b|\ba watch\b": "monitor, check",
     r"\bjudge[sd]?\b|\bjudge?ments?\b": "discriminator, diagnose, evaluate",
     r"\bpresent(ed|ing)\b": "evaluation weights",
