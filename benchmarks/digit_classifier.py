@@ -1,12 +1,12 @@
-"""Makes the weights that `lightning_gans.networks.DigitClassifier` ships with.
+"""Train the digit classifier whose weights ship as `lightning_gans.networks.DigitClassifier`.
 
     python benchmarks/digit_classifier.py fit --config benchmarks/digit_classifier.yaml
 
-A few minutes on one CPU core. The training digits of MNIST, less 5,000 for validation, are slightly turned,
-sheared, scaled, shifted, blurred and made noisy, so that the network judges imperfect digits sensibly.
-Labels are not smoothed, as confidences are used. After the last epoch the network is tested once on the
-10,000 test digits, untouched, and written with that figure; no choice is made on the test digits. On one
-machine the same seed and number of threads give the same weights.
+A few minutes on one CPU core. The training digits of MNIST, less 5,000 for validation, are slightly rotated,
+sheared, scaled, shifted, blurred and made noisy, so that the network classifies imperfect digits sensibly.
+Labels are not smoothed, since the confidences are used. After the last epoch the network is tested once on the
+10,000 unmodified test digits, and saved with that accuracy; no choice is made on the test digits. On one machine
+the same seed and number of threads give the same weights.
 """
 
 import math
@@ -26,16 +26,16 @@ from lightning_gans.networks import DigitClassifier
 
 
 class DigitTraining(LightningModule):
-    """Training of the digit classifier: cross-entropy on distorted digits, AdamW, one cycle.
+    """Train the digit classifier: cross-entropy on distorted digits, AdamW, a one-cycle schedule.
 
     Args:
-        out: file that the weights are written to.
+        out: file to write the weights to.
         lr: highest learning rate.
         weight_decay: of AdamW.
-        degrees: largest turn, either way.
-        shear: largest shear, either way, in widths per height.
-        scale: largest change of size, either way, as a share.
-        shift: largest shift along each axis, either way, in pixels.
+        degrees: largest rotation in either direction, in degrees.
+        shear: largest shear in either direction, in widths per height.
+        scale: largest relative change of size in either direction.
+        shift: largest shift along each axis in either direction, in pixels.
         blur: largest weight, in [0, 1], of a 3 × 3 binomial blur of the digit against the sharp one.
         noise: largest standard deviation of Gaussian noise, on pixels in [−1, 1].
     """
@@ -82,18 +82,18 @@ class DigitTraining(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def distort(self, x: Tensor) -> Tensor:
-        """Digits (N, 1, H, W) turned, sheared, scaled and shifted, then blurred, then noisy, each its own way."""
+        """Return digits (N, 1, H, W) rotated, sheared, scaled and shifted, then blurred, then noisy, each at random."""
         h, n = self.hparams, len(x)
 
         def uniform(size: int = n) -> Tensor:
             return torch.rand(size, device=x.device) * 2 - 1
 
-        turn, shear = math.radians(h.degrees) * uniform(), h.shear * uniform()
+        angle, shear = math.radians(h.degrees) * uniform(), h.shear * uniform()
         size = torch.stack([1 + h.scale * uniform(), 1 + h.scale * uniform()], 1)
-        cos, sin = turn.cos(), turn.sin()
+        cos, sin = angle.cos(), angle.sin()
         linear = torch.stack([cos, shear * cos - sin, sin, shear * sin + cos], 1).view(n, 2, 2) / size[:, None]
-        move = h.shift * 2 / x.shape[-1] * uniform(2 * n).view(n, 2, 1)
-        grid = F.affine_grid(torch.cat([linear, move], 2), list(x.shape), align_corners=False)
+        offset = h.shift * 2 / x.shape[-1] * uniform(2 * n).view(n, 2, 1)
+        grid = F.affine_grid(torch.cat([linear, offset], 2), list(x.shape), align_corners=False)
         x = F.grid_sample(x + 1, grid, align_corners=False) - 1  # padded with −1, the background
 
         binomial = x.new_tensor([0.25, 0.5, 0.25])
@@ -104,7 +104,7 @@ class DigitTraining(LightningModule):
 
 
 class DigitCLI(LightningCLI):
-    """LightningCLI that tests and writes the network when it is trained."""
+    """LightningCLI that tests the trained network and writes its weights."""
 
     def after_fit(self) -> None:
         accuracy = self.trainer.test(self.model, self.datamodule, verbose=False)[0]["test_accuracy"]

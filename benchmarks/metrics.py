@@ -1,19 +1,19 @@
-"""Whether each score moves as it should: real MNIST against real MNIST, spoiled in four ways, at four strengths each.
+"""Test whether each score detects defects: real MNIST against real MNIST with four defects, at four strengths each.
 
     python benchmarks/metrics.py            # 5 seeds; two minutes on one idle CPU core
-    python benchmarks/metrics.py --quick    # a smoke run, whose figures mean nothing
+    python benchmarks/metrics.py --quick    # a smoke test; its figures mean nothing
 
-A seed draws 2,500 training digits as the reals and 2,500 others in the generator's place. These are left as they are,
+For each seed, 2,500 training digits serve as real samples and 2,500 others as generated ones. The latter are unchanged,
 which gives each score's floor at this number of samples, or are
 
 - blurred: by a Gaussian of 0.5, 1, 1.5 or 2 pixels;
 - noisy: N(0, σ²) is added to images in [−1, 1], σ 0.1, 0.2, 0.4 or 0.8, and they are clamped;
-- without 1, 2, 4 or 8 of the ten classes, digits 0, 1, …; as many as before, of the others;
+- without 1, 2, 4 or 8 of the ten classes, digits 0, 1, …; the same number of samples, from the other classes;
 - duplicates: only 1 in 2, 8, 32 or 128 of them is drawn, and repeated as often.
 
-Samples are seen through DigitFeatures, 128 of them, or classified by the digit classifier. The scores are the
-library's with their defaults, but for KernelDistance, which takes 20 subsets in place of 100. The Fréchet distance
-must rise from strength to strength, beyond two standard errors of the mean difference over the seeds.
+Scores use the 128 DigitFeatures, or the classes of the digit classifier. They are the library's with their defaults,
+except that KernelDistance uses 20 subsets instead of 100. The Fréchet distance must rise from strength to strength,
+by more than two standard errors of the mean difference over the seeds.
 """
 
 import argparse
@@ -67,7 +67,7 @@ SHOWN = [
 
 
 class Head(nn.Module):
-    """The digit classifier's last layer, for features in the place of images."""
+    """The digit classifier's last layer, applied to features instead of images."""
 
     input_shape = (1, 1, 128)
 
@@ -80,10 +80,10 @@ class Head(nn.Module):
 
 
 def scores(features: DigitFeatures, subset: int) -> list[Score]:
-    """The scores, for samples that are features already."""
-    seen = [FrechetDistance(), PrecisionRecall(), DensityCoverage(), NDB(), PairwiseDiversity(), NearestNeighbour()]
-    judged = [ClassCoverage(Head(features)), InceptionScore(Head(features))]
-    return [*seen, KernelDistance(subsets=20, subset_size=subset), *judged]
+    """Return the scores, for samples that are features already."""
+    by_features = [FrechetDistance(), PrecisionRecall(), DensityCoverage(), NDB(), PairwiseDiversity()]
+    by_features += [NearestNeighbour(), KernelDistance(subsets=20, subset_size=subset)]
+    return [*by_features, ClassCoverage(Head(features)), InceptionScore(Head(features))]
 
 
 def extract(features: DigitFeatures, images: Tensor) -> Tensor:
@@ -101,27 +101,29 @@ def blurred(x: Tensor, sigma: float) -> Tensor:
     return gaussian_blur(x, [2 * math.ceil(3 * sigma) + 1] * 2, [sigma] * 2)
 
 
-def spoiled(way: str, strength: float, drawn: Tensor, pool: Tensor, digits: Tensor, y: Tensor, seen: Tensor) -> Tensor:
-    """Indices of digits to features, as they are when spoiled; those of the whole training set are `seen`."""
-    if way.startswith("classes"):
+def degraded(
+    defect: str, strength: float, drawn: Tensor, pool: Tensor, digits: Tensor, y: Tensor, features: Tensor
+) -> Tensor:
+    """Return the features of the digits with indices `drawn` after a defect; `features` are those of all digits."""
+    if defect.startswith("classes"):
         drawn = pool[y[pool] >= strength][: len(drawn)]
-        return seen[drawn]
-    if way.startswith("repeated"):
-        return seen[drawn[: math.ceil(len(drawn) / strength)].repeat(int(strength))[: len(drawn)]]
+        return features[drawn]
+    if defect.startswith("repeated"):
+        return features[drawn[: math.ceil(len(drawn) / strength)].repeat(int(strength))[: len(drawn)]]
     x = as_images(digits[drawn])
-    if way.startswith("noisy"):
+    if defect.startswith("noisy"):
         x = (x + strength * torch.randn_like(x)).clamp(-1, 1)
-    return extract(DigitFeatures(), blurred(x, strength) if way.startswith("blurred") else x)
+    return extract(DigitFeatures(), blurred(x, strength) if defect.startswith("blurred") else x)
 
 
 def figures(real: Tensor, fake: Tensor, features: DigitFeatures, subset: int) -> dict[str, float]:
-    found = {}
+    values = {}
     for score in scores(features, subset):
         for x, kind in (real, True), (fake, False):
-            judged = isinstance(score, ClassCoverage | InceptionScore)
-            score.update(x.view(-1, 1, 1, 128) if judged else x, real=kind)
-        found |= {name: float(value) for name, value in score.figures().items()}
-    return found
+            by_classes = isinstance(score, ClassCoverage | InceptionScore)
+            score.update(x.view(-1, 1, 1, 128) if by_classes else x, real=kind)
+        values |= {name: float(value) for name, value in score.figures().items()}
+    return values
 
 
 def mean_and_error(values: list[float]) -> tuple[float, float]:
@@ -129,17 +131,17 @@ def mean_and_error(values: list[float]) -> tuple[float, float]:
 
 
 def draw(table: dict[tuple[str, float], dict[str, list[float]]], about: str, path: Path) -> None:
-    """One panel a score, one line a way of spoiling, from the floor on the left to the strongest."""
+    """Draw one panel per score and one line per defect, from the floor on the left to the strongest defect."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(14, 9), layout="constrained")
     axes = figure.subplots(3, 5).flatten()
     for axis, name in zip(axes, SHOWN, strict=False):
-        for way, strengths in STRENGTHS.items():
-            points = [mean_and_error(table[key][name]) for key in [("none", 0.0), *((way, s) for s in strengths)]]
+        for defect, strengths in STRENGTHS.items():
+            points = [mean_and_error(table[key][name]) for key in [("none", 0.0), *((defect, s) for s in strengths)]]
             mean, error = zip(*points, strict=True)
-            label = f"{way} ({', '.join(map(str, strengths))})"
+            label = f"{defect} ({', '.join(map(str, strengths))})"
             axis.errorbar(range(5), mean, [2 * e for e in error], marker="o", ms=3, lw=1.2, capsize=2, label=label)
         axis.set_title(name, fontsize=11)
         axis.set_xticks(range(5), ["floor", "1", "2", "3", "4"])
@@ -162,42 +164,44 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.quick:
         digits, y = digits[:2000], y[:2000]
     features = DigitFeatures()
-    seen = extract(features, as_images(digits))
+    of_all = extract(features, as_images(digits))
     table: dict[tuple[str, float], dict[str, list[float]]] = {}
     for seed in range(seeds):
         torch.manual_seed(seed)
         order = torch.randperm(len(digits))
-        real, pool = seen[order[:size]], order[size:]
+        real, pool = of_all[order[:size]], order[size:]
         drawn = pool[:size]
-        for way, strength in [("none", 0.0), *((way, s) for way, all_ in STRENGTHS.items() for s in all_)]:
-            fake = seen[drawn] if way == "none" else spoiled(way, strength, drawn, pool, digits, y, seen)
+        defects = [(defect, strength) for defect, strengths in STRENGTHS.items() for strength in strengths]
+        for defect, strength in [("none", 0.0), *defects]:
+            unchanged = defect == "none"
+            fake = of_all[drawn] if unchanged else degraded(defect, strength, drawn, pool, digits, y, of_all)
             for name, value in figures(real, fake, features, min(1000, size)).items():
-                table.setdefault((way, strength), {}).setdefault(name, []).append(value)
+                table.setdefault((defect, strength), {}).setdefault(name, []).append(value)
     about = (
         f"{size:,} real MNIST digits and {size:,} others, through DigitFeatures; {seeds} seeds, mean ± standard error"
     )
     rows = []
-    for (way, strength), found in table.items():
-        shown = ["{:.3g} ± {:.2g}".format(*mean_and_error(found[name])) for name in SHOWN]
-        rows.append([way, strength, size, seeds, *shown])
+    for (defect, strength), values in table.items():
+        shown = ["{:.3g} ± {:.2g}".format(*mean_and_error(values[name])) for name in SHOWN]
+        rows.append([defect, strength, size, seeds, *shown])
     print(about)
     for part in (slice(0, 5), slice(5, 10), slice(10, None)):
         print(f"\n{'':<24}" + "".join(f"{name:>21}" for name in SHOWN[part]))
-        for way, strength, _, _, *shown in rows:
-            title = "as they are: the floor" if way == "none" else f"{way} {strength}"
+        for defect, strength, _, _, *shown in rows:
+            title = "unchanged: the floor" if defect == "none" else f"{defect} {strength}"
             print(f"{title:<24}" + "".join(f"{figure:>21}" for figure in shown[part]))
     print()
-    for way, strengths in STRENGTHS.items():
-        keys = [("none", 0.0), *((way, strength) for strength in strengths)]
+    for defect, strengths in STRENGTHS.items():
+        keys = [("none", 0.0), *((defect, strength) for strength in strengths)]
         holds = True
         for before, after in pairwise(keys):
             gain, error = mean_and_error([b - a for a, b in zip(table[before]["fd"], table[after]["fd"], strict=True)])
             holds &= gain > 2 * error
-        print(f"fd, {way}: {'rises at each strength' if holds else 'DOES NOT RISE at each strength'}")
+        print(f"fd, {defect}: {'rises at each strength' if holds else 'DOES NOT RISE at each strength'}")
     if arguments.quick:
         return
     with open(RESULTS / "metrics.csv", "w", newline="") as file:
-        header = ["spoiled", "strength", "samples", "seeds", *SHOWN, "torch"]
+        header = ["defect", "strength", "samples", "seeds", *SHOWN, "torch"]
         csv.writer(file, lineterminator="\n").writerows([header, *([*row, torch.__version__] for row in rows)])
     draw(table, about, RESULTS / "metrics.png")
     print("written to benchmarks/results/metrics.csv and metrics.png")

@@ -1,29 +1,28 @@
-"""What a training step costs: a loop written by hand, `GAN` without a Trainer, and `GAN` in a Trainer.
+"""Measure the cost of a training step: a plain PyTorch loop, `GAN` without a Trainer, and `GAN` in a Trainer.
 
     python benchmarks/overhead.py             # all of it, a few minutes on two CPU cores
-    python benchmarks/overhead.py --logging   # what logging costs: never, and at every batch
-    python benchmarks/overhead.py --quick     # a smoke run, whose figures mean nothing
+    python benchmarks/overhead.py --logging   # the cost of logging: never, and at every batch
+    python benchmarks/overhead.py --quick     # a smoke test; its figures mean nothing
 
 The three train the same networks from the same weights on the same loader with the same Adam:
 
-- by hand: the loop of PyTorch's DCGAN example. The discriminator goes backward on real and fake samples one
-  after the other, one batch of fakes serves both players, and the discriminator is not frozen in the
-  generator's step. Unlike the example it keeps no losses and prints nothing, which makes it faster. It is
-  also spared a variable that Lightning sets for its whole process, which without a GPU slows Adam down.
+- plain loop: the loop of PyTorch's DCGAN example. It runs backward on real samples and on fakes separately, uses one
+  batch of fakes for both players, and does not freeze the discriminator in the generator's step. Unlike the example it
+  keeps no losses and prints nothing, which makes it faster. It also runs without an environment variable that
+  Lightning sets for the whole process and that slows Adam down without a GPU.
 - no Trainer: `gan.train_batch(batch, generator_optimizer, discriminator_optimizer)`.
-- Trainer: with what the command line has by default, that is CSVLogger, SampleGrid, FailureMonitor, ModelCheckpoint,
-  the page about the run and a progress bar of refresh rate 20, drawn into the null device.
+- Trainer: with the defaults of the command line, that is CSVLogger, SampleGrid, FailureMonitor, ModelCheckpoint, the
+  report and a progress bar of refresh rate 20, written to the null device.
 
-The loader notes the time whenever it hands out a batch; a step is what passes between two of these, the same
-in all three. Counted: the data, both players, every hook of a batch, the progress bar, and what is logged
-at every 50th batch (DCGAN-64 is too short for that). Not counted: making networks, optimizers and Trainer,
-the first steps, and what follows the handing out of the last batch, hence pictures and checkpoints, which
-belong to the end of an epoch. Rounds of the three are interleaved and begin with each in turn; a ratio is
-taken within its round. Torch has one thread, so the processor's time, which other programs on the machine
-disturb less, is what the wall clock would show on an idle machine.
+The loader records the time whenever it yields a batch; a step is the time between two of these, in all three.
+Included: the data, both players, every hook of a batch, the progress bar, and the logging of every 50th batch
+(DCGAN-64 is too short for that). Not included: construction of networks, optimizers and Trainer, the first steps, and
+everything after the last batch is yielded, hence pictures and checkpoints, which belong to the end of an epoch. Rounds
+of the three are interleaved, and each begins with the next of them; a ratio is taken within its round. Torch has one
+thread, so CPU time, which other programs on the machine disturb less, equals wall-clock time on an idle machine.
 
-With `--logging` the Trainer runs without logging and with logging at every batch. The command line logs at
-every 50th, which costs a fiftieth of what that adds.
+With `--logging` the Trainer runs without logging and with logging at every batch. The command line logs every 50th
+batch, which costs a fiftieth of the difference.
 """
 
 import argparse
@@ -59,12 +58,12 @@ from lightning_gans.networks import DCGANDiscriminator, DCGANGenerator, MLPDiscr
 from lightning_gans.optimizers import Adam
 
 CLOCKS = {"cpu": time.process_time, "wall": time.perf_counter}
-HEADER = ["workload", "variant", "ms/step median", "min", "ratio to by hand", "rounds", "steps"]
-LAYOUT = "{:<10}{:<12}{:>16}{:>10}{:>18}{:>8}{:>7}"
+HEADER = ["workload", "variant", "ms/step median", "min", "ratio to plain loop", "rounds", "steps"]
+LAYOUT = "{:<10}{:<12}{:>16}{:>10}{:>21}{:>8}{:>7}"
 
 
 class Clocked:
-    """A loader that notes when it hands out each batch."""
+    """A loader that records when it yields each batch."""
 
     def __init__(self, loader: DataLoader, clock: Callable[[], float]):
         self.loader, self.clock = loader, clock
@@ -80,7 +79,7 @@ class Clocked:
 
 
 @patch.dict(os.environ, PYTORCH_NVML_BASED_CUDA_CHECK="0")
-def by_hand(gan: GAN, loader: Clocked) -> list[Optimizer]:
+def plain_loop(gan: GAN, loader: Clocked) -> list[Optimizer]:
     generator, discriminator, latent_dim = gan.generator, gan.discriminator, gan.generator.latent_dim
     (generator_optimizer, discriminator_optimizer), _ = gan.configure_optimizers()
     criterion = nn.BCEWithLogitsLoss()
@@ -108,8 +107,8 @@ def without_trainer(gan: GAN, loader: Clocked) -> list[Optimizer]:
 
 
 def with_trainer(gan: GAN, loader: Clocked, log_every_n_steps: int = 50) -> list[Optimizer]:
-    observers = [SampleGrid(), FailureMonitor(), Report(), ModelCheckpoint(save_last=True)]
-    callbacks = [TQDMProgressBar(refresh_rate=20), *observers]
+    defaults = [SampleGrid(), FailureMonitor(), Report(), ModelCheckpoint(save_last=True)]
+    callbacks = [TQDMProgressBar(refresh_rate=20), *defaults]
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as null:
         trainer = Trainer(
             accelerator="cpu",
@@ -124,7 +123,7 @@ def with_trainer(gan: GAN, loader: Clocked, log_every_n_steps: int = 50) -> list
 
 
 Variants = dict[str, Callable[[GAN, Clocked], list[Optimizer]]]
-VARIANTS: Variants = {"by hand": by_hand, "no Trainer": without_trainer, "Trainer": with_trainer}
+VARIANTS: Variants = {"plain loop": plain_loop, "no Trainer": without_trainer, "Trainer": with_trainer}
 LOGGING: Variants = {
     "no logging": functools.partial(with_trainer, log_every_n_steps=0),
     "every batch": functools.partial(with_trainer, log_every_n_steps=1),
@@ -151,7 +150,7 @@ def mlp_ring(batches: int) -> tuple[GAN, DataLoader]:
 
 @dataclass
 class Workload:
-    """Networks and data for a number of batches, and how long to measure them."""
+    """Networks and data for a number of batches, and the length of the measurement."""
 
     make: Callable[[int], tuple[GAN, DataLoader]]
     rounds: int
@@ -163,13 +162,13 @@ WORKLOADS = {"DCGAN-64": Workload(dcgan_64, 7, 4, 1), "MLP ring": Workload(mlp_r
 
 
 def measure(work: Workload, clock: Callable[[], float], variants: Variants) -> dict[str, list[float]]:
-    """Milliseconds a step by variant, one figure a round."""
+    """Return milliseconds per step for each variant, one value per round."""
     torch.manual_seed(0)
-    batches = work.warm_up + work.steps + 1  # nothing tells when the last one ends
+    batches = work.warm_up + work.steps + 1  # the end of the last batch is not recorded
     gan, loader = work.make(batches)
     figures: dict[str, list[float]] = {name: [] for name in variants}
-    for turn in range(work.rounds):
-        first = turn % len(variants)
+    for number in range(work.rounds):
+        first = number % len(variants)
         for name in [*variants][first:] + [*variants][:first]:
             gc.collect()
             clocked = Clocked(loader, clock)
@@ -183,11 +182,11 @@ def measure(work: Workload, clock: Callable[[], float], variants: Variants) -> d
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="2 short rounds each, to see that it runs")
-    parser.add_argument("--logging", action="store_true", help="what logging costs, in place of the three")
-    parser.add_argument("--only", choices=WORKLOADS, help="one workload alone")
-    parser.add_argument("--clock", choices=CLOCKS, default="cpu", help="the processor's time or the wall's")
-    parser.add_argument("--out", type=Path, help="the CSV; in results/ beside this script if left out")
+    parser.add_argument("--quick", action="store_true", help="2 short rounds each, as a smoke test")
+    parser.add_argument("--logging", action="store_true", help="the cost of logging, in place of the three")
+    parser.add_argument("--only", choices=WORKLOADS, help="one workload only")
+    parser.add_argument("--clock", choices=CLOCKS, default="cpu", help="CPU time or wall-clock time")
+    parser.add_argument("--out", type=Path, help="the CSV; by default in results/ beside this script")
     options = parser.parse_args()
     variants = LOGGING if options.logging else VARIANTS
     first, name = next(iter(variants)), "logging.csv" if options.logging else "overhead.csv"

@@ -1,9 +1,9 @@
-"""Runs one can trust: several processes, mixed precision, kills, hostile input; one table of what was tried and passed.
+"""Reliability: several processes, mixed precision, killed runs, untrusted input; one table of trials and passes.
 
     python benchmarks/reliability.py    # four to ten minutes on two CPU cores
 
-The four parts run one after the other, each in a process of its own, and can be run alone: benchmarks/reliability_*.py
-say what they try and when it passes.
+The four parts run one after the other, each in its own process, and can be run alone: benchmarks/reliability_*.py
+describe what they try and when a trial passes.
 """
 
 import csv
@@ -14,13 +14,13 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "reliability.csv"
-PARTS = {"distributed": "main", "precision": "main", "resume": "main", "hostile": "hostile"}
+PARTS = ("distributed", "precision", "resume", "untrusted")
 
 
 def main() -> None:
     table = []
-    for part, function in PARTS.items():
-        program = f"import json, reliability_{part} as part; print('ROWS', json.dumps(part.{function}()))"
+    for part in PARTS:
+        program = f"import json, reliability_{part} as part; print('ROWS', json.dumps(part.main()))"
         done = subprocess.run([sys.executable, "-c", program], cwd=HERE, capture_output=True, text=True, check=False)
         rows = [line for line in done.stdout.splitlines() if line.startswith("ROWS ")]
         if not rows:

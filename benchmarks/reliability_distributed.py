@@ -1,11 +1,11 @@
-"""Several processes: every model and stabilizer in 2 and 4 of them, beside one process with the whole batch.
+"""Several processes: train every model and stabilizer in 2 and 4 of them, and in one process on the whole batch.
 
     python benchmarks/reliability_distributed.py            # the table, about two minutes on two cores
-    python benchmarks/reliability_distributed.py --cost     # a step beside DDP with find_unused_parameters
+    python benchmarks/reliability_distributed.py --cost     # the cost of a step, beside find_unused_parameters of DDP
 
-Each game is played twice: with random numbers of its own in every process (weights, buffers and averages must be alike
-to the bit, latents must differ), and with those of the whole batch shared among the processes (the weights must be
-those of one process).
+Each set-up is trained twice: with separate random numbers in every process (weights, buffers and averages must be
+bitwise identical, latents must differ), and with the random numbers of the whole batch divided among the processes (the
+weights must be those of one process).
 """
 
 import argparse
@@ -36,26 +36,26 @@ Row = tuple[str, int, int, float]
 
 
 def main() -> list[Row]:
-    """Rows of (what, tried, passed, seconds)."""
+    """Print the table; return rows of (what, tried, passed, seconds)."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     partly = {kind.__name__ for kind in PARTLY}
     exact = [name for name in [*MODELS, *STABILIZERS] if name not in partly]
-    whole = {name: end for name, (end, _) in _play(exact, alike=True).items()}
+    whole = {name: end for name, (end, _) in _train(exact, shared=True).items()}
     rows = []
     for world in WORLDS:
         kinds = {"models": [*MODELS, *NORMED], "stabilizers": list(STABILIZERS)}
         for kind, names in kinds.items():
             began = time.perf_counter()
-            answers = together(world, _play, names, False, seconds=500)
-            passed = [name for name in names if _alike([answer[name] for answer in answers])]
+            answers = together(world, _train, names, False, seconds=500)
+            passed = [name for name in names if _identical([answer[name] for answer in answers])]
             rows.append(
-                (f"{kind}, {world} processes: alike to the bit, latents differ", len(names), len(passed), began)
+                (f"{kind}, {world} processes: bitwise identical, latents differ", len(names), len(passed), began)
             )
             _show(rows, set(names) - set(passed))
             began, names = time.perf_counter(), [name for name in names if name in whole]
-            found = together(world, _play, names, True, seconds=500)[0]
+            found = together(world, _train, names, True, seconds=500)[0]
             passed = [name for name in names if np.abs(found[name][0] - whole[name]).max() <= 1e-6]
             farthest = max(np.abs(found[name][0] - whole[name]).max() for name in names)
             rows.append(
@@ -71,45 +71,46 @@ def _show(rows: list[Row], failed: set[str]) -> None:
     print(f"{what:70s} {passed:3d} of {tried:3d} {rows[-1][3]:6.1f} s  {', '.join(sorted(failed))}", flush=True)
 
 
-class _First(Callback):
-    """What the generator made first."""
+class _FirstSamples(Callback):
+    """The first samples of the generator."""
 
     def on_fit_start(self, trainer, pl_module):
-        self.made = []
-        pl_module.generator.register_forward_hook(lambda module, inputs, made: self.made.append(made.detach()))
+        self.samples = []
+        pl_module.generator.register_forward_hook(lambda module, inputs, x: self.samples.append(x.detach()))
 
 
-def _play(names, alike):
+def _train(names, shared):
     found = {}
     for name in names:
-        first = _First()
-        gan, _ = play(name, alike=alike, callbacks=[first])
-        end = learned(gan) if alike else everything(gan)
-        found[name] = end, first.made[0].flatten().double().numpy()[-8:]
+        first = _FirstSamples()
+        gan, _ = play(name, alike=shared, callbacks=[first])
+        end = learned(gan) if shared else everything(gan)
+        found[name] = end, first.samples[0].flatten().double().numpy()[-8:]
     return found
 
 
-def _alike(answers):
+def _identical(answers):
     (end, _), *others = answers
-    latents = {tuple(made) for _, made in answers}
+    latents = {tuple(samples) for _, samples in answers}
     return all(np.array_equal(end, other) for other, _ in others) and len(latents) == len(answers)
 
 
-# ---------------------------------------------------------------- what a step costs
+# ---------------------------------------------------------------- cost of a step
 
 
 def cost(repeats: int = 7) -> None:
-    """Milliseconds of a step in two processes: by the clock, and of the processor in one of them, which is steadier.
+    """Print milliseconds per step in two processes: wall-clock time, and CPU time of one of them, which varies less.
 
-    By turns; the fastest of the repeats, as whatever else runs only adds, and the ratios of the rounds.
+    The two variants are interleaved. Printed are the fastest round of each, since other programs only add time, and the
+    ratios of the rounds.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
-    for name, big, steps in (("perceptrons of width 8", False, 150), ("DCGAN 32 x 32, width 16", True, 25)):
+    for name, big, steps in (("MLPs of width 8", False, 150), ("DCGAN 32 x 32, width 16", True, 25)):
         rounds = [
             (together(2, _time, False, big, steps)[0], together(2, _time, True, big, steps)[0]) for _ in range(repeats)
         ]
-        assert all(theirs["weights"] == ours["weights"] for theirs, ours in rounds), "another game"
+        assert all(theirs["weights"] == ours["weights"] for theirs, ours in rounds), "the weights differ"
         for kind in ("processor", "clock"):
             ratios = sorted(ours[kind] / theirs[kind] for theirs, ours in rounds)
             theirs, ours = (min(one[index][kind] for one in rounds) for index in (0, 1))
@@ -124,7 +125,7 @@ def _time(ours, big, steps):
     torch.manual_seed(0)
     gan = DCGAN(image_shape=(1, 32, 32), width=16) if big else _make_gan()
     batch = torch.rand(32, *gan.generator.sample_shape)
-    if not ours:  # as DDP does it by itself
+    if not ours:  # DDP averages the gradients itself
         distributed.synchronized = lambda network: contextlib.nullcontext()
     clock = _Clock()
     trainer = Trainer(

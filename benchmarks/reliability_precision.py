@@ -1,11 +1,11 @@
-"""Every model in every precision: does it train, and does one overflow cost one step of one player?
+"""Train every model in every precision, and test that one overflow skips one step of one player.
 
     python benchmarks/reliability_precision.py
 
-A run is a few batches of a small game on the CPU. It passes when every player's weights have moved and are finite, in
-the precision that they should have, and so are fresh samples. 16-mixed has a real gradient scaler. The last column
-makes one gradient of each player overflow in turn: that step alone is left out, the scale halves once, and the run goes
-on to the end.
+A run trains a small GAN on a few batches on the CPU. It passes if every player's weights have changed, are finite and
+have the expected precision, and if new samples are finite. 16-mixed uses a real gradient scaler. In the last column one
+gradient of each player overflows: only that step may be skipped, the scale must halve once, and the run must continue
+to its end.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from conftest import _batches
-from test_precision import MODELS, PRECISIONS, learned, play, scale_of, scaled
+from test_precision import MODELS, PRECISIONS, parameters_of, scale_of, scaled, trains_in
 
 from lightning_gans import GAN
 
@@ -35,7 +35,7 @@ SCALE = 2.0**8
 
 
 def fit(gan, number, **settings):
-    """Fit a game on a few batches, as the tests do."""
+    """Fit a GAN on a few batches, as the tests do."""
     quiet = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
     batches = _batches(number, gan.generator.sample_shape, num_classes=gan.generator.num_classes)
     trainer = Trainer(**quiet, enable_model_summary=False, max_epochs=1, **settings)
@@ -44,44 +44,45 @@ def fit(gan, number, **settings):
 
 
 def players_of(gan: GAN) -> list[str]:
-    """Who learns."""
+    """Return the names of the players with trainable parameters."""
     return [name for name in PLAYERS if any(one.requires_grad for one in getattr(gan, name).parameters())]
 
 
-class Spoil(Callback):
-    """Lets a player's gradient overflow in batch 4, and keeps both players' weights after each batch."""
+class OverflowInBatch4(Callback):
+    """Makes a player's gradient overflow in batch 4, and keeps both players' weights after each batch."""
 
     def __init__(self, player: str):
         self.player = player
         self.kept: list[dict[str, torch.Tensor]] = []
 
     def on_fit_start(self, trainer, pl_module):
-        spoilt = next(one for one in getattr(pl_module, self.player).parameters() if one.requires_grad)
-        spoilt.register_hook(lambda gradient: gradient * (math.inf if pl_module.watch.batch == 4 else 1))
+        parameter = next(one for one in getattr(pl_module, self.player).parameters() if one.requires_grad)
+        parameter.register_hook(lambda gradient: gradient * (math.inf if pl_module.batches_seen == 4 else 1))
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        self.kept.append({name: learned(getattr(pl_module, name)) for name in players_of(pl_module)})
+        self.kept.append({name: parameters_of(getattr(pl_module, name)) for name in players_of(pl_module)})
 
 
 def survives(make: Callable[[], GAN]) -> bool:
-    """Whether an overflow of each player leaves out that step and nothing else."""
+    """Whether an overflow of each player skips that step and nothing else."""
     torch.manual_seed(0)
     gan = make()
     players = players_of(gan)
     for player in players:
         torch.manual_seed(0)
-        gan, spoil = make(), Spoil(player)
-        trainer = fit(gan, 8, callbacks=[spoil], **scaled(SCALE))
-        before, after, end = spoil.kept[2], spoil.kept[3], spoil.kept[-1]
-        stood = [name for name in players if torch.equal(before[name], after[name])]
-        on = not any(torch.equal(after[name], end[name]) for name in players)
-        if stood != [player] or not on or scale_of(trainer) != SCALE / 2 or not learned(gan).isfinite().all():
+        gan, overflow = make(), OverflowInBatch4(player)
+        trainer = fit(gan, 8, callbacks=[overflow], **scaled(SCALE))
+        before, after, end = overflow.kept[2], overflow.kept[3], overflow.kept[-1]
+        skipped = [name for name in players if torch.equal(before[name], after[name])]
+        continued = not any(torch.equal(after[name], end[name]) for name in players)
+        halved, finite = scale_of(trainer) == SCALE / 2, bool(parameters_of(gan).isfinite().all())
+        if skipped != [player] or not continued or not halved or not finite:
             return False
     return True
 
 
 def rows() -> list[Row]:
-    """Plays all of them and prints the table; for each precision what was tried, how often, passed, in seconds."""
+    """Run all of them and print the table; return (what, tried, passed, seconds) for each precision."""
     found: dict[str, list[bool]] = {name: [] for name in (*PRECISIONS, "an overflow")}
     seconds = dict.fromkeys(found, 0.0)
     print(f"| model | {' | '.join(found)} |\n|---{'|---' * len(found)}|")
@@ -90,7 +91,7 @@ def rows() -> list[Row]:
         for name in found:
             began = time.monotonic()
             torch.manual_seed(0)
-            passed = play(fit, make(), name) if name in PRECISIONS else survives(make)
+            passed = trains_in(name, fit, make()) if name in PRECISIONS else survives(make)
             seconds[name] += time.monotonic() - began
             found[name].append(passed)
             cells.append("yes" if passed else "NO")
@@ -102,7 +103,7 @@ def rows() -> list[Row]:
 
 
 def main() -> list[Row]:
-    """The rows for the table of reliability."""
+    """Print the tables; return the rows for reliability.py."""
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     torch.set_num_threads(1)

@@ -1,12 +1,12 @@
-"""Runs that are killed at random moments and resumed: does each end as one that nobody interrupted?
+"""Kill runs at random moments, resume them, and compare their end with that of an uninterrupted run.
 
     python benchmarks/reliability_resume.py
 
-Every model plays a small game of forty batches by `lightning-gans fit`, with stabilizers that have a state, readings
-and pictures. The process is sent SIGKILL at a random moment, a new one goes on with `--ckpt_path last`, and so on; the
-end is compared with that of a run from the same seed that nobody interrupted: everything in the checkpoint but
-Lightning's counters of restarts, every row of metrics.csv, every picture, every reading, bit for bit. A kill passes
-when the run that it hit ends identical. In a last row the kill comes when half of a checkpoint is written.
+Every model is trained on forty batches by `lightning-gans fit`, with stabilizers that have a state, readings and
+pictures. The process gets SIGKILL at a random moment, a new one resumes with `--ckpt_path last`, and so on. The end is
+compared bit for bit with that of an uninterrupted run from the same seed: everything in the checkpoint except
+Lightning's counters of restarts, every row of metrics.csv, every picture, every reading. A kill passes if the run that
+it hit ends identical. In the last row the kill comes when half of a checkpoint is written.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Row = tuple[str, int, int, float]
 
 
 def killed(folder: Path, name: str, way: str, kills: int) -> tuple[int, bool, float]:
-    """How often a run was hit, whether its end is identical, and the seconds."""
+    """Return how often a run was killed, whether its end is identical, and the seconds."""
     arguments, ranks = WAYS[way]
     args, began = [*COMMON, *GAMES[name], *arguments], time.monotonic()
     seconds = timed(folder / "whole", args, ranks)
@@ -48,7 +48,7 @@ def killed(folder: Path, name: str, way: str, kills: int) -> tuple[int, bool, fl
 
 
 def killed_while_saving(folder: Path, name: str) -> tuple[int, bool, float]:
-    """The same of a run whose fourth save is killed half-way: that of last.ckpt after the second checkpoint."""
+    """Return the same for a run that is killed half-way through its fourth save, of last.ckpt after checkpoint 2."""
     args, began = [*COMMON, *GAMES[name], *MIDDLE], time.monotonic()
 
     def before():
@@ -71,7 +71,7 @@ def killed_while_saving(folder: Path, name: str) -> tuple[int, bool, float]:
 
 
 def rows(folder: Path) -> list[Row]:
-    """By what was interrupted, the kills and how many of them ended well."""
+    """Return for each kind of interruption the number of kills and how many runs ended identical."""
     print("| model | resumed | kills | identical end |\n|---|---|---|---|")
     found: dict[str, list[tuple[int, bool, float]]] = {way: [] for way in WAYS}
     total = 0
@@ -84,7 +84,7 @@ def rows(folder: Path) -> list[Row]:
         (
             f"kills, resumed {way}" if way in WAYS else f"kills {way}",
             sum(hits for hits, _, _ in tried),
-            sum(hits for hits, well, _ in tried if well),
+            sum(hits for hits, identical, _ in tried if identical),
             round(sum(seconds for _, _, seconds in tried), 1),
         )
         for way, tried in found.items()
@@ -92,7 +92,7 @@ def rows(folder: Path) -> list[Row]:
 
 
 def main() -> list[Row]:
-    """The rows for the table of reliability."""
+    """Print the tables; return the rows for reliability.py."""
     warnings.simplefilter("ignore")
     os.environ["WANDB_MODE"] = "offline"
     torch.set_num_threads(1)

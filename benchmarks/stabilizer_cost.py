@@ -1,15 +1,15 @@
-"""What each stabilizer costs: milliseconds per step beside the same game without it, in one run.
+"""Measure the cost of each stabilizer: milliseconds per step with and without it, in one run.
 
     python benchmarks/stabilizer_cost.py            # all of it, a quarter of an hour on one CPU core
-    python benchmarks/stabilizer_cost.py --quick    # a smoke run, whose figures mean nothing
+    python benchmarks/stabilizer_cost.py --quick    # a smoke test; its figures mean nothing
 
-Two games, played by `gan.train_batch`, without a Trainer, on one thread: DCGAN-64 (64 × 64 colour images, width 64,
-batch 64, BatchNorm) and perceptrons on points (128-128, batch 512). Each stabilizer has its defaults, but for what
-WITH says. In every round every game takes a few steps, in an order that rotates; a ratio is taken within its round, to
-the mean of two games without a stabilizer, which frame the order. "none again" is the second of these: how far its
-ratio is from 1 is the noise of the machine. "does nothing" is a bare `Stabilizer`, which costs what having hooks costs.
-The processor's time is measured, which other programs disturb less than the clock's. A stabilizer that refuses a game
-is left out of it, with its own words.
+Two workloads, trained by `gan.train_batch`, without a Trainer, on one thread: DCGAN-64 (64 × 64 colour images, width
+64, batch 64, BatchNorm) and MLPs on points (128-128, batch 512). Each stabilizer has its default arguments. In every
+round every GAN is trained for a few steps, in an order that rotates; a ratio is taken within its round, to the mean of
+two GANs without a stabilizer, the first and the last of the order. "none again" is the last: the distance of its ratio
+from 1 is the noise of the machine. "does nothing" is a bare `Stabilizer`, which shows the cost of the hooks. CPU time
+is measured, which other programs disturb less than wall-clock time. A stabilizer that refuses a workload is left out
+of it, and its message is printed.
 """
 
 import argparse
@@ -20,7 +20,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,9 +30,8 @@ from lightning_gans.networks import DCGANDiscriminator, DCGANGenerator, MLPDiscr
 from lightning_gans.optimizers import Adam
 
 RESULTS = Path(__file__).parent / "results" / "stabilizer_cost.csv"
-HEADER = ["game", "stabilizer", "ms/step median", "ratio to none", "lowest", "highest", "rounds", "steps"]
+HEADER = ["workload", "stabilizer", "ms/step median", "ratio to none", "lowest", "highest", "rounds", "steps"]
 LAYOUT = "{:<11}{:<48}{:>15}{:>14}{:>9}{:>9}{:>8}{:>7}"
-WITH: dict[str, dict[str, Any]] = {}
 
 
 def adam(params: Iterator[nn.Parameter]) -> Adam:
@@ -51,20 +49,24 @@ def mlp() -> tuple[GAN, Tensor]:
     return GAN(*networks, generator_optimizer=adam, discriminator_optimizer=adam), torch.randn(512, 2)
 
 
-GAMES: dict[str, tuple[Callable[[], tuple[GAN, Tensor]], int, int, int]] = {  # rounds, steps a round, warm-up
+WORKLOADS: dict[str, tuple[Callable[[], tuple[GAN, Tensor]], int, int, int]] = {  # rounds, steps a round, warm-up
     "DCGAN-64": (dcgan_64, 7, 2, 2),
-    "perceptrons": (mlp, 31, 40, 50),
+    "MLPs": (mlp, 31, 40, 50),
 }
 
 
 def stabilizers() -> dict[str, Callable[[], Stabilizer | None]]:
     kinds = [getattr(lightning_gans.stabilizers, name) for name in sorted(lightning_gans.stabilizers.__all__)]
-    made = {kind.__name__: lambda kind=kind: kind(**WITH.get(kind.__name__, {})) for kind in kinds}
-    return {"none": lambda: None, "does nothing": Stabilizer, **made, "none again": lambda: None}
+    return {
+        "none": lambda: None,
+        "does nothing": Stabilizer,
+        **{kind.__name__: kind for kind in kinds},
+        "none again": lambda: None,
+    }
 
 
-class Player:
-    """One game with one stabilizer, which remembers its times."""
+class Timed:
+    """A GAN with one stabilizer, and the times of its steps."""
 
     def __init__(self, make: Callable[[], tuple[GAN, Tensor]], stabilizer: Stabilizer | None):
         torch.manual_seed(0)
@@ -75,7 +77,7 @@ class Player:
         self.optimizers = self.gan.configure_optimizers()[0]
         self.times: list[float] = []
 
-    def play(self, steps: int) -> None:
+    def train(self, steps: int) -> None:
         start = time.process_time()
         for _ in range(steps):
             self.gan.train_batch(self.batch, *self.optimizers)
@@ -83,30 +85,30 @@ class Player:
 
 
 def measure(name: str, quick: bool) -> list[list]:
-    make, rounds, steps, warm_up = GAMES[name]
+    make, rounds, steps, warm_up = WORKLOADS[name]
     rounds, steps, warm_up = (2, 1, 1) if quick else (rounds, steps, warm_up)
-    players = {}
+    gans = {}
     for label, stabilizer in stabilizers().items():
         try:
-            players[label] = Player(make, stabilizer())
-            players[label].play(warm_up)
+            gans[label] = Timed(make, stabilizer())
+            gans[label].train(warm_up)
         except ValueError as error:
-            players.pop(label, None)
+            gans.pop(label, None)
             print(f"{name}, left out: {str(error).splitlines()[0]}", flush=True)
         else:
-            players[label].times.clear()
-    for turn in range(rounds):
+            gans[label].times.clear()
+    for number in range(rounds):
         gc.collect()
-        labels = [label for label in players if not label.startswith("none")]
-        turned = labels[turn % len(labels) :] + labels[: turn % len(labels)]
-        for label in ["none", *turned, "none again"]:
-            players[label].play(steps)
-    base = [(a + b) / 2 for a, b in zip(players["none"].times, players["none again"].times, strict=True)]
+        labels = [label for label in gans if not label.startswith("none")]
+        rotated = labels[number % len(labels) :] + labels[: number % len(labels)]
+        for label in ["none", *rotated, "none again"]:
+            gans[label].train(steps)
+    base = [(a + b) / 2 for a, b in zip(gans["none"].times, gans["none again"].times, strict=True)]
     rows = []
-    for label, player in players.items():
-        ratios = [own / plain for own, plain in zip(player.times, base, strict=True)]
-        figures = [statistics.median(player.times), statistics.median(ratios), min(ratios), max(ratios)]
-        shown = label if label in ("none", "none again", "does nothing") else repr(player.gan.stabilizers[0])
+    for label, timed in gans.items():
+        ratios = [own / plain for own, plain in zip(timed.times, base, strict=True)]
+        figures = [statistics.median(timed.times), statistics.median(ratios), min(ratios), max(ratios)]
+        shown = label if label in ("none", "none again", "does nothing") else repr(timed.gan.stabilizers[0])
         rows.append([name, shown, *(f"{figure:.3f}" for figure in figures), rounds, steps])
         print(LAYOUT.format(*[shown[:46] if part is shown else part for part in rows[-1]]), flush=True)
     return rows
@@ -114,13 +116,13 @@ def measure(name: str, quick: bool) -> list[list]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="2 rounds of one step, to see that it runs")
-    parser.add_argument("--only", choices=GAMES, help="one game alone, written nowhere")
+    parser.add_argument("--quick", action="store_true", help="2 rounds of one step, as a smoke test")
+    parser.add_argument("--only", choices=WORKLOADS, help="one workload only; not written")
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     print(f"torch {torch.__version__}, 1 thread", LAYOUT.format(*HEADER), sep="\n", flush=True)
-    rows = [row for name in GAMES if options.only in (None, name) for row in measure(name, options.quick)]
+    rows = [row for name in WORKLOADS if options.only in (None, name) for row in measure(name, options.quick)]
     if options.quick or options.only:
         return
     with open(RESULTS, "w", newline="") as file:

@@ -1,19 +1,19 @@
-"""What a stochastic layer costs beside the ordinary one, forward and backward.
+"""Measure the cost of a stochastic layer relative to the ordinary layer, forward and backward.
 
     python benchmarks/stochastic_layers.py            # all of it, a few minutes on one CPU core
-    python benchmarks/stochastic_layers.py --quick    # a smoke run, whose figures mean nothing
+    python benchmarks/stochastic_layers.py --quick    # a smoke test; its figures mean nothing
 
 A batch of 64 (linear: 512) goes through `nn.ConvTranspose2d` (`nn.Linear`) and through the stochastic layer of
 the same shape with 16 groups: one group for the batch, four for four chunks, one per sample, drawn anew in every
-round. Counted: forward, and backward to input, weights and bias, from gradients set to None. Not counted: the
-optimizer, which has 16 times as many weights to move. The variants take turns; a ratio is taken within its
-round. Torch has one thread, so the processor's time, which other programs on the machine disturb less, is what
-the wall clock would show on an idle machine.
+round. Included: forward, and backward to input, weights and bias, from gradients set to None. Not included: the
+optimizer, which has 16 times as many weights to update. The variants are interleaved; a ratio is taken within its
+round. Torch has one thread, so CPU time, which other programs on the machine disturb less, equals wall-clock time on
+an idle machine.
 
-The gradient of a bank is as large as the bank. From 32 MiB on, glibc asks the kernel for new memory at every step
-and gives it back. Where a layer has much weight for little work (256 to 128 channels at 4 × 4) this is a large
-part of the time. Everything is therefore measured twice: with the memory as it comes ("default"), and with
-MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_ set so that the process keeps what it has ("kept").
+The gradient of a filter bank is as large as the bank. From 32 MiB on, glibc requests new memory from the kernel at
+every step and returns it. Where a layer has many weights for little computation (256 to 128 channels at 4 × 4) this is
+a large part of the time. Everything is therefore measured twice: with the default memory settings ("default"), and with
+MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_ set so that the process keeps its memory ("kept").
 """
 
 import argparse
@@ -56,7 +56,7 @@ LAYERS = {
 
 
 def milliseconds(layer: nn.Module, *inputs: Tensor) -> float:
-    """Time of one forward and backward."""
+    """Return the CPU time of one forward and backward."""
     inputs[0].grad = None
     layer.zero_grad()
     start = time.process_time()
@@ -66,18 +66,18 @@ def milliseconds(layer: nn.Module, *inputs: Tensor) -> float:
 
 
 def measure(name: str, rounds: int, warm_up: int) -> dict[str, list[float]]:
-    """Milliseconds by variant, one figure a round."""
+    """Return milliseconds for each variant, one value per round."""
     torch.manual_seed(0)
     plain, bank, x = LAYERS[name]()
     x.requires_grad_()
     figures: dict[str, list[float]] = {variant: [] for variant in ["ordinary", *ROUTES]}
-    for turn in range(warm_up + rounds):
-        for variant in [*figures][turn % 4 :] + [*figures][: turn % 4]:
+    for number in range(warm_up + rounds):
+        for variant in [*figures][number % 4 :] + [*figures][: number % 4]:
             if variant == "ordinary":
                 taken = milliseconds(plain, x)
             else:
                 taken = milliseconds(bank, x, torch.randint(GROUPS, (ROUTES[variant] or len(x),)))
-            if turn >= warm_up:
+            if number >= warm_up:
                 figures[variant].append(taken)
     return figures
 
@@ -99,10 +99,10 @@ def write_rows(memory: str, quick: bool, out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="2 rounds each, to see that it runs")
+    parser.add_argument("--quick", action="store_true", help="2 rounds each, as a smoke test")
     default = Path(__file__).parent / "results" / "stochastic_layers.csv"
-    parser.add_argument("--out", type=Path, default=default, help="the CSV; beside this script if left out")
-    parser.add_argument("--memory", choices=MEMORY, help=argparse.SUPPRESS)  # of a process that this script starts
+    parser.add_argument("--out", type=Path, default=default, help="the CSV; by default in results/ beside this script")
+    parser.add_argument("--memory", choices=MEMORY, help=argparse.SUPPRESS)  # for the processes that this script starts
     options = parser.parse_args()
     if options.memory:
         return write_rows(options.memory, options.quick, options.out)

@@ -1,9 +1,11 @@
-"""Every config runs, stacks, and can be repeated from what a run saves."""
+"""Every config runs and stacks, and a run is reproduced by the config that it saves."""
 
 import hashlib
 import pickle
 import struct
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import yaml
 from PIL import Image
 
 from lightning_gans.__main__ import main
+from lightning_gans.networks import InceptionFeatures
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 MODELS = sorted(CONFIGS.glob("*.yaml"))
@@ -20,12 +23,12 @@ LOGGERS = sorted(CONFIGS.glob("logger/*.yaml"))
 METRICS = sorted(CONFIGS.glob("metrics/*.yaml"))
 STABILIZERS = sorted(CONFIGS.glob("stabilizers/*.yaml"))
 NEED_GPU = ("gpu", "ddp", "slurm", "nodes")
-NEED_LAUNCHER = ("torchrun",)  # its processes would be copies of the tests; see distributed/test_launch.py
+NEED_LAUNCHER = ("torchrun",)  # it would start copies of this test process; see distributed/test_launch.py
 FAST = [
     "--trainer.accelerator=cpu",
     "--trainer.enable_progress_bar=false",
     "--trainer.enable_model_summary=false",
-    "--report.enabled=false",  # which tells the time
+    "--report.enabled=false",  # its page contains the time
 ]
 
 pytestmark = [
@@ -34,7 +37,7 @@ pytestmark = [
 ]
 
 
-def named(path):
+def stem(path):
     return path.stem
 
 
@@ -76,7 +79,7 @@ def write_pictures(root):
 
 @pytest.fixture
 def small(folder, monkeypatch):
-    """Options that give a config small data, written on demand, and narrow networks."""
+    """Return options that give a config small data, written on demand, and narrow networks."""
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
 
     def small(config):
@@ -104,21 +107,21 @@ def test_there_are_configs():
     assert len(MODELS) > 10 and TRAINERS and LOGGERS
 
 
-@pytest.mark.parametrize("config", sorted(CONFIGS.rglob("*.yaml")), ids=named)
-def test_config_explains_itself_and_is_short(config):
+@pytest.mark.parametrize("config", sorted(CONFIGS.rglob("*.yaml")), ids=stem)
+def test_a_config_starts_with_a_comment_and_is_short(config):
     text = config.read_text()
     assert text.startswith("# ")
     assert len(text.splitlines()) <= 25
     assert isinstance(yaml.safe_load(text), dict)
 
 
-@pytest.mark.parametrize("config", MODELS, ids=named)
+@pytest.mark.parametrize("config", MODELS, ids=stem)
 def test_config_fits(config, small, folder):
     main(["fit", "--config", str(config), "--trainer.fast_dev_run=2", *small(config), *FAST])
-    assert not (folder / "runs").exists(), "a trial leaves nothing behind"
+    assert not (folder / "runs").exists(), "fast_dev_run writes no files"
 
 
-def test_own_pictures_with_classes(small, folder):
+def test_a_folder_of_pictures_with_labels(small, folder):
     config = CONFIGS / "dcgan_folder.yaml"
     options = [*small(config), "--data.labels=true", "--trainer.max_steps=2", "--samples.num_samples=4"]
     main(["fit", "--config", str(config), *options, *FAST])
@@ -131,7 +134,7 @@ def quickstart(*stacked):
     return ["fit", *(word for config in configs for word in ("--config", str(config)))]
 
 
-@pytest.mark.parametrize("config", [*(one for one in TRAINERS if one.stem not in NEED_LAUNCHER), *LOGGERS], ids=named)
+@pytest.mark.parametrize("config", [*(one for one in TRAINERS if one.stem not in NEED_LAUNCHER), *LOGGERS], ids=stem)
 def test_config_stacks_on_the_quickstart(config, capsys, folder):
     args = [*quickstart(config), "--trainer.fast_dev_run=2", *FAST[1:]]
     if config.stem in NEED_GPU and not torch.cuda.is_available():
@@ -141,7 +144,7 @@ def test_config_stacks_on_the_quickstart(config, capsys, folder):
         assert stopped.value.code == 2 and line.startswith("lightning-gans: error: ") and "gpu" in line
     else:
         main(args)
-    assert not list(folder.rglob("*")), "a trial leaves nothing behind"
+    assert not list(folder.rglob("*")), "fast_dev_run writes no files"
 
 
 def stabilizer_of(config):
@@ -158,7 +161,7 @@ def test_every_stabilizer_has_a_config_of_its_name():
     assert {modules[name]: name for name in found.values()} == found
 
 
-@pytest.mark.parametrize("config", STABILIZERS, ids=named)
+@pytest.mark.parametrize("config", STABILIZERS, ids=stem)
 def test_a_stabilizer_stacks_on_the_quickstart(config, folder):
     main([*quickstart(config), "--trainer.fast_dev_run=2", *FAST[1:]])
 
@@ -169,51 +172,57 @@ SCORED = {  # what else a file of scores needs
 }
 
 
-class _Eight(torch.nn.Module):
-    """Stands for a large network: eight features of each image, or of its bytes."""
+class EightFeatures(torch.nn.Module):
+    """A small stand-in for EfficientNet-Lite0 and for torch-fidelity's Inception: eight features of each image."""
 
-    input_shape = (3, 16, 16)
+    def __init__(self, *settings):
+        super().__init__()
+
+    def extract_features(self, x):
+        return torch.nn.functional.adaptive_avg_pool2d(x.float(), (2, 4)).mean(1).flatten(1)[:, :, None, None] / 128
 
     def forward(self, x):
-        return torch.nn.functional.adaptive_avg_pool2d(x.float(), (2, 4)).mean(1).flatten(1) / 128
+        return (self.extract_features(x).flatten(1),)
 
 
-@pytest.mark.parametrize("config", METRICS, ids=named)
+@pytest.mark.parametrize("config", METRICS, ids=stem)
 def test_scores_stack_on_the_quickstart(config, folder, monkeypatch):
-    monkeypatch.setattr("lightning_gans.networks.features._inception", lambda weights: _Eight())
-    monkeypatch.setattr("lightning_gans.networks.features._EfficientNet", _Eight)
-    monkeypatch.setattr("lightning_gans.networks.features.InceptionFeatures.num_features", 8)
+    inception = SimpleNamespace(FeatureExtractorInceptionV3=EightFeatures)
+    monkeypatch.setitem(sys.modules, "torch_fidelity", SimpleNamespace(feature_extractor_inceptionv3=inception))
+    monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", inception)
+    monkeypatch.setattr(InceptionFeatures, "num_features", 8)
+    monkeypatch.setattr("lightning_gans.networks.features.efficientnet_lite0", EightFeatures)
     write_mnist(folder / "data")
     main([*quickstart(config), *SCORED.get(config.stem, []), "--trainer.fast_dev_run=2", *FAST[1:]])
-    assert [path.name for path in folder.iterdir()] == ["data"], "a trial leaves nothing behind"
+    assert [path.name for path in folder.iterdir()] == ["data"], "fast_dev_run writes no files"
 
 
 @pytest.mark.slow
-def test_scores_through_a_pretrained_network_of_photographs(folder):
+def test_scores_with_pretrained_imagenet_features(folder):
     pytest.importorskip("efficientnet_lite_pytorch")
     main([*quickstart(CONFIGS / "metrics/images.yaml"), "--trainer.fast_dev_run=2", *FAST[1:]])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", MODELS, ids=named)
-def test_every_stabilizer_stacks_on_every_model_or_says_why_not(model, small, capsys):
+@pytest.mark.parametrize("model", MODELS, ids=stem)
+def test_every_stabilizer_stacks_on_every_model_or_is_refused_with_a_reason(model, small, capsys):
     options = [*small(model)[1:], "--data.batch_size=8"]
-    said = {}
+    refused = {}
     for config in STABILIZERS:
         args = ["fit", "--config", str(model), "--config", str(config), "--trainer.fast_dev_run=2", *options, *FAST]
         try:
             main(args)
         except SystemExit as stopped:
             (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("lightning-gans: ")]
-            named = stabilizer_of(config) in line or "for a gradient penalty" in line  # through BatchNorm, unrolled
-            assert stopped.code == 2 and named, line
-            said[config.stem] = line
-    print(*said.items(), sep="\n")
-    assert len(said) < len(STABILIZERS) * (0.8 if model.stem.startswith("sepgan") else 0.4)
+            reason = stabilizer_of(config) in line or "for a gradient penalty" in line  # BatchNorm, unrolling
+            assert stopped.code == 2 and reason, line
+            refused[config.stem] = line
+    print(*refused.items(), sep="\n")
+    assert len(refused) < len(STABILIZERS) * (0.8 if model.stem.startswith("sepgan") else 0.4)
 
 
 @pytest.mark.parametrize("name", [*NEED_GPU, *NEED_LAUNCHER])
-def test_settings_of_other_machines_are_understood(name, capsys):
+def test_trainer_configs_for_gpus_and_launchers_merge_with_the_quickstart(name, capsys):
     config = CONFIGS / "trainer" / f"{name}.yaml"
     with pytest.raises(SystemExit) as stopped:
         main([*quickstart(config), "--print_config"])
@@ -231,11 +240,11 @@ def contents(folder):
     }
 
 
-REPEATED = ["quickstart", "vanilla_ring", "wgan_ring", "wgan_gp_grid", "mixed_ring", "unrolled_ring", "sepgan_digits"]
+REPRODUCED = ["quickstart", "vanilla_ring", "wgan_ring", "wgan_gp_grid", "mixed_ring", "unrolled_ring", "sepgan_digits"]
 
 
-@pytest.mark.parametrize("name", REPEATED)
-def test_a_run_repeats_from_its_saved_config(name, small, folder):
+@pytest.mark.parametrize("name", REPRODUCED)
+def test_a_run_is_reproduced_by_its_saved_config(name, small, folder):
     config = CONFIGS / f"{name}.yaml"
     options = ["--trainer.max_steps=6", "--trainer.limit_val_batches=2", "--trainer.log_every_n_steps=1"]
     main(["fit", "--config", str(config), "--seed_everything=3", *options, *small(config)[1:], *FAST])
@@ -243,12 +252,14 @@ def test_a_run_repeats_from_its_saved_config(name, small, folder):
     before = contents(first)
     main(["fit", "--config", str(first / "config.yaml")])
     second = first.with_name("version_1")
-    assert contents(first) == before, "the first run is untouched"
+    assert contents(first) == before, "the first run is unchanged"
     assert sorted(path.name for path in first.parent.iterdir()) == ["version_0", "version_1"]
     after = contents(second)
     assert {"config.yaml", "metrics.csv", "samples/real.png"} <= set(before) and list(after) == list(before)
     for name in before:
-        assert after[name] == before[name] or name.endswith(".ckpt"), f"{name}, which a checkpoint's paths excuse"
+        assert after[name] == before[name] or name.endswith(".ckpt"), (
+            f"{name} differs"  # paths in checkpoints
+        )
     states = [torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for run in (first, second)]
     assert states[0].keys() == states[1].keys()
     for key, value in states[0].items():
@@ -256,10 +267,10 @@ def test_a_run_repeats_from_its_saved_config(name, small, folder):
         assert equal, key
 
 
-def test_every_model_class_has_a_config_and_a_repeated_one():
+def test_every_model_class_has_a_config_and_one_that_is_reproduced():
     from lightning_gans import models
 
     used = {yaml.safe_load(config.read_text())["model"]["class_path"] for config in MODELS}
     assert used >= {"GAN", *models.__all__}
-    repeated = {yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())["model"]["class_path"] for name in REPEATED}
-    assert repeated == used
+    reproduced = {yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())["model"]["class_path"] for name in REPRODUCED}
+    assert reproduced == used

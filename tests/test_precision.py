@@ -66,16 +66,16 @@ MODELS = {
     "SEPGAN": lambda: SEPGAN(StochasticEnsembleGenerator((1, 28, 28), width=2, groups=3), DigitClassifier()),
     "stochastic ensemble": ensemble,
     "stochastic ensemble, conditional": lambda: ensemble(2),
-    "stochastic ensemble of perceptrons": lambda: GAN(
+    "stochastic ensemble of MLPs": lambda: GAN(
         StochasticEnsembleMLPGenerator((2,), 3, width=4, groups=8), MLPDiscriminator((2,), width=4)
     ),
 }
 
 
 def scaled(scale=2.0**16, autocast=True, **settings):
-    """A Trainer's settings for 16-mixed on the CPU with a real scaler, which Lightning gives to GPUs alone."""
+    """Return a Trainer's settings for 16-mixed on the CPU with a gradient scaler, which Lightning uses on GPUs only."""
     plugin = MixedPrecision("16-mixed", "cpu", scaler=torch.amp.GradScaler("cpu", init_scale=scale, **settings))
-    if not autocast:  # what is left is the scaler, whose powers of two change no bit
+    if not autocast:  # only the scaler acts, and scaling by powers of two is exact
         plugin.autocast_context_manager = nullcontext
     return {"plugins": [plugin]}
 
@@ -88,26 +88,26 @@ def scale_of(trainer):
     return trainer.precision_plugin.scaler.get_scale()
 
 
-def learned(player):
+def parameters_of(player):
     return torch.cat([parameter.detach().flatten().double() for parameter in player.parameters()])
 
 
-def play(fit, gan, precision, **settings):
-    """Fit a few batches in a precision; whether everybody moved, all is finite, and in the precision it should be."""
+def trains_in(precision, fit, gan, **settings):
+    """Whether all players change in a few batches, everything stays finite, and parameters have the right dtype."""
     players = [
         player for player in (gan.generator, gan.discriminator) if any(p.requires_grad for p in player.parameters())
     ]
-    before = [learned(player) for player in players]
+    before = [parameters_of(player) for player in players]
     labels = torch.zeros(4, dtype=torch.int64) if gan.generator.num_classes else None
-    gan.generator_optimizer = gan.discriminator_optimizer = quick  # smaller steps are none in bf16-true
+    gan.generator_optimizer = gan.discriminator_optimizer = quick  # smaller steps would be rounded away in bf16-true
     fit(gan, 5, **settings_of(precision), **settings)
-    moved = not any(torch.equal(learned(player), old) for player, old in zip(players, before, strict=True))
+    changed = not any(torch.equal(parameters_of(player), old) for player, old in zip(players, before, strict=True))
     finite = all(value.isfinite().all() for value in gan.state_dict().values() if isinstance(value, torch.Tensor))
-    kept = all(p.dtype == PRECISIONS[precision] for player in players for p in player.parameters())
-    return moved and finite and kept and bool(gan.generate(4, labels).isfinite().all())
+    right_dtype = all(p.dtype == PRECISIONS[precision] for player in players for p in player.parameters())
+    return changed and finite and right_dtype and bool(gan.generate(4, labels).isfinite().all())
 
 
-# ---------------------------------------------------------------- everything in every precision
+# ---------------------------------------------------------------- every model and stabilizer in every precision
 
 
 DEFAULT = ("bf16-mixed", "16-mixed", "bf16-true")
@@ -119,16 +119,16 @@ DEFAULT = ("bf16-mixed", "16-mixed", "bf16-true")
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_trains_in_every_precision(fit, model, precision):
     torch.manual_seed(0)
-    assert play(fit, MODELS[model](), precision)
+    assert trains_in(precision, fit, MODELS[model]())
 
 
 @pytest.mark.parametrize("precision", ["16-mixed", pytest.param("64-true", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.__name__)
 def test_every_stabilizer_trains_in_every_precision(make_gan, make_image_gan, fit, recwarn, kind, precision):
-    """The contract has the other precisions."""
+    """Other precisions are in test_contract.py."""
     gan = make_image_gan(size=16) if kind in ON_IMAGES else make_gan(num_classes=2)
     fit(gan, 4, callbacks=[small(kind)], **settings_of(precision))
-    assert learned(gan).isfinite().all() and gan.generator_updates > 0
+    assert parameters_of(gan).isfinite().all() and gan.generator_updates > 0
 
 
 TERMS = [kind for kind in EVERY if issubclass(kind, Penalty | WeightDecay | HistoricalAveraging)]
@@ -136,43 +136,43 @@ TERMS = [kind for kind in EVERY if issubclass(kind, Penalty | WeightDecay | Hist
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("kind", TERMS, ids=lambda kind: kind.__name__)
-def test_a_penalty_is_in_single_precision(make_gan, batches, recwarn, kind, dtype):
-    """With the inputs of a step in single precision its value and its gradient are those without autocast."""
+def test_penalties_are_computed_in_single_precision(make_gan, batches, recwarn, kind, dtype):
+    """For a step in single precision, the value and the gradient under autocast equal those without autocast."""
     gan, penalty, x = make_gan(), small(kind), batches(1)[0]
-    penalty.on_discriminator_step_end(gan)  # which begins a mean
+    penalty.on_discriminator_step_end(gan)  # starts the mean of HistoricalAveraging
     for parameter in gan.parameters():
         parameter.data.add_(0.1 * torch.randn_like(parameter))
-    found = []
+    results = []
     for autocast in (nullcontext(), torch.autocast("cpu", dtype)):
         step = gan.discriminator_step(x, torch.ones(8, 2))
         with autocast:
             torch.manual_seed(0)
             loss = penalty.on_discriminator_loss(gan, step, torch.zeros(()))
         gradients = torch.autograd.grad(loss, list(gan.discriminator.parameters()), allow_unused=True)
-        found.append([loss, *(gradient for gradient in gradients if gradient is not None)])
-    assert len(TERMS) >= 7 and found[0][0] > 0
-    torch.testing.assert_close(found[1], found[0], atol=0, rtol=0)
+        results.append([loss, *(gradient for gradient in gradients if gradient is not None)])
+    assert len(TERMS) >= 7 and results[0][0] > 0
+    torch.testing.assert_close(results[1], results[0], atol=0, rtol=0)
 
 
-# ---------------------------------------------------------------- a scaler
+# ---------------------------------------------------------------- gradient scaler
 
 
 @pytest.mark.parametrize("growth", [1, 2000])
-def test_two_players_share_a_scaler_that_changes_between_their_steps(make_gan, fit, weights, growth):
-    """Powers of two change no bit: a gradient that is unscaled by another scale than its own would."""
+def test_two_players_share_a_scaler_whose_scale_changes_between_their_steps(make_gan, fit, weights, growth):
+    """Scaling by powers of two is exact, but not where a gradient is unscaled by another scale than its own."""
     plain, shared = (make_gan(n_critic=2, **both(partial(SGD, lr=0.01))) for _ in range(2))
     fit(plain, 6)
     trainer = fit(shared, 6, **scaled(2.0**8, autocast=False, growth_interval=growth))
     assert torch.equal(weights(shared), weights(plain))
-    assert scale_of(trainer) == (2.0**17 if growth == 1 else 2.0**8), "nine steps of both together"
+    assert scale_of(trainer) == (2.0**17 if growth == 1 else 2.0**8), "nine steps of both players together"
 
 
 @pytest.mark.parametrize("player", ["generator", "discriminator"])
 def test_clipping_sees_unscaled_gradients(make_gan, fit, weights, norms, player):
-    noting, seen = norms
+    recording, seen = norms
     ends = []
     for scale in (1.0, 2.0**16):
-        gan = make_gan(**both(noting), **{f"{player}_clip": 1e-3})
+        gan = make_gan(**both(recording), **{f"{player}_clip": 1e-3})
         fit(gan, 3, **scaled(scale, autocast=False))
         ends.append(weights(gan))
     assert torch.equal(*ends)
@@ -181,7 +181,7 @@ def test_clipping_sees_unscaled_gradients(make_gan, fit, weights, norms, player)
     assert min(seen[1 - first :: 2]) > 1e-2
 
 
-def test_a_fused_optimizer_that_would_be_clipped_while_scaled_is_refused(make_gan, fit):
+def test_clipping_with_a_fused_optimizer_and_a_scaler_is_refused(make_gan, fit):
     fused = lambda params: TorchAdam(params, lr=1e-3, fused=True)  # noqa: E731
     with pytest.raises(
         ValueError, match=r"generator_clip=1.0 with a fused Adam and precision 16-mixed .* leave out fused"
@@ -192,51 +192,51 @@ def test_a_fused_optimizer_that_would_be_clipped_while_scaled_is_refused(make_ga
 
 
 class Overflow(Stabilizer):
-    """Lets one player's gradient overflow at some of its updates, and keeps the weights after each step."""
+    """Makes one player's gradient overflow at some of its updates, and keeps the parameters after each step."""
 
     def __init__(self, player, *updates):
         self.player, self.updates, self.kept = player, updates, {"generator": [], "discriminator": []}
 
-    def spoil(self, player, updates, loss):
+    def overflow(self, player, updates, loss):
         loss = loss * 1
         if player == self.player and updates in self.updates:
             loss.register_hook(lambda gradient: gradient * math.inf)
         return loss
 
     def on_discriminator_loss(self, gan, step, loss):
-        return self.spoil("discriminator", gan.discriminator_updates, loss)
+        return self.overflow("discriminator", gan.discriminator_updates, loss)
 
     def on_generator_loss(self, gan, step, loss):
-        return self.spoil("generator", gan.generator_updates, loss)
+        return self.overflow("generator", gan.generator_updates, loss)
 
     def on_discriminator_step_end(self, gan):
-        self.kept["discriminator"].append(learned(gan.discriminator))
+        self.kept["discriminator"].append(parameters_of(gan.discriminator))
 
     def on_generator_step_end(self, gan):
-        self.kept["generator"].append(learned(gan.generator))
+        self.kept["generator"].append(parameters_of(gan.generator))
 
 
 @pytest.mark.parametrize("at", [0, 2])
 @pytest.mark.parametrize("player", ["generator", "discriminator"])
-def test_an_overflow_skips_a_step_of_that_player_only(make_gan, fit, recwarn, player, at):
+def test_an_overflow_skips_one_step_of_that_player_only(make_gan, fit, recwarn, player, at):
     rates = {f"{name}_scheduler": partial(ExponentialLR, gamma=0.5) for name in ("generator", "discriminator")}
     gan, overflow = make_gan(**both(partial(SGD, lr=0.1)), **rates), Overflow(player, at)
-    begin = {name: learned(getattr(gan, name)) for name in overflow.kept}
+    initial = {name: parameters_of(getattr(gan, name)) for name in overflow.kept}
     trainer = fit(gan, 5, callbacks=[overflow], **scaled(2.0**8, autocast=False))
     for name, kept in overflow.kept.items():
-        ends = [begin[name], *kept]
-        stood = [torch.equal(ends[i], ends[i + 1]) for i in range(5)]
-        assert stood == [name == player and i == at for i in range(5)]
+        ends = [initial[name], *kept]
+        skipped = [torch.equal(ends[i], ends[i + 1]) for i in range(5)]
+        assert skipped == [name == player and i == at for i in range(5)]
         assert ends[-1].isfinite().all()
     assert scale_of(trainer) == 2.0**7, "halved once"
-    assert (gan.generator_updates, gan.discriminator_updates, trainer.global_step) == (5, 5, 5), "it counts as a step"
+    assert (gan.generator_updates, gan.discriminator_updates, trainer.global_step) == (5, 5, 5), "a skipped step counts"
     assert [one.param_groups[0]["lr"] for one in trainer.optimizers] == [pytest.approx(0.1 / 2**5)] * 2
     assert not [warning for warning in recwarn if "lr_scheduler.step()" in str(warning.message)]
 
 
 @pytest.mark.parametrize("at", [0, 2])
-def test_a_skipped_step_leaves_the_average_sound(make_gan, fit, at):
-    """After it the average moves towards the weights as they stayed."""
+def test_the_moving_average_of_weights_continues_after_a_skipped_step(make_gan, fit, at):
+    """In the skipped step the average moves towards the unchanged weights."""
     gan, overflow, average = (
         make_gan(**both(partial(SGD, lr=0.1))),
         Overflow("generator", at),
@@ -247,16 +247,16 @@ def test_a_skipped_step_leaves_the_average_sound(make_gan, fit, at):
     for weights in overflow.kept["generator"][1:]:
         expected = (expected + weights) / 2
     with gan.evaluation_weights():
-        torch.testing.assert_close(learned(gan.generator), expected, atol=1e-6, rtol=0)
+        torch.testing.assert_close(parameters_of(gan.generator), expected, atol=1e-6, rtol=0)
 
 
-def test_both_players_may_overflow_in_one_batch(make_gan, fit):
-    class Both(Overflow):
-        def spoil(self, player, updates, loss):
+def test_both_players_overflow_in_one_batch(make_gan, fit):
+    class OverflowOfBoth(Overflow):
+        def overflow(self, player, updates, loss):
             self.player = player
-            return super().spoil(player, updates, loss)
+            return super().overflow(player, updates, loss)
 
-    gan, overflow = make_gan(**both(partial(SGD, lr=0.1))), Both("both", 1)
+    gan, overflow = make_gan(**both(partial(SGD, lr=0.1))), OverflowOfBoth("both", 1)
     trainer = fit(gan, 3, callbacks=[overflow], **scaled(2.0**8, autocast=False))
     for kept in overflow.kept.values():
         assert [torch.equal(a, b) for a, b in pairwise(kept)] == [True, False]
@@ -271,26 +271,26 @@ def test_without_a_scaler_an_overflow_ends_the_run(make_gan, fit, precision):
         fit(make_gan(), 5, callbacks=[Overflow("generator", 2)], precision=precision)
 
 
-def test_a_scale_that_gives_out_ends_the_run(make_gan, fit):
+def test_overflow_at_a_scale_below_1_ends_the_run(make_gan, fit):
     gan, overflow = make_gan(**both(partial(SGD, lr=0.1))), Overflow("discriminator", *range(2, 20))
     before = r"batch 6: the scale of 16-bit gradients has fallen to 0\.5, and they still overflow: the discriminator's "
     with pytest.raises(NonFiniteError, match=before + r"gradient .*train in bf16-mixed or 32-true"):
         fit(gan, 20, callbacks=[overflow], **scaled(8.0, autocast=False))
-    assert learned(gan).isfinite().all(), "no step was taken with them"
+    assert parameters_of(gan).isfinite().all(), "non-finite gradients were not applied"
 
 
-def test_a_small_scale_that_serves_is_no_failure(make_gan, fit):
+def test_a_scale_below_1_without_overflow_is_accepted(make_gan, fit):
     trainer = fit(make_gan(), 3, **scaled(0.25, autocast=False))
     assert scale_of(trainer) == 0.25
 
 
-def test_observers_see_the_losses_unscaled(make_gan, fit):
+def test_stabilizers_get_unscaled_losses(make_gan, fit):
     recorder = Recorder()
     fit(make_gan(), 1, callbacks=[recorder], **scaled(autocast=False))
     assert all(call[2] < 10 for call in recorder.calls if call[0] in ("d_loss", "g_loss"))
 
 
-def test_a_game_learns_again_after_a_storm(make_gan, fit):
+def test_training_continues_after_repeated_overflows(make_gan, fit):
     gan, overflow = make_gan(**both(lambda params: Adam(params, lr=1e-3))), Overflow("generator", *range(10))
     trainer = fit(gan, 20, callbacks=[overflow], **scaled())
     kept = overflow.kept["generator"]
@@ -301,7 +301,7 @@ def test_a_game_learns_again_after_a_storm(make_gan, fit):
 # ---------------------------------------------------------------- the command line
 
 
-def test_sixteen_bits_on_a_processor_become_bfloat16_and_that_is_said(tmp_path, monkeypatch):
+def test_16_mixed_on_a_cpu_becomes_bf16_mixed_with_a_warning(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.warns(UserWarning, match=r"not supported on CPU\. Using `precision='bf16-mixed'` instead"):
         arguments = "--trainer.accelerator=cpu --trainer.precision=16-mixed --trainer.fast_dev_run=true"

@@ -1,4 +1,4 @@
-"""Files that try to have code run when they are loaded; each would leave a file behind if it succeeded."""
+"""Files that try to run code when they are loaded; each would create a file if it succeeded."""
 
 import copy
 import os
@@ -20,7 +20,7 @@ def trap(*args, **kwargs): ...
 
 
 class Payload:
-    """Runs a command when it is unpickled."""
+    """An object that runs a command when it is unpickled."""
 
     def __init__(self, sentinel):
         self.sentinel = sentinel
@@ -30,7 +30,7 @@ class Payload:
 
 
 def base_checkpoint():
-    """What `lightning-gans fit` saves of a small DCGAN, without the optimizers."""
+    """Return the checkpoint that `lightning-gans fit` saves of a small DCGAN, without optimizer states."""
     torch.manual_seed(0)
     gan = DCGAN((1, 8, 8), latent_dim=3, width=2)
     adam = {"class_path": "lightning_gans.optimizers.Adam", "init_args": {"lr": 1e-4}}
@@ -59,7 +59,7 @@ def base_checkpoint():
 
 
 def pickles(sentinel):
-    """Bytes of files that hold pickled code, by what they are."""
+    """Return bytes of files with pickled code, by description."""
     import io
 
     def saved(content, **kwargs):
@@ -79,7 +79,7 @@ def pickles(sentinel):
         "a payload alone": saved(Payload(sentinel)),
         "a bare pickle": pickle.dumps(Payload(sentinel), protocol=2),
         "in the weights": saved(with_payload("state_dict", "generator.payload")),
-        "in the state of the game": saved(with_payload("state_dict", "_extra_state")),
+        "in the extra state of the model": saved(with_payload("state_dict", "_extra_state")),
         "in the hyperparameters": saved(with_payload("hyper_parameters", "width")),
         "in the callbacks": saved(with_payload("callbacks", "SampleGrid")),
         "in the optimizers": saved(with_payload("optimizer_states")),
@@ -89,7 +89,7 @@ def pickles(sentinel):
 
 
 def class_paths(sentinel):
-    """Hyperparameters of a checkpoint that name what must not be built, by what they are."""
+    """Return hyperparameters of a checkpoint that name what must not be built, by description."""
     touch = {"args": f"touch {sentinel}", "shell": True}
     popen = {"class_path": "subprocess.Popen", "init_args": touch}
     trap = {"class_path": "trap_for_gans.Trap"}
@@ -102,7 +102,7 @@ def class_paths(sentinel):
         "a shell as an optimizer": {"generator_optimizer": {"class_path": "os.system", "init_args": touch}},
         "eval as an optimizer": {"generator_optimizer": {"class_path": "builtins.eval"}},
         "exec as a schedule": {"generator_scheduler": {"class_path": "builtins.exec"}},
-        "a module's name only": {"generator_optimizer": "trap_for_gans.Trap"},
+        "a class path as text": {"generator_optimizer": "trap_for_gans.Trap"},
         "a module that is not imported": {"discriminator_optimizer": trap},
         "a schedule that is not imported": {"discriminator_scheduler": trap},
         "an objective that is not imported": {"objective": trap},
@@ -118,13 +118,13 @@ def class_paths(sentinel):
             }
         },
         "a config in a text": {"generator_optimizer": "{class_path: trap_for_gans.Trap, init_args: {}}"},
-        "a config in a text of lines": {"generator_optimizer": "class_path: trap_for_gans.Trap\ninit_args: {}"},
+        "a config in a text of several lines": {"generator_optimizer": "class_path: trap_for_gans.Trap\ninit_args: {}"},
         "a list in a text": {"generator_optimizer": "- trap_for_gans.Trap"},
-        "a list after a mark": {"generator_optimizer": "--- [trap_for_gans.Trap]"},
+        "a list after a document mark": {"generator_optimizer": "--- [trap_for_gans.Trap]"},
         "a config in a file": {"generator_optimizer": "payload.yaml"},
         "a function of torch": {"objective": {"class_path": "torch.hub.load", "init_args": {"repo_or_dir": "x/y"}}},
         "a function below torch.nn": {"objective": {"class_path": "torch.nn.functional.torch.hub.load"}},
-        "a module of ours as a way": {"objective": {"class_path": "lightning_gans.checkpoints.sys.exit"}},
+        "a module reached through one of ours": {"objective": {"class_path": "lightning_gans.checkpoints.sys.exit"}},
         "a command of ours": {"objective": {"class_path": "lightning_gans.__main__.main"}},
         "data of ours": {"objective": {"class_path": "lightning_gans.data.ImageFolder", "init_args": {"root": "/"}}},
         "a class path that is a number": {"objective": {"class_path": 3}},
@@ -132,31 +132,31 @@ def class_paths(sentinel):
         "an empty class path": {"objective": {"class_path": ""}},
         "another instantiator": {"_instantiator": "os.system"},
         "an instantiator that is a list": {"_instantiator": ["os.system"]},
-        "another class of the whole": {"_class_path": "trap_for_gans.Trap"},
-        "a process as the whole": {"_class_path": "subprocess.Popen", **touch},
+        "another class of the model": {"_class_path": "trap_for_gans.Trap"},
+        "a process as the model": {"_class_path": "subprocess.Popen", **touch},
     }
 
 
 def bombs():
-    """Hyperparameters that grow when they are looked at."""
+    """Return hyperparameters that are small in a file and huge or endless when they are traversed."""
     wide = [0]
     for _ in range(12):
         wide = [wide] * 10
     deep = {}
     for _ in range(2000):
         deep = {"a": deep}
-    round_about = []
-    round_about.append(round_about)
-    return {"wide": {"width": wide}, "deep": {"width": deep}, "endless": {"width": round_about}}
+    cyclic = []
+    cyclic.append(cyclic)
+    return {"wide": {"width": wide}, "deep": {"width": deep}, "endless": {"width": cyclic}}
 
 
 def changes(sentinel):
-    """What a checkpoint says of changed networks, and must not."""
+    """Return records of network changes in a checkpoint that must be refused, by description."""
     return {
         "a module that is not imported": [{"class_path": "trap_for_gans.Trap", "init_args": {}}],
         "a process": [{"class_path": "subprocess.Popen", "init_args": {"args": f"touch {sentinel}", "shell": True}}],
-        "a shell below ours": [{"class_path": "lightning_gans.stabilizers.dropout.os.system", "init_args": {}}],
-        "no stabilizer of ours": [{"class_path": "lightning_gans.stabilizers.GradientPenalty", "init_args": {}}],
+        "a shell below our module": [{"class_path": "lightning_gans.stabilizers.dropout.os.system", "init_args": {}}],
+        "a stabilizer without changes": [{"class_path": "lightning_gans.stabilizers.GradientPenalty", "init_args": {}}],
         "nothing": None,
         "a text": "SpectralNorm",
         "a number": 3,
@@ -179,13 +179,13 @@ def changes(sentinel):
 
 
 def configs(sentinel):
-    """Texts of a config.yaml beside a checkpoint that name what must not be built."""
+    """Return texts of a config.yaml beside a checkpoint that name what must not be built, by description."""
     return {
         "a process as data": f"data: {{class_path: subprocess.Popen, init_args: {{args: touch {sentinel}}}}}",
         "a module that is not imported": "data: {class_path: trap_for_gans.Trap}",
-        "its name only": "data: trap_for_gans.Trap",
+        "a class path as text": "data: trap_for_gans.Trap",
         "an object of YAML": f"data: !!python/object/apply:os.system ['touch {sentinel}']",
-        "below our data": "data: {class_path: lightning_gans.data.folder.os.system}",
+        "below one of our data modules": "data: {class_path: lightning_gans.data.folder.os.system}",
         "in the arguments of data": "data: {class_path: lightning_gans.data.Digits, init_args: {size: "
         "{class_path: trap_for_gans.Trap}}}",
     }

@@ -1,4 +1,4 @@
-"""A folder with every kind of picture that can be met: odd ones that are read, broken ones, and what is none."""
+"""A folder of unusual pictures that can be read, broken pictures, and files that must not be read."""
 
 import os
 import pickle
@@ -17,7 +17,7 @@ def noise(size=(40, 40), channels=3):
 
 
 def png(width, height, *chunks):
-    """A PNG that says it has this size, whatever is in it."""
+    """Return a PNG whose header has this size, with any chunks."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -26,8 +26,8 @@ def png(width, height, *chunks):
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in [(b"IHDR", header), *chunks, (b"IEND", b"")])
 
 
-def odd(root):
-    """Pictures that are unusual, and fine; their names."""
+def unusual(root):
+    """Write unusual but valid pictures; return their names."""
     root.mkdir(parents=True, exist_ok=True)
     image = noise()
     image.convert("CMYK").save(root / "cmyk.jpg")
@@ -36,7 +36,7 @@ def odd(root):
     image.convert("1").save(root / "one_bit.png")
     image.convert("RGBA").save(root / "alpha.png")
     image.convert("LA").save(root / "grey_alpha.png")
-    image.convert("YCbCr").save(root / "ycbcr.tif", compression="jpeg")  # what Pillow wrote without it was broken
+    image.convert("YCbCr").save(root / "ycbcr.tif", compression="jpeg")  # without it Pillow writes a broken file
     image.convert("L").convert("P").save(root / "transparent.gif", transparency=0)
     deep = np.random.default_rng(0).integers(0, 65536, (40, 40), dtype=np.uint16)
     Image.fromarray(deep).save(root / "deep.png")
@@ -48,9 +48,9 @@ def odd(root):
     image.save(root / "animated.webp", save_all=True, append_images=[image.rotate(90)] * 3)
     exif = Image.Exif()
     exif[0x0112] = 6
-    noise((20, 40)).save(root / "turned.jpg", exif=exif)
+    noise((20, 40)).save(root / "rotated.jpg", exif=exif)
     exif[0x0112] = 77
-    image.save(root / "turned_nowhere.jpg", exif=exif)
+    image.save(root / "invalid_rotation.jpg", exif=exif)
     image.save(root / "jpeg_named.png", format="JPEG")
     image.save(root / "UPPER.JPG")
     noise((1, 1)).save(root / "one_pixel.png")
@@ -64,7 +64,7 @@ def odd(root):
 
 
 def broken(root):
-    """Files that say they are pictures and are none; their names."""
+    """Write files that are named like pictures and cannot be read; return their names."""
     root.mkdir(parents=True, exist_ok=True)
     before = set(root.iterdir())
     whole, jpeg = root / "cut.png", root / "cut.jpg"
@@ -96,8 +96,8 @@ def broken(root):
     return sorted(path.name for path in set(root.iterdir()) - before)
 
 
-def none_at_all(root, outside):
-    """What must not be read, though it is named like a picture: links, pipes, hidden files."""
+def not_pictures(root, outside):
+    """Write what must not be read, though most is named like a picture: links, pipes, hidden and other files."""
     outside.mkdir(parents=True, exist_ok=True)
     ImageDraw.Draw(secret := noise()).rectangle((0, 0, 40, 40), "red")
     secret.save(outside / "secret.png")

@@ -1,4 +1,4 @@
-"""A folder with broken and odd pictures: the good ones are trained on, the others named, nothing outside is read."""
+"""A folder with broken and unusual pictures: valid ones are read, others are named, nothing outside is read."""
 
 import os
 import time
@@ -11,7 +11,7 @@ from PIL import Image
 from lightning_gans.__main__ import main
 from lightning_gans.data import ImageFolder
 
-pytestmark = [pytest.mark.hostile, pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")]
+pytestmark = [pytest.mark.untrusted, pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")]
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def samples(data):
 
 @pytest.mark.parametrize("skip_corrupt", [False, True])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_odd_pictures_are_read(folder, channels, skip_corrupt):
-    good = bad_pictures.odd(folder)
+def test_unusual_pictures_are_read(folder, channels, skip_corrupt):
+    good = bad_pictures.unusual(folder)
     data = make(folder, channels=channels, skip_corrupt=skip_corrupt)
     assert names(data) == good and len(good) == 23
     x = samples(data)
@@ -44,30 +44,30 @@ def test_odd_pictures_are_read(folder, channels, skip_corrupt):
 
 
 def test_broken_pictures_are_refused_by_name(folder):
-    bad_pictures.odd(folder)
+    bad_pictures.unusual(folder)
     bad = bad_pictures.broken(folder)
     with pytest.raises(
         ValueError, match=r"of 42 files in .* cannot be read as pictures: .* and \d+ more; remove"
-    ) as no:
+    ) as refused:
         make(folder).load("train")
-    assert "\n" not in str(no.value) and str(no.value).isprintable() and len(bad) == 19
+    assert "\n" not in str(refused.value) and str(refused.value).isprintable() and len(bad) == 19
 
 
-def test_broken_pictures_are_left_out_with_their_number_and_names(folder, recwarn):
-    good = bad_pictures.odd(folder)
+def test_broken_pictures_are_skipped_and_counted_and_named(folder, recwarn):
+    good = bad_pictures.unusual(folder)
     bad = bad_pictures.broken(folder)
     data = make(folder, skip_corrupt=True)
     assert names(data) == good
-    (said,) = [str(one.message) for one in recwarn if "Left out" in str(one.message)]
-    assert said.startswith(f"Left out {len(bad)} of {len(good) + len(bad)} files") and "archive.png (Unid" in said
-    assert said.isprintable() and said.endswith(f"and {len(bad) - 5} more")
+    (warned,) = [str(one.message) for one in recwarn if "Left out" in str(one.message)]
+    assert warned.startswith(f"Left out {len(bad)} of {len(good) + len(bad)} files") and "archive.png (Unid" in warned
+    assert warned.isprintable() and warned.endswith(f"and {len(bad) - 5} more")
     assert torch.isfinite(samples(data)).all()
 
 
 @pytest.mark.parametrize(
     "name", ["empty.png", "postscript.png", "bomb.png", "large.png", "text_bomb.png", "without_data.png"]
 )
-def test_each_says_why(folder, name, recwarn):
+def test_the_warning_gives_the_reason(folder, name, recwarn):
     Image.new("RGB", (9, 9)).save(folder.parent / "good.png")
     bad_pictures.broken(folder)
     for other in folder.iterdir():
@@ -75,24 +75,24 @@ def test_each_says_why(folder, name, recwarn):
             other.unlink()
     (folder.parent / "good.png").rename(folder / "good.png")
     assert names(make(folder, skip_corrupt=True)) == ["good.png"]
-    (said,) = [str(one.message) for one in recwarn if "Left out" in str(one.message)]
+    (warned,) = [str(one.message) for one in recwarn if "Left out" in str(one.message)]
     reason = "DecompressionBombError" if name in ("bomb.png", "large.png") else ""
-    assert f"Left out 1 of 2 files in {folder}: {name} ({reason}" in said
+    assert f"Left out 1 of 2 files in {folder}: {name} ({reason}" in warned
 
 
-def test_nothing_outside_is_read_and_nothing_waits(folder):
-    good = bad_pictures.odd(folder)
-    bad_pictures.none_at_all(folder, folder.parent / "outside")
+def test_links_and_pipes_are_not_read(folder):
+    good = bad_pictures.unusual(folder)
+    bad_pictures.not_pictures(folder, folder.parent / "outside")
     start = time.monotonic()
     for skip_corrupt in (False, True):
         data = make(folder, skip_corrupt=skip_corrupt)
         assert names(data) == good
     red = torch.tensor([1.0, -1.0, -1.0]).view(3, 1, 1)
     assert not (samples(data) == red).flatten(1).all(1).any()
-    assert time.monotonic() - start < 60, "a pipe has no end"
+    assert time.monotonic() - start < 60, "reading from a pipe would block"
 
 
-def test_thousands_of_classes(folder):
+def test_a_thousand_classes(folder):
     folder.mkdir()
     Image.new("RGB", (9, 9)).save(folder.parent / "one.png")
     for number in range(1000):
@@ -103,7 +103,7 @@ def test_thousands_of_classes(folder):
 
 
 def test_a_folder_that_cannot_be_opened(folder, monkeypatch, recwarn):
-    good = bad_pictures.odd(folder)
+    good = bad_pictures.unusual(folder)
     closed = folder / "folder.png"
     scandir = os.scandir
 
@@ -123,10 +123,10 @@ def test_a_folder_that_cannot_be_opened(folder, monkeypatch, recwarn):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_a_run_trains_on_the_good_ones(folder, tmp_path, monkeypatch, capsys):
-    bad_pictures.odd(folder)
+def test_a_run_trains_on_the_valid_pictures(folder, tmp_path, monkeypatch, capsys):
+    bad_pictures.unusual(folder)
     bad_pictures.broken(folder)
-    bad_pictures.none_at_all(folder, tmp_path / "outside")
+    bad_pictures.not_pictures(folder, tmp_path / "outside")
     monkeypatch.chdir(tmp_path)
     args = [
         "fit",

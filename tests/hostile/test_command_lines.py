@@ -9,7 +9,7 @@ import torch
 
 from lightning_gans.cli_errors import first_line, is_deliberate
 
-pytestmark = [pytest.mark.hostile, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.untrusted, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture(scope="module")

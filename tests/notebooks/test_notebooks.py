@@ -1,4 +1,4 @@
-"""The notebooks run from their first cell to their last, with small settings."""
+"""Every notebook runs completely, with small settings."""
 
 from pathlib import Path
 
@@ -12,10 +12,10 @@ SMALL = {"EPOCHS = 100": "EPOCHS = 2", "UPDATES = 1_000": "UPDATES = 20", "BATCH
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path, tmp_path, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # several threads wait for each other on a busy machine
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # several threads are slow on a busy machine
     notebook = nbformat.read(path, as_version=4)
     source = "\n".join(cell.source for cell in notebook.cells)
-    assert any(setting in source for setting in SMALL), "no known setting to make small; add one to SMALL"
+    assert any(setting in source for setting in SMALL), "it has none of the settings in SMALL; add its setting there"
     for cell in notebook.cells:
         for setting, small in SMALL.items():
             cell.source = cell.source.replace(setting, small)
@@ -27,4 +27,4 @@ def test_a_notebook_runs(path, tmp_path, monkeypatch):
 def test_notebooks_are_committed_without_output():
     for path in NOTEBOOKS:
         for cell in nbformat.read(path, as_version=4).cells:
-            assert not cell.get("outputs"), f"{path.name} holds output; clear it before committing"
+            assert not cell.get("outputs"), f"{path.name} contains output; clear it before committing"

@@ -1,4 +1,4 @@
-"""Each mistake is one line that names the value and the remedy, and nothing is trained before it is said."""
+"""Each error is one line that names the value and the remedy, and it is raised before anything is trained."""
 
 import sys
 
@@ -11,29 +11,30 @@ from lightning_gans import DCGAN, GAN, WGAN, WGANGP
 from lightning_gans.networks import MLPDiscriminator, MLPGenerator
 
 
-def refuse(message, play, *args, **kwargs):
-    """The call raises a ValueError of one line that matches."""
+def refuse(message, call, *args, **kwargs):
+    """Require that the call raises a ValueError of one line that matches."""
     with pytest.raises(ValueError, match=message) as refused:
-        play(*args, **kwargs)
+        call(*args, **kwargs)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "expected"),
     [
-        ("generator_clip", 0.0),
-        ("discriminator_clip", -1.0),
-        ("discriminator_clip", float("nan")),
-        ("generator_accumulation", 0),
-        ("discriminator_accumulation", -2),
-        ("n_critic", 0),
-        ("n_critic", None),
-        ("n_critic", 1.5),
-        ("generator_accumulation", True),
+        ("generator_clip", 0.0, "a finite number above 0"),
+        ("discriminator_clip", -1.0, "a finite number above 0"),
+        ("discriminator_clip", float("nan"), "a finite number above 0"),
+        ("discriminator_clip", float("inf"), "a finite number above 0"),
+        ("generator_accumulation", 0, "a whole number of at least 1"),
+        ("discriminator_accumulation", -2, "a whole number of at least 1"),
+        ("n_critic", 0, "a whole number of at least 1"),
+        ("n_critic", None, "a whole number of at least 1"),
+        ("n_critic", 1.5, "a whole number of at least 1"),
+        ("generator_accumulation", True, "a whole number of at least 1"),
     ],
 )
-def test_numbers_must_be_above_0(make_gan, name, value):
-    refuse(rf"{name}={value}: expected a number above 0", make_gan, **{name: value})
+def test_arguments_out_of_range(make_gan, name, value, expected):
+    refuse(rf"^GAN\({name}={value}\): expected {expected}, such as (1|1\.0)\.$", make_gan, **{name: value})
 
 
 def test_networks_must_fit_each_other():
@@ -56,7 +57,7 @@ def test_networks_must_fit_each_other():
         ({"max_epochs": 0}, "max_steps=-1 and max_epochs=0 train nothing; give numbers above 0, or -1 for no limit"),
     ],
 )
-def test_settings_that_mean_nothing_with_two_players(make_gan, fit, weights, settings, message):
+def test_trainer_settings_without_a_meaning_for_two_players(make_gan, fit, weights, settings, message):
     gan = make_gan()
     before = weights(gan)
     refuse(message, fit, gan, **settings)
@@ -64,7 +65,7 @@ def test_settings_that_mean_nothing_with_two_players(make_gan, fit, weights, set
 
 
 @pytest.mark.parametrize("settings", [{"gradient_clip_val": 0}, {"max_steps": 1}, {"fast_dev_run": True}], ids=str)
-def test_settings_that_mean_something_pass(make_gan, fit, settings):
+def test_other_trainer_settings_are_accepted(make_gan, fit, settings):
     gan = make_gan()
     fit(gan, **settings)
     assert gan.discriminator_updates > 0
@@ -89,7 +90,7 @@ def with_value(x, value, index=(3, 0)):
         (IMAGES, r"samples of shape \(1, 8, 8\), but the networks are made for \(2,\)"),
     ],
 )
-def test_points_that_cannot_be_learned_from(make_gan, fit, weights, batch, message):
+def test_points_of_another_shape_or_with_nan(make_gan, fit, weights, batch, message):
     gan = make_gan()
     before = weights(gan)
     refuse(message, fit, gan, [batch])
@@ -106,18 +107,18 @@ def test_points_that_cannot_be_learned_from(make_gan, fit, weights, batch, messa
         (torch.rand(8, 1, 8, 9), r"samples of shape \(1, 8, 9\)"),
     ],
 )
-def test_images_that_cannot_be_learned_from(make_image_gan, fit, weights, batch, message):
+def test_images_of_another_shape_or_range_or_with_nan(make_image_gan, fit, weights, batch, message):
     gan = make_image_gan()
     before = weights(gan)
     refuse(message, fit, gan, [batch])
     assert torch.equal(weights(gan), before) and gan.discriminator_updates == 0
 
 
-def test_labelled_batches_are_looked_at_too(make_gan, fit):
+def test_labelled_batches_are_checked(make_gan, fit):
     refuse("NaN", fit, make_gan(num_classes=2), [(with_value(POINTS, float("nan")), torch.arange(8) % 2)])
 
 
-def test_points_may_lie_anywhere_and_images_may_round(make_gan, make_image_gan, fit):
+def test_points_of_any_range_and_images_with_rounding_errors_are_accepted(make_gan, make_image_gan, fit):
     fit(make_gan(), [POINTS * 100])
     fit(make_image_gan(), [IMAGES.sign() * 1.005])
 
@@ -130,7 +131,7 @@ def test_points_may_lie_anywhere_and_images_may_round(make_gan, make_image_gan, 
         (lambda: DCGAN((1, 8, 8), latent_dim=3, width=2, num_classes=2), "embedding.weight is missing"),
     ],
 )
-def test_another_models_checkpoint_is_refused(fit, weights, tmp_path, other, fault):
+def test_the_checkpoint_of_another_model_is_refused(fit, weights, tmp_path, other, fault):
     gan = DCGAN((1, 8, 8), latent_dim=3, width=2)
     fit(gan).save_checkpoint(tmp_path / "a.ckpt")
     wrong = other()
@@ -140,11 +141,11 @@ def test_another_models_checkpoint_is_refused(fit, weights, tmp_path, other, fau
     assert torch.equal(weights(wrong), before) and wrong.discriminator_updates == 0
 
 
-def test_another_models_checkpoint_is_refused_by_evaluation(make_gan, make_image_gan, batches, fit, quiet, tmp_path):
+def test_the_checkpoint_of_another_model_is_refused_in_evaluation(make_gan, make_image_gan, batches, fit, quiet, tmp_path):
     fit(make_gan()).save_checkpoint(tmp_path / "a.ckpt")
     loader = DataLoader(batches(1, (1, 8, 8)), batch_size=None)
-    for play in (Trainer(**quiet).validate, Trainer(**quiet).test, Trainer(**quiet).predict):
-        refuse("does not fit this GAN", play, make_image_gan(), loader, ckpt_path=tmp_path / "a.ckpt")
+    for evaluate in (Trainer(**quiet).validate, Trainer(**quiet).test, Trainer(**quiet).predict):
+        refuse("does not fit this GAN", evaluate, make_image_gan(), loader, ckpt_path=tmp_path / "a.ckpt")
 
 
 def test_the_checkpoint_of_another_class_is_not_loaded(fit, tmp_path):
@@ -153,7 +154,7 @@ def test_the_checkpoint_of_another_class_is_not_loaded(fit, tmp_path):
     refuse("made by lightning_gans.models.wgan.WGAN, which is no", DCGAN.load_from_checkpoint, tmp_path / "wgan.ckpt")
 
 
-def test_a_checkpoint_cannot_have_code_imported(fit, tmp_path, monkeypatch):
+def test_a_checkpoint_does_not_cause_an_import(fit, tmp_path, monkeypatch):
     (tmp_path / "trap_for_gans.py").write_text("class Trap: ...")
     monkeypatch.syspath_prepend(tmp_path)
     fit(WGAN((2,), latent_dim=3, width=4)).save_checkpoint(tmp_path / "a.ckpt")
@@ -165,18 +166,18 @@ def test_a_checkpoint_cannot_have_code_imported(fit, tmp_path, monkeypatch):
 
 
 class Own(GAN):
-    """Made by a user, in a module that is imported."""
+    """A subclass of a user, in a module that is imported."""
 
     def __init__(self, width: int = 4, **kwargs):
         super().__init__(MLPGenerator((2,), 3, width=width), MLPDiscriminator((2,), width=width), **kwargs)
 
 
-class Deeper(Own):
+class OwnSubclass(Own):
     """A subclass of a subclass, with its parent's constructor."""
 
 
-@pytest.mark.parametrize("kind", [Own, Deeper])
-def test_an_own_class_is_found_if_it_is_imported(fit, weights, tmp_path, kind):
+@pytest.mark.parametrize("kind", [Own, OwnSubclass])
+def test_a_users_class_is_found_if_it_is_imported(fit, weights, tmp_path, kind):
     gan = kind(width=5, n_critic=2)
     fit(gan).save_checkpoint(tmp_path / "a.ckpt")
     loaded = GAN.load_from_checkpoint(tmp_path / "a.ckpt")

@@ -1,9 +1,9 @@
-"""Bad input of every kind: how much of it was tried, and how much was answered in one line or trained around.
+"""Untrusted input: how many bad inputs were tried, and how many were refused in one line or skipped.
 
-    python benchmarks/reliability_hostile.py
+    python benchmarks/reliability_untrusted.py
 
-Malicious checkpoints, exported generators and configs (nothing in them runs), folders of broken and odd pictures (the
-good ones are trained on, the others named), and command lines by chance (a run, or one line and exit code 2).
+Malicious checkpoints and configs (no code from them runs), folders of broken and unusual pictures (valid ones are read,
+the others named), and random command lines (a run, or one line and exit code 2).
 """
 
 import contextlib
@@ -34,7 +34,7 @@ Row = tuple[str, int, int, float]
 
 
 def refused(load, *args) -> bool:
-    """Whether it answers with one line."""
+    """Whether the call raises a ValueError of one line."""
     try:
         load(*args)
     except ValueError as error:
@@ -79,10 +79,10 @@ def malicious_files(folder: Path) -> list[Row]:
 
 def pictures(folder: Path) -> list[Row]:
     start = time.monotonic()
-    good = bad_pictures.odd(folder / "pictures")
+    good = bad_pictures.unusual(folder / "pictures")
     broken = bad_pictures.broken(folder / "pictures")
     others = {path.name for path in (folder / "pictures").iterdir()}
-    bad_pictures.none_at_all(folder / "pictures", folder / "outside")
+    bad_pictures.not_pictures(folder / "pictures", folder / "outside")
     others = {path.name for path in (folder / "pictures").iterdir()} - others
     data = ImageFolder(str(folder / "pictures"), size=16, skip_corrupt=True, val_fraction=0.0, test_fraction=0.0)
     files = data.load("train")
@@ -90,9 +90,9 @@ def pictures(folder: Path) -> list[Row]:
     x = files.__getitems__(list(range(len(files))))
     seconds = time.monotonic() - start
     return [
-        ("odd pictures, which are read", len(good), len(read & set(good)) * int(x.isfinite().all()), seconds),
-        ("broken pictures, which are named and left out", len(broken), len(set(broken) - read), seconds),
-        ("links, pipes and hidden files, which are passed over", len(others), len(others - read), seconds),
+        ("unusual pictures, which are read", len(good), len(read & set(good)) * int(x.isfinite().all()), seconds),
+        ("broken pictures, which are named and skipped", len(broken), len(set(broken) - read), seconds),
+        ("links, pipes and hidden files, which are ignored", len(others), len(others - read), seconds),
     ]
 
 
@@ -114,8 +114,8 @@ def lines(folder: Path, number: int = COMMAND_LINES) -> list[Row]:
     ]
 
 
-def hostile() -> list[Row]:
-    """Every row: what, how many were tried, how many passed, seconds."""
+def main() -> list[Row]:
+    """Print the table; return rows of (what, tried, passed, seconds)."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     logging.disable(logging.INFO)
@@ -129,4 +129,4 @@ def hostile() -> list[Row]:
 
 
 if __name__ == "__main__":
-    sys.exit(any(tried != passed for _, tried, passed, _ in hostile()))
+    sys.exit(any(tried != passed for _, tried, passed, _ in main()))
