@@ -1,4 +1,4 @@
-"""The hooks through which a stabilizer takes part in the game, documented once."""
+"""The hooks through which a stabilizer changes the training of a GAN."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import math
 import re
 import sys
 from abc import abstractmethod
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
+from typing_extensions import override
 
 from lightning_gans.checkpoints import find
 from lightning_gans.schedules import Schedule
 from lightning_gans.step import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from lightning_gans.gan import GAN
 
-_OF_THE_DISCRIMINATOR = (
+_DISCRIMINATOR_HOOKS = (
     "on_updates_per_batch",
     "on_fake_samples",
     "on_targets",
@@ -34,71 +34,69 @@ _OF_THE_DISCRIMINATOR = (
 
 
 class Stabilizer(Callback):
-    """A trick that may replace any value of a training step as it passes; the base class replaces none.
+    """A callback that may replace values of a training step; the base class replaces none.
 
-    One rule: a hook takes a value and returns it, so stabilizers compose from left to right, in the order
-    of `Trainer(callbacks=[…])` or of the YAML. The values pass in this order:
+    A hook takes a value and returns it, so stabilizers compose in the order of `Trainer(callbacks=[…])` or of the YAML.
+    The hooks are called in this order:
 
-        turns of this batch
+        updates per batch
         discriminator step: fakes → inputs (real, then fake) → targets → loss → step end
-        generator step:  opponent → input (fake, then real if it is read) → loss → step end
+        generator step: opponent → inputs (fake, then real where they are read) → loss → step end
 
-    Give it to the Trainer like any callback, or append it to `gan.stabilizers` (that is where the parts of
-    an algorithm live, and what counts without a Trainer; call `apply_to` yourself then). State that must
-    survive a resume goes through Lightning's `state_dict` and `load_state_dict`, as tensors and plain types.
-    Schedules count `gan.generator_updates`. In the look-ahead of an `UnrolledGAN` the hooks up to the
-    discriminator's loss see imagined steps too: `gan.looking_ahead` is true there, fakes may carry a gradient,
-    which a hook passes on, and nothing that they do may be remembered.
-    In several processes gradients are averaged, which is all that a loss needs whose terms are means over samples; of
-    a mean that goes through another function take `distributed.mean`.
-    What changes the networks is a `NetworkStabilizer`. Whoever only observes is a plain Lightning `Callback` and
-    reads the `Step`s that `training_step` returns.
+    Give a stabilizer to the Trainer like any callback, or append it to `gan.stabilizers`, which is for the parts of an
+    algorithm and for training without a Trainer; then call `apply_to` yourself. State to keep in checkpoints goes
+    through Lightning's `state_dict` and `load_state_dict`, as tensors and plain types. Schedules count
+    `gan.generator_updates`. In the lookahead of an `UnrolledGAN` the hooks up to the discriminator's loss are called
+    for its steps too: `gan.looking_ahead` is True there, fakes may require grad, which a hook must keep, and a hook
+    must not store anything. With several processes gradients are averaged, so losses whose terms are means over samples
+    need nothing; a mean that another function is applied to needs `distributed.mean`. A stabilizer that changes the
+    networks is a `NetworkStabilizer`; a callback that changes nothing is a plain Lightning `Callback`.
     """
 
     reads_real = False
     """Whether its `on_generator_loss` needs `step.real`."""
 
+    saves_with_weights = True
+    """Whether `on_save_checkpoint` is also called for checkpoints of weights alone, see `GAN.on_save_checkpoint`."""
+
     _arguments: dict[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Stabilizer:
-        """Remember the arguments: they name the stabilizer in messages and tell two of a class apart."""
+        """Keep the arguments, which name the stabilizer in messages and distinguish two of one class."""
         self = super().__new__(cls)
-        self._arguments = cls._bind(args, kwargs)
-        return self
-
-    @classmethod
-    def _bind(cls, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
-        try:
+        self._arguments = {}
+        with suppress(TypeError):  # wrong arguments, which the constructor reports, or a copy, which has its own
             bound = inspect.signature(cls).bind(*args, **kwargs)
-        except TypeError:  # wrong arguments (the constructor reports them), or a copy, which brings its own
-            return {}
-        bound.apply_defaults()
-        return dict(bound.arguments)
+            bound.apply_defaults()
+            self._arguments = dict(bound.arguments)
+        return self
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._arguments.items())})"
 
     @property
     def state_key(self) -> str:
-        """Where a checkpoint keeps the state: class and arguments, so that two of one class do not collide."""
+        """The key of its state in a checkpoint: class and arguments, so that two of one class do not collide."""
         return repr(self)
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Lightning's hook before optimizers, restoring and DDP: where networks may still be changed."""
-        self.apply_to(pl_module)  # type: ignore[arg-type]
+    @override
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Prepare the GAN before optimizers, restoring and DDP, when networks may still be changed."""
+        self.apply_to(pl_module)
 
     @property
     def acts_on_discriminator(self) -> bool:
-        """Whether it needs a discriminator that learns, as it does where it has one of the hooks of its steps."""
-        return any(getattr(type(self), hook) is not getattr(Stabilizer, hook) for hook in _OF_THE_DISCRIMINATOR)
+        """Whether it needs a discriminator that is trained: by default, whether it overrides a hook of its steps."""
+        return any(getattr(type(self), hook) is not getattr(Stabilizer, hook) for hook in _DISCRIMINATOR_HOOKS)
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Warn of a schedule whose end lies after that of the run."""
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Warn of a schedule that ends after the run."""
         schedules = {name: value for name, value in self._arguments.items() if isinstance(value, Schedule)}
         if not schedules:
             return
         batches = trainer.estimated_stepping_batches
-        updates = batches // pl_module.n_critic if math.isfinite(batches) else batches  # type: ignore[operator]
+        updates = batches // pl_module.n_critic if math.isfinite(batches) else batches
         for name, schedule in schedules.items():
             if schedule.begin + schedule.updates > updates:
                 rank_zero_warn(
@@ -108,33 +106,30 @@ class Stabilizer(Callback):
                 )
 
     def apply_to(self, gan: GAN) -> None:
-        """Prepare `gan`, or raise `ValueError` where the two do not fit. Idempotent."""
+        """Prepare `gan`, or raise `ValueError` if the two do not fit; a second call changes nothing."""
 
     def evaluation_weights(self, gan: GAN) -> AbstractContextManager[None]:
-        """A context in which the generator is as it should be shown, sampled and scored."""
+        """Return a context in which the generator has the weights to sample, validate and evaluate with."""
         return nullcontext()
 
     def on_updates_per_batch(self, gan: GAN, discriminator: int, generator: int) -> tuple[int, int]:
-        """Replace how many steps each player takes on this batch; at least one of the two numbers is above 0."""
+        """Replace the numbers of updates of the two players on this batch; at least one number is above 0."""
         return discriminator, generator
 
     def on_fake_samples(self, gan: GAN, fake: Tensor, labels: Tensor | None) -> Tensor:
-        """Replace the fakes that the discriminator learns from; (N, …), detached from the generator.
-
-        In a conditional game `labels` (N,) are theirs, and those of whatever takes their place.
-        """
+        """Replace the discriminator's detached fakes (N, …), whose labels (N,) stay; None if not conditional."""
         return fake
 
     def on_discriminator_input(self, gan: GAN, x: Tensor) -> Tensor:
-        """Replace what the discriminator is shown, real or fake, in the steps of both players."""
+        """Replace the discriminator's input (N, …), real or fake, in the steps of both players."""
         return x
 
     def on_targets(self, gan: GAN, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Replace the discriminator's targets, 1 for each real logit and 0 for each fake one; each (N,)."""
+        """Replace the discriminator's targets (N,), by default 1 for each real logit and 0 for each fake one."""
         return real, fake
 
     def on_discriminator_loss(self, gan: GAN, step: Step, loss: Tensor) -> Tensor:
-        """Add to, scale or replace the discriminator's loss; note what was added in `step.terms`."""
+        """Add to, scale or replace the discriminator's loss; put what was added into `step.terms`."""
         return loss
 
     def on_opponent(self, gan: GAN, discriminator: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -142,26 +137,26 @@ class Stabilizer(Callback):
         return discriminator
 
     def on_generator_loss(self, gan: GAN, step: Step, loss: Tensor) -> Tensor:
-        """Add to, scale or replace the generator's loss; note what was added in `step.terms`."""
+        """Add to, scale or replace the generator's loss; put what was added into `step.terms`."""
         return loss
 
     def on_discriminator_step_end(self, gan: GAN) -> None:
-        """After the discriminator's optimizer has stepped."""
+        """React to a step of the discriminator's optimizer."""
 
     def on_generator_step_end(self, gan: GAN) -> None:
-        """After the generator's optimizer has stepped."""
+        """React to a step of the generator's optimizer."""
 
 
 class NetworkStabilizer(Stabilizer):
-    """A stabilizer that changes what the networks are made of, once, before optimizers are made.
+    """A stabilizer that changes the layers or initial weights of the networks, once, before optimizers are made.
 
-    A subclass defines `change`. `apply_to` calls it where the same change was not made before, by this or any other
-    object, and notes it in `gan.network_changes`; a checkpoint keeps the list, from which
-    `GAN.load_from_checkpoint` rebuilds the networks. Arguments are therefore plain values.
+    A subclass defines `change`. `apply_to` calls it unless the same change was made before, by this or another object,
+    and records it in `gan.network_changes`. Checkpoints keep that list, from which `GAN.load_from_checkpoint` rebuilds
+    the networks, so arguments must be plain values.
     """
 
+    @override
     def apply_to(self, gan: GAN) -> None:
-        """Change the networks, unless they are changed already."""
         kind = type(self)
         recipe = {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": self._arguments}
         if recipe not in gan.network_changes:
@@ -170,11 +165,11 @@ class NetworkStabilizer(Stabilizer):
 
     @abstractmethod
     def change(self, gan: GAN) -> None:
-        """Change the networks in place, or raise `ValueError` where there is nothing to change."""
+        """Change the networks in place, or raise `ValueError` if there is nothing to change."""
 
     @staticmethod
     def replace(root: nn.Module, old: nn.Module, new: nn.Module) -> None:
-        """Put a module into every place where another one is."""
+        """Replace a module by another one, everywhere in `root`."""
         for parent in list(root.modules()):
             for name, child in list(parent.named_children()):
                 if child is old:
@@ -182,35 +177,32 @@ class NetworkStabilizer(Stabilizer):
 
 
 def rebuild_network_changes(checkpoint: dict[str, Any]) -> list[NetworkStabilizer]:
-    """Return the stabilizers that changed the networks of a checkpoint; a file cannot have other code imported or run.
+    """Return the stabilizers that changed the networks of a checkpoint; no other code is imported or run.
 
     Raises:
-        ValueError: for a list that is damaged, or a class that is not an imported `NetworkStabilizer`.
+        ValueError: for a damaged list, a class that is not an imported `NetworkStabilizer`, or bad arguments.
     """
     recipes = checkpoint.get("gan_network_changes", [])
     if not isinstance(recipes, list):
         raise _damaged(recipes)
-    changes = []
-    for recipe in recipes:
-        if not isinstance(recipe, dict) or not isinstance(recipe.get("init_args"), dict):
-            raise _damaged(recipe)
-        path = recipe.get("class_path")
-        kind = _find_change(path) if isinstance(path, str) else None
-        if not (isinstance(kind, type) and issubclass(kind, NetworkStabilizer)):
-            raise ValueError(
-                f"the networks of the checkpoint were changed by {path}, which is not an imported NetworkStabilizer; "
-                "import its module first."
-            )
-        try:
-            changes.append(kind(**recipe["init_args"]))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"the checkpoint's change of the networks cannot be made again: {error}") from None
-    return changes
+    return [_rebuild(recipe) for recipe in recipes]
 
 
-def _find_change(path: str) -> Any:
+def _rebuild(recipe: Any) -> NetworkStabilizer:
+    if not isinstance(recipe, dict) or not isinstance(recipe.get("init_args"), dict):
+        raise _damaged(recipe)
+    path = str(recipe.get("class_path"))
     home = path.rpartition(".")[0]
-    return find(path) if home.startswith("lightning_gans.stabilizers") or home in sys.modules else None
+    kind = find(path) if home.startswith("lightning_gans.stabilizers") or home in sys.modules else None
+    if not (isinstance(kind, type) and issubclass(kind, NetworkStabilizer)):
+        raise ValueError(
+            f"the networks of the checkpoint were changed by {path}, which is not an imported NetworkStabilizer; "
+            "import its module first."
+        )
+    try:
+        return kind(**recipe["init_args"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the checkpoint's change of the networks cannot be made again: {error}") from None
 
 
 def _damaged(recipe: Any) -> ValueError:

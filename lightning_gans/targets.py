@@ -1,4 +1,4 @@
-"""What a generator is asked to show a frozen classifier: the targets of the pseudo-adversarial game."""
+"""Targets of pseudo-adversarial training: the classes that a generator is to show a frozen classifier."""
 
 import math
 from abc import ABC, abstractmethod
@@ -7,25 +7,32 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
+from lightning_gans import arguments
 from lightning_gans.distributed import mean_of_logarithms
 
 
 class Target(ABC):
-    """What a generator pays for the classifier's logits of its samples; 0 is the least.
+    """The generator's loss of the classifier's logits of its samples; its minimum is 0.
 
-    To write one, define `loss`, and set `reads` to what it needs beside the logits.
+    A subclass defines `loss`, and sets `reads` to what it needs beside the logits.
     """
 
     reads: str | None = None
-    """What `choice` is: "labels" (those of the batch), "groups" (each sample's in the last stochastic layer)."""
+    """What `choice` is: "labels" of the batch, "groups" of the samples in the last stochastic layer, or nothing."""
 
     @abstractmethod
     def loss(self, logits: Tensor, choice: Tensor | None) -> Tensor:
-        """The mean loss of logits (N, K), a scalar; `choice` is int64 (N,), what `reads` asks for, or None."""
+        """Return the mean loss of logits (N, K), a scalar.
+
+        Args:
+            logits: the classifier's, (N, K).
+            choice: int64 (N,), as `reads` says; None where that is None.
+        """
 
     def check(self, num_classes: int) -> None:  # noqa: B027 - most fit any classifier
-        """Raise a ValueError where the target does not fit a classifier of that many classes."""
+        """Raise `ValueError` if the target does not fit a classifier of that many classes."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
@@ -34,15 +41,14 @@ class Target(ABC):
 class Classes(Target):
     """One class, or one drawn for each sample from a list: cross-entropy −log p(class).
 
-    A class that is drawn anew for each sample tells the generator nothing that it could know: the best answer to a
-    list is then an image that is a little of each. For variety over classes take `PerRoute`, `Labels` or
-    `MarginalEntropy`.
+    The generator cannot know which class is drawn for a sample, so for several classes the best image is a mixture of
+    all of them. For variety over classes use `PerRoute`, `Labels` or `MarginalEntropy`.
 
     Args:
-        classes: the classes, from 0; None is all of them, uniformly.
+        classes: the classes, counted from 0; None draws from all of them.
 
     Raises:
-        ValueError: for an empty list, or a class that the classifier does not have.
+        ValueError: for an empty list; in use, for a class that the classifier does not have.
     """
 
     def __init__(self, classes: Sequence[int] | None = None):
@@ -50,16 +56,16 @@ class Classes(Target):
             raise ValueError("Classes(classes=[]): expected at least one class; leave it out for all of them.")
         self.classes = None if classes is None else list(classes)
 
+    @override
     def check(self, num_classes: int) -> None:
-        """Every class must exist."""
         for one in self.classes or []:
             if not 0 <= one < num_classes:
                 raise ValueError(
                     f"{self}: the classifier has no class {one}; give classes from 0 to {num_classes - 1}."
                 )
 
+    @override
     def loss(self, logits: Tensor, choice: Tensor | None) -> Tensor:
-        """Cross-entropy towards classes drawn now."""
         if self.classes is None:
             drawn = torch.randint(logits.shape[1], (len(logits),), device=logits.device)
         else:
@@ -69,12 +75,12 @@ class Classes(Target):
 
 
 class Labels(Target):
-    """The class that the generator was given: a conditional generator, and data with labels."""
+    """The label that a conditional generator was given: cross-entropy −log p(label); the data must have labels."""
 
     reads = "labels"
 
+    @override
     def loss(self, logits: Tensor, choice: Tensor | None) -> Tensor:
-        """Cross-entropy towards the labels."""
         assert choice is not None
         return F.cross_entropy(logits, choice)
 
@@ -82,37 +88,37 @@ class Labels(Target):
 class PerRoute(Target):
     """One class per route of a stochastic ensemble: the route's group in the last stochastic layer, modulo K.
 
-    All routes through one group of that layer share its class; with fewer groups than classes only the
-    first classes are asked for.
+    All routes through one group of that layer share its class; with fewer groups than classes only the first classes
+    are targets.
     """
 
     reads = "groups"
 
+    @override
     def loss(self, logits: Tensor, choice: Tensor | None) -> Tensor:
-        """Cross-entropy towards the routes' classes."""
         assert choice is not None
         return F.cross_entropy(logits, choice % logits.shape[1])
 
 
 class OwnGuess(Target):
-    """Whatever the classifier takes a sample for already: −log max p, which only asks it to be sure."""
+    """The class that the classifier already assigns to a sample: −log max p, which only raises its confidence."""
 
+    @override
     def loss(self, logits: Tensor, choice: Tensor | None) -> Tensor:
-        """Cross-entropy towards the largest logit."""
         return F.cross_entropy(logits, logits.argmax(1))
 
 
 class MarginalEntropy(Target):
-    """Sure of each sample, and all classes alike over the batch: mean H(p_i) + weight · (log K − H(mean p_i)).
+    """Confidence on each sample, and equal shares of all classes: mean H(p_i) + weight · (log K − H(mean p_i)).
 
-    The p_i are softmax(logits / temperature). A classifier is sure of noise already, mostly of one class, and
-    where a softmax is saturated it passes no gradient: at temperature 1 a generator stays on that class. At
-    weight and temperature 1 the loss is log K minus the logarithm of the batch's Inception score. The batch
-    should be larger than the number of classes that one hopes for; with several processes it is that of all of them.
+    The p_i are softmax(logits / temperature). A classifier is confident about noise too, mostly of one class, and a
+    saturated softmax passes no gradient: at temperature 1 a generator stays on that class. At weight and temperature 1
+    the loss is log K minus the logarithm of the batch's Inception score. The batch should be larger than the number of
+    classes to cover; with several processes it is the batch of all of them.
 
     Args:
-        weight: of the entropy over the batch, at least 0.
-        temperature: of the softmax, above 0.
+        weight: weight of the entropy over the batch, at least 0.
+        temperature: temperature of the softmax, above 0.
 
     Raises:
         ValueError: for a number out of range.
@@ -123,15 +129,13 @@ class MarginalEntropy(Target):
     """
 
     def __init__(self, weight: float = 2.0, temperature: float = 4.0):
-        if not weight >= 0:
-            raise ValueError(f"MarginalEntropy(weight={weight}): expected a number of at least 0.")
-        if not temperature > 0:
-            raise ValueError(f"MarginalEntropy(temperature={temperature}): expected a number above 0.")
+        arguments.at_least(self, 0, weight=weight)
+        arguments.positive(self, temperature=temperature)
         self.weight = weight
         self.temperature = temperature
 
+    @override
     def loss(self, logits: Tensor, choice: Tensor | None) -> Tensor:
-        """The entropies, in nats."""
         logs = (logits / self.temperature).log_softmax(1)
         each = -(logs.exp() * logs).sum(1).mean()
         marginal = mean_of_logarithms(logs.logsumexp(0) - math.log(len(logs)))

@@ -13,21 +13,21 @@ from lightning_gans.optimizers import Adam
 
 
 class DCGAN(GAN):
-    """A GAN of convolutions that keeps the five guidelines of its paper.
+    """A convolutional GAN that follows the five guidelines of its paper.
 
     Strided and fractionally strided convolutions instead of pooling; BatchNorm in both networks except at
-    the generator's output and the discriminator's input; no hidden fully connected layers; rectifiers in the
-    generator with tanh at the end; leaky rectifiers in the discriminator. Weights start from N(0, 0.02²).
-    It takes images of any size from 8 × 8 up, with a batch of 128 in the paper.
+    the generator's output and the discriminator's input; no hidden fully connected layers; ReLUs in the
+    generator with tanh at the output; LeakyReLUs in the discriminator. Initial weights are drawn from N(0, 0.02²).
+    It takes images of any size from 8 × 8; the paper's batch size is 128.
 
     Args:
         image_shape: (C, H, W).
         latent_dim: dimensions of z ~ U(−1, 1).
         width: channels of the layer next to the image; they double at each stage, up to 8 × width.
-        num_classes: of a conditional game; 0 for none.
-        generator_optimizer: makes the generator's optimizer; its `lr` is one of the two time scales.
+        num_classes: number of labels; 0 is an unconditional GAN.
+        generator_optimizer: makes the generator's optimizer.
         discriminator_optimizer: makes the discriminator's optimizer.
-        kwargs: whatever else `GAN` takes.
+        kwargs: the other arguments of `GAN`.
 
     Raises:
         ValueError: for an image smaller than 8 × 8.

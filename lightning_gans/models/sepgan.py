@@ -1,10 +1,8 @@
-"""The Stochastic-Ensemble Pseudo-GAN: a frozen classifier where the discriminator would stand."""
+"""The Stochastic-Ensemble Pseudo-GAN: a frozen classifier in place of the discriminator."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,52 +13,55 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
+from typing_extensions import override
 
+from lightning_gans import arguments
 from lightning_gans.gan import GAN
+from lightning_gans.models.image_priors import batch_norm_distances, total_variation
 from lightning_gans.networks import FrozenClassifier, Generator, StochasticGenerator
 from lightning_gans.optimizers import Adam
 from lightning_gans.step import Batch, Step
 from lightning_gans.targets import MarginalEntropy, Target
 
-STUCK_AFTER = 20  # looks at the log without any progress
+STUCK_AFTER = 20  # logged losses without progress
 
 
 class SEPGAN(GAN):
-    """A generator that learns to please a frozen, pretrained image classifier; there is no discriminator.
+    """A generator trained against a frozen, pretrained image classifier; there is no discriminator.
 
         min over G of  target(C(G(z))) + total_variation · TV(G(z)) + batch_norm_statistics · S(G(z))
 
-    A classifier alone has no idea of an image: one network that pleases it with one class shows one picture,
-    "absolute mode collapse from the beginning". The paper's answer is a stochastic ensemble, whose routes end at
-    different pictures: use `StochasticEnsembleGenerator`. Judge the game by the variety across routes, not by
-    the looks of its pictures; the two priors, off unless given a weight, lead it towards looks:
+    A classifier does not know what an image looks like: a single network finds one picture that it assigns to the
+    class, "absolute mode collapse from the beginning". The paper uses a stochastic ensemble, whose routes end at
+    different pictures: `StochasticEnsembleGenerator`. Evaluate the variety across routes rather than how realistic
+    the pictures are. Two priors, off unless given a weight, make them smoother and closer to the classifier's data:
 
         TV(x) = mean |x_{i+1,j} − x_{i,j}| + mean |x_{i,j+1} − x_{i,j}|
         S(x)  = mean over BatchNorm layers of ‖mean(x) − running mean‖ + ‖var(x) − running variance‖
 
-    S(x) is of the batch of one process; the rest of the loss is that of all of them.
+    S(x) uses the batch of one process; the rest of the loss that of all of them.
 
-    Of a batch only the number of samples and, where the generator is conditional, the labels count. What is
-    stated in the paper: the game, the frozen classifier, the ensemble. Inferred: the losses, the optimizer.
-    Stabilizers of the generator work; those of the discriminator are refused. The share of saturated output
-    (beyond ±0.99) is logged, and you are warned of a run that it has brought to a stop.
+    Of a batch only the number of samples is used and, if the generator is conditional, the labels. The paper states
+    the training against a frozen classifier, and the ensemble; losses and optimizer are inferred. Stabilizers of the
+    generator work, those of the discriminator are refused. The share of saturated output (beyond ±0.99) is logged, and
+    a warning tells when saturation has stopped the training.
 
     Args:
-        generator: makes images; a `StochasticEnsembleGenerator` for the paper's game.
+        generator: makes images; a `StochasticEnsembleGenerator` as in the paper.
         classifier: any image classifier, such as `DigitClassifier` or `torchvision.models.resnet18`. It is
-            wrapped in a `FrozenClassifier`, which resizes, repeats channels and normalises for ImageNet; give one
-            yourself for another normalisation. It is frozen, and no part of checkpoints.
-        target: what to show the classifier; see `targets`.
+            wrapped in a `FrozenClassifier`, which resizes, repeats channels and normalises for ImageNet; give a
+            `FrozenClassifier` for another normalisation. It is frozen and not saved in checkpoints.
+        target: the classes to generate; see `targets`.
         total_variation: weight of the first prior, at least 0.
-        batch_norm_statistics: weight of the second, at least 0; the classifier must have BatchNorm.
+        batch_norm_statistics: weight of the second prior, at least 0; the classifier must have BatchNorm.
         generator_optimizer: makes the generator's optimizer.
         generator_scheduler: makes its learning-rate schedule; None keeps the rate constant.
         generator_clip: the largest norm of the gradient; None for no clipping.
-        generator_accumulation: in how many parts a batch is worked through.
+        generator_accumulation: number of parts in which a batch is processed.
 
     Raises:
-        ValueError: for a classifier that does not take images or has not the classes that the target asks
-            for, a target that does not fit the generator, a negative weight, or a stabilizer of the discriminator.
+        ValueError: for a classifier that does not take images or lacks the target's classes, a target that does not
+            fit the generator, a negative weight, or a stabilizer of the discriminator.
 
     Reference:
         Chaplygin and Chacksfield, Stochastic Deconvolutional Neural Network Ensemble Training on Generative
@@ -82,9 +83,7 @@ class SEPGAN(GAN):
         generator_clip: float | None = None,
         generator_accumulation: int = 1,
     ):
-        for name, weight in (("total_variation", total_variation), ("batch_norm_statistics", batch_norm_statistics)):
-            if not weight >= 0:
-                raise ValueError(f"SEPGAN({name}={weight}): expected a number of at least 0.")
+        arguments.at_least(self, 0, total_variation=total_variation, batch_norm_statistics=batch_norm_statistics)
         classifier = classifier if isinstance(classifier, FrozenClassifier) else FrozenClassifier(classifier)
         super().__init__(
             generator=generator,
@@ -101,14 +100,15 @@ class SEPGAN(GAN):
         self._norms = [module for module in classifier.network.modules() if isinstance(module, _BatchNorm)]
         if batch_norm_statistics and not self._norms:
             raise ValueError(
-                f"batch_norm_statistics={batch_norm_statistics}, but {type(classifier.network).__name__} has no "
+                f"SEPGAN(batch_norm_statistics={batch_norm_statistics}): {type(classifier.network).__name__} has no "
                 "BatchNorm whose statistics could be matched; set it to 0."
             )
         self._losses: deque[float] = deque(maxlen=STUCK_AFTER)
-        self._said_stuck = False
+        self._warned = False
 
-    def check_networks(self, generator: Generator, discriminator: FrozenClassifier) -> None:  # type: ignore[override]
-        """The generator must make images that the classifier can take."""
+    @override
+    def check_networks(self, generator: Generator, discriminator: nn.Module) -> None:
+        """Refuse a generator that does not make images which the classifier takes."""
         shape = generator.sample_shape
         if len(shape) != 3:
             raise ValueError(f"the generator makes samples of shape {shape}, expected images (C, H, W) to classify.")
@@ -134,8 +134,8 @@ class SEPGAN(GAN):
         """The frozen classifier, in the discriminator's place."""
         return self.discriminator
 
+    @override
     def configure_callbacks(self) -> list[Callback]:
-        """Refuse what acts on a discriminator, before anything is prepared."""
         self._refuse_stabilizers()
         return super().configure_callbacks()
 
@@ -143,27 +143,30 @@ class SEPGAN(GAN):
         for stabilizer in self.active_stabilizers:
             if stabilizer.acts_on_discriminator:
                 raise ValueError(
-                    f"{stabilizer} acts on the discriminator, and SEPGAN has none: a frozen classifier stands in its "
-                    "place; leave this stabilizer out, or the part of it that is the discriminator's."
+                    f"{stabilizer} acts on the discriminator, and SEPGAN has none: a classifier takes its place; "
+                    "leave out this stabilizer, or the part of it that is for the discriminator."
                 )
 
+    @override
     def generator_step(self, batch: Batch, fake: Tensor | None = None) -> Step:
-        """The generator's loss, with its graph; `fake_logits` are the classifier's, (N, K).
+        """Return the generator's loss, with its graph; `fake_logits` are the classifier's, (N, K).
 
         Args:
-            batch: says how many images to make, and their labels where the generator is conditional.
-            fake: images that carry a gradient; None makes them, which a target that reads routes needs.
+            batch: gives the number of images to make and, if the generator is conditional, their labels.
+            fake: images that require grad; None makes them, which a target that reads routes needs.
         """
         x, labels = self.unpack_batch(batch)
         choice = labels if self.target.reads == "labels" else None
         if self.target.reads == "groups":
             if fake is not None:
-                raise ValueError(f"{self.target} needs to know the routes of the fakes; let the step make them.")
-            fake, choice = self._along_routes(len(x), labels)
+                raise ValueError(
+                    f"{self.target} needs the routes of the fakes; leave out fake, so the step makes them."
+                )
+            fake, choice = self._generate_with_groups(len(x), labels)
         fake = self.generate(len(x), labels) if fake is None else fake
         for stabilizer in self.active_stabilizers:
             fake = stabilizer.on_discriminator_input(self, fake)
-        with _statistics(self._norms if self.batch_norm_statistics else []) as distances:
+        with batch_norm_distances(self._norms if self.batch_norm_statistics else []) as distances:
             logits = self.discriminate(self.discriminator, fake, None)
         step = Step(self.target.loss(logits, choice), fake, logits, labels=labels, discriminator=self.discriminator)
         if self.total_variation:
@@ -174,9 +177,10 @@ class SEPGAN(GAN):
             step.loss = stabilizer.on_generator_loss(self, step, step.loss)
         return step
 
-    def _along_routes(self, num: int, labels: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Images, and the group of each in the last stochastic layer."""
-        generator: StochasticGenerator = self.generator  # type: ignore[assignment]
+    def _generate_with_groups(self, num: int, labels: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return images, and the group of each in the last stochastic layer."""
+        generator = self.generator
+        assert isinstance(generator, StochasticGenerator)
         z = generator.latents.sample(num, device=self.device, dtype=self.dtype)  # type: ignore[arg-type]
         route = generator.draw_routes(num, self.device)
         fake = generator(z, labels, route).to(z.dtype)
@@ -187,67 +191,50 @@ class SEPGAN(GAN):
         step.loss = step.loss + term
         step.terms[name] = term.detach()
 
+    @override
     def discriminator_step(self, *args: Any, **kwargs: Any) -> Step:
-        """There is none."""
-        raise ValueError("SEPGAN has no discriminator to train: a frozen classifier stands in its place.")
+        """Raise `ValueError`: there is no discriminator to train."""
+        raise ValueError("SEPGAN has no discriminator to train: a frozen classifier takes its place.")
 
-    def train_batch(self, batch: Batch, generator_optimizer: Optimizer | LightningOptimizer) -> dict[str, Step]:  # type: ignore[override]
-        """Play one batch: the generator's step. It needs no Trainer: pass a torch optimizer."""
+    @override
+    def train_batch(  # type: ignore[override]
+        self, batch: Batch, generator_optimizer: Optimizer | LightningOptimizer
+    ) -> dict[str, Step]:
+        """Update the generator on a batch; without a Trainer, pass a torch optimizer."""
         if self.generator_updates == 0:
             self._refuse_stabilizers()
         return {"generator": self.update("generator", generator_optimizer, batch)}
 
+    @override
     def metrics(self, steps: dict[str, Step]) -> dict[str, Tensor | float]:
-        """How sure the classifier is, of how many classes, and how much of the output is saturated."""
+        """Return the classifier's confidence, the number of its classes, the share of saturated output, and progress.
+
+        It warns once of a run that is stuck: a loss that no longer falls, with almost all output saturated.
+        """
         step = steps["generator"]
-        figures = _figures(step.fake, step.fake_logits)
+        metrics = _classifier_metrics(step.fake, step.fake_logits)
         self._losses.append(float(step.loss))
         settled = len(self._losses) == STUCK_AFTER and max(self._losses) - min(self._losses) < 0.01 * max(self._losses)
-        if settled and min(self._losses) > 0.5 and figures["generator/saturated"] > 0.9 and not self._said_stuck:
-            self._said_stuck = True
+        if settled and min(self._losses) > 0.5 and metrics["saturated"] > 0.9 and not self._warned:
+            self._warned = True
             rank_zero_warn(
-                f"SEPGAN is stuck: {100 * float(figures['generator/saturated']):.0f} % of the output is saturated, "
+                f"SEPGAN is stuck: {100 * float(metrics['saturated']):.0f} % of the output is saturated, "
                 f"where tanh passes no gradient, and the loss stays at {float(step.loss):.3g}. Start again with a "
                 "lower learning rate, a generator_clip, another seed, or a target that the generator can reach.",
                 category=UserWarning,
             )
-        return {**super().metrics(steps), **figures}
+        return {**super().metrics(steps), **{f"generator/{name}": value for name, value in metrics.items()}}
 
+    @override
     def evaluation_metrics(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the loss, and how sure the classifier is, of how many classes."""
         step = self.generator_step(batch)
-        figures = {"loss": step.loss, **_figures(step.fake, step.fake_logits)}
-        return {name.rsplit("/")[-1]: value for name, value in figures.items()}
+        return {"loss": step.loss, **_classifier_metrics(step.fake, step.fake_logits)}
 
 
-def total_variation(images: Tensor) -> Tensor:
-    """Mean absolute difference of neighbours, down plus across, of images (N, C, H, W); a scalar."""
-    return images.diff(dim=2).abs().mean() + images.diff(dim=3).abs().mean()
-
-
-@contextmanager
-def _statistics(norms: list[_BatchNorm]) -> Iterator[list[Tensor]]:
-    """For each BatchNorm that is used meanwhile, the distance of its input's statistics from those it remembers."""
-    distances: list[Tensor] = []
-
-    def measure(norm: _BatchNorm, inputs: tuple[Tensor, ...]) -> None:
-        x = inputs[0].float().transpose(0, 1).flatten(1)
-        mean, variance = norm.running_mean, norm.running_var
-        assert mean is not None and variance is not None
-        distances.append((x.mean(1) - mean).norm() + (x.var(1, correction=0) - variance).norm())
-
-    handles = [norm.register_forward_pre_hook(measure) for norm in norms]
-    try:
-        yield distances
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _figures(fake: Tensor, logits: Tensor) -> dict[str, Tensor]:
-    sure, best = logits.softmax(1).max(1)
+def _classifier_metrics(fake: Tensor, logits: Tensor) -> dict[str, Tensor]:
+    confidence, classes = logits.softmax(1).max(1)
     return {
-        "generator/confidence": sure.mean(),
-        "generator/classes": best.unique().numel() * torch.ones(()),
-        "generator/saturated": (fake.abs() > 0.99).float().mean(),
+        "confidence": confidence.mean(),
+        "classes": classes.unique().numel() * torch.ones(()),
+        "saturated": (fake.abs() > 0.99).float().mean(),
     }

@@ -1,9 +1,8 @@
-"""The unrolled GAN: a generator that sees how the discriminator will answer."""
+"""The unrolled GAN: the generator faces the discriminator as it will be after its next updates."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,47 +15,47 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 from torch.optim import Optimizer
+from typing_extensions import override
 
+from lightning_gans import arguments
 from lightning_gans.gan import GAN
+from lightning_gans.models.inner_optimizers import Unrolled, flat, unrolled
 from lightning_gans.networks import Discriminator, Generator
-from lightning_gans.networks.latents import at_least
+from lightning_gans.networks.state import changed_state, state_of
 from lightning_gans.objectives import Objective, ZeroSum
-from lightning_gans.optimizers import Adam, Unrolled, unrolled
+from lightning_gans.optimizers import Adam
 from lightning_gans.stabilizer import Stabilizer
 from lightning_gans.step import Batch, Step
 
 
 class UnrolledGAN(GAN):
-    """A GAN whose generator faces the discriminator of K updates ahead, and is differentiated through them.
+    """A GAN whose generator faces the discriminator K updates ahead and is differentiated through these updates.
 
         θ⁰ = θ_D,    θᵏ⁺¹ = θᵏ − η ∇L_D(θ_G, θᵏ),    G: min L_G(θ_G, θᴷ(θ_G)),    D: min L_D(θ_G, θ_D)
 
-    The look-ahead imitates the discriminator's own optimizer from its present moments, on the batch and the
-    fakes of the generator's step, with stabilizers, gradient clipping and labels as in a real step. It runs
-    in the precision of the weights, autocast off. Weights, BatchNorm statistics and optimizer of the
-    discriminator stay as they are; it then takes one ordinary step. In several processes the look-ahead's
-    gradients are averaged, so that all see the discriminator of the whole batch. What a stabilizer does after
-    a step (`WeightClipping`) is not part of the look-ahead. With K = 0 this is `GAN`.
-
-    Each look-ahead step costs about as much as a step of both players, and keeps its graph in memory.
+    The lookahead uses the discriminator's own update rule and current moments, on the batch and the fakes of the
+    generator's step, with stabilizers, gradient clipping and labels as in a real step, in the precision of the weights,
+    autocast off. It does not change the discriminator's weights, BatchNorm statistics or optimizer; the discriminator
+    then takes an ordinary step. With several processes its gradients are averaged, so that all use the discriminator
+    of the whole batch. What a stabilizer does after a step (`WeightClipping`) is not part of it. With K = 0 this is
+    `GAN`. Each step costs about as much as a step of both players, and keeps its graph in memory.
 
     Args:
         generator: as in `GAN`.
-        discriminator: as in `GAN`; what it changes in use must be buffers, which the look-ahead copies.
+        discriminator: as in `GAN`; state that its forward changes must be in buffers, which the lookahead copies.
         unroll_steps: K, at least 0; 5 and 10 in the paper.
-        detached: whether θᴷ counts as a constant in G's gradient, the paper's ablation: G then faces a better
-            discriminator, but does not see how its own step changes it.
-        inner_optimizer: makes the optimizer that the look-ahead imitates, from the discriminator's
-            parameters: Adam, RMSProp or SGD; where the discriminator's own has the same rule, it lends its
-            moments. None imitates the discriminator's own.
-        objective: what the players pay; the paper's is the saddle, L_G = −L_D.
+        detached: whether θᴷ is a constant in G's gradient, the paper's ablation: G then faces a better discriminator,
+            but does not see how its own step changes it.
+        inner_optimizer: makes the lookahead's optimizer from the discriminator's parameters: Adam, RMSProp or SGD. It
+            starts from the moments of the discriminator's own optimizer where both have the same update rule. None uses
+            the discriminator's own.
+        objective: the losses of both players; the paper's is the saddle, L_G = −L_D.
         generator_optimizer: makes the generator's optimizer.
         discriminator_optimizer: makes the discriminator's optimizer.
-        kwargs: whatever else `GAN` takes.
+        kwargs: the other arguments of `GAN`.
 
     Raises:
-        ValueError: for a negative K, an optimizer without a differentiable form, or a discriminator that
-            keeps state elsewhere than in parameters and buffers.
+        ValueError: for a negative K, an optimizer without a derivative, or a discriminator with other state.
 
     Reference:
         Metz, Poole, Pfau and Sohl-Dickstein, Unrolled Generative Adversarial Networks, ICLR 2017,
@@ -75,118 +74,112 @@ class UnrolledGAN(GAN):
         discriminator_optimizer: OptimizerCallable = lambda params: Adam(params, lr=1e-4, beta1=0.5),
         **kwargs: Any,
     ):
-        super().__init__(
-            generator=generator,
-            discriminator=discriminator,
-            objective=objective,
-            generator_optimizer=generator_optimizer,
-            discriminator_optimizer=discriminator_optimizer,
-            **kwargs,
-        )
-        self.unroll_steps = at_least("unroll_steps", unroll_steps, 0)
+        arguments.whole(self, 0, unroll_steps=unroll_steps)
+        super().__init__(generator, discriminator, objective, generator_optimizer, discriminator_optimizer, **kwargs)
+        self.unroll_steps = unroll_steps
         self.detached = detached
         self.inner_optimizer = inner_optimizer
-        self._optimizer_at_work: Optimizer | None = None
-        self._state_is_safe = False
+        self._current_optimizer: Optimizer | None = None  # the discriminator's, while a batch is trained on
+        self._state_checked = False
 
+    @override
     def setup(self, stage: str) -> None:
-        """Say which stabilizers the look-ahead does not know."""
         super().setup(stage)
         for stabilizer in self.active_stabilizers if self.unroll_steps else ():
             if type(stabilizer).on_discriminator_step_end is not Stabilizer.on_discriminator_step_end:
-                rank_zero_warn(
-                    f"{stabilizer} acts after the discriminator's real steps only; the look-ahead of UnrolledGAN "
-                    "does not see it.",
-                    category=UserWarning,
-                )
+                left_out = "acts after the discriminator's real steps only, not in the lookahead of UnrolledGAN."
+                rank_zero_warn(f"{stabilizer} {left_out}", category=UserWarning)
 
+    @override
     def configure_optimizers(self) -> Any:
-        """Those of `GAN`, once it is sure that the look-ahead can imitate one."""
         optimizers, schedulers = super().configure_optimizers()
         if self.unroll_steps:
-            unrolled(self._imitated(optimizers[1]))
+            unrolled(self._inner(optimizers[1]))  # raises for an optimizer that has no derivative
         return optimizers, schedulers
 
+    @override
     def train_batch(
         self,
         batch: Batch,
         generator_optimizer: Optimizer | LightningOptimizer,
         discriminator_optimizer: Optimizer | LightningOptimizer,
     ) -> dict[str, Step]:
-        """Play one batch; the look-ahead starts from the moments of the discriminator's optimizer."""
-        wrapped = isinstance(discriminator_optimizer, LightningOptimizer)
-        self._optimizer_at_work = discriminator_optimizer.optimizer if wrapped else discriminator_optimizer  # type: ignore[union-attr, assignment]
+        own = discriminator_optimizer
+        self._current_optimizer = own.optimizer if isinstance(own, LightningOptimizer) else own
         try:
             return super().train_batch(batch, generator_optimizer, discriminator_optimizer)
         finally:
-            self._optimizer_at_work = None
+            self._current_optimizer = None
 
+    @override
     def opponent(self, batch: Batch, fake: Tensor) -> Callable[..., Tensor]:
-        """The discriminator after K steps against these fakes, as a function of them."""
+        """Return the discriminator after K steps against these fakes, as a function of its input."""
         if not self.unroll_steps:
             return super().opponent(batch, fake)
-        before = None if self._state_is_safe else _state(self.discriminator)
-        own = self._optimizer_at_work or self.discriminator_optimizer(self.discriminator.parameters())
-        ahead = _Imagined(self)
-        rule = unrolled(self._imitated(own), moments_of=own)
+        before = None if self._state_checked else state_of(self.discriminator)
+        own = self._current_optimizer or self.discriminator_optimizer(self.discriminator.parameters())
+        ahead = _LookAheadDiscriminator(self)
+        rule = unrolled(self._inner(own), moments_of=own)
         if self.detached or not fake.requires_grad:
             theta, _ = self._look_ahead(batch, fake.detach(), ahead, rule)
         else:
             theta = _LookAhead.apply(fake, self, batch, ahead, rule)
-        if before is not None:
-            _refuse_changes(self.discriminator, before)
-            self._state_is_safe = True
+        changed = None if before is None else changed_state(self.discriminator, before)
+        if changed:
+            raise ValueError(
+                f"{type(self.discriminator).__name__} cannot be unrolled: a lookahead changed its `{changed}`; keep "
+                "state that a forward changes in a buffer (register_buffer), or use unroll_steps 0."
+            )
+        self._state_checked = True
         return partial(ahead.discriminate, ahead.parts(theta))
 
     @torch.enable_grad()
-    def _look_ahead(self, batch: Batch, fake: Tensor, ahead: _Imagined, rule: Unrolled) -> tuple[Tensor, list[tuple]]:
-        """θᴷ, and of each step what its derivative needs: weights, their slopes, the gradient, the same clipped."""
+    def _look_ahead(
+        self, batch: Batch, fake: Tensor, ahead: _LookAheadDiscriminator, rule: Unrolled
+    ) -> tuple[Tensor, list[tuple]]:
+        """Return θᴷ, and for each step what its derivative needs: weights, their slopes, gradient, clipped gradient."""
         tape: list[tuple] = []
         theta = ahead.theta
-        with torch.autocast(fake.device.type, enabled=False), self._imagining():
-            for _ in range(self.unroll_steps):
-                weights = [part.detach().requires_grad_() for part in ahead.parts(theta)]
-                loss = ahead.play(weights, batch, fake)
-                slopes = torch.autograd.grad(loss, weights, create_graph=fake.requires_grad, materialize_grads=True)
-                gradient = clipped = _averaged(_flat(slopes))
-                if self.discriminator_clip is not None:
-                    gradient = gradient.requires_grad_()
-                    clipped = gradient * (self.discriminator_clip / (gradient.norm() + 1e-6)).clamp(max=1.0)
-                tape.append((weights, slopes, gradient, clipped))
-                theta = rule.step(theta, clipped.detach())
-        return theta, tape
-
-    @contextmanager
-    def _imagining(self) -> Iterator[None]:
         self.looking_ahead = True
         try:
-            yield
+            with torch.autocast(fake.device.type, enabled=False):
+                for _ in range(self.unroll_steps):
+                    weights = [part.detach().requires_grad_() for part in ahead.parts(theta)]
+                    loss = ahead.loss(weights, batch, fake)
+                    slopes = torch.autograd.grad(loss, weights, create_graph=fake.requires_grad, materialize_grads=True)
+                    gradient = clipped = _averaged(flat(slopes))
+                    if self.discriminator_clip is not None:
+                        gradient = gradient.requires_grad_()
+                        clipped = gradient * (self.discriminator_clip / (gradient.norm() + 1e-6)).clamp(max=1.0)
+                    tape.append((weights, slopes, gradient, clipped))
+                    theta = rule.step(theta, clipped.detach())
         finally:
             self.looking_ahead = False
+        return theta, tape
 
-    def _imitated(self, own: Optimizer) -> Optimizer:
+    def _inner(self, own: Optimizer) -> Optimizer:
         return self.inner_optimizer(self.discriminator.parameters()) if self.inner_optimizer else own
 
 
 class _LookAhead(torch.autograd.Function):
     """θᴷ as a function of the fakes; its derivative goes back through the steps one by one.
 
-    With λ = ∂L_G/∂θᵏ⁺¹ and u its pull through the optimizer's rule to the gradient gᵏ = ∇_θ L_D(fake, θᵏ), one
-    product of u with the derivatives of gᵏ gives what it adds to ∂L_G/∂θᵏ and to ∂L_G/∂fake. Autograd alone
-    comes to the same, but differentiates every operation of the optimizer, and at θ⁰ what nobody asks for.
+    With λ = ∂L_G/∂θᵏ⁺¹ and u the derivative with respect to the gradient gᵏ = ∇_θ L_D(fake, θᵏ) that the update rule
+    gives for λ, one product of u with the derivatives of gᵏ gives what the step adds to ∂L_G/∂θᵏ and to ∂L_G/∂fake.
+    Autograd alone gives the same, but differentiates every operation of the optimizer, and θ⁰, which is not needed.
     """
 
     @staticmethod
-    def forward(ctx: Any, fake: Tensor, gan: UnrolledGAN, batch: Batch, ahead: _Imagined, rule: Unrolled) -> Tensor:
-        """Look ahead."""
+    @override
+    def forward(ctx: Any, fake: Tensor, gan: Any, batch: Batch, ahead: Any, rule: Unrolled) -> Tensor:
         ctx.fake, ctx.ahead, ctx.rule = fake.detach().requires_grad_(), ahead, rule
         theta, ctx.tape = gan._look_ahead(batch, ctx.fake, ahead, rule)
         return theta
 
     @staticmethod
     @once_differentiable
+    @override
     def backward(ctx: Any, adjoint: Tensor) -> tuple[Tensor | None, ...]:
-        """Go back."""
         of_fake = torch.zeros_like(ctx.fake)
         while ctx.tape:
             weights, slopes, gradient, clipped = ctx.tape.pop()
@@ -197,86 +190,60 @@ class _LookAhead(torch.autograd.Function):
             moving = [(slope, part) for slope, part in zip(slopes, pulls, strict=True) if slope.requires_grad]
             if not moving:  # the loss is linear in the weights
                 continue
-            asked = [ctx.fake, *weights] if ctx.tape else [ctx.fake]  # what moves θ⁰ is nobody's
+            inputs = [ctx.fake, *weights] if ctx.tape else [ctx.fake]  # the derivative with respect to θ⁰ is not needed
             outputs, pulls = zip(*moving, strict=True)
             try:
-                of_this, *of_weights = torch.autograd.grad(outputs, asked, pulls, materialize_grads=True)
+                of_this, *of_weights = torch.autograd.grad(outputs, inputs, pulls, materialize_grads=True)
             except RuntimeError as error:
                 raise ValueError(
-                    f"the look-ahead cannot be differentiated: {str(error).splitlines()[0]} Leave out what lacks the "
+                    f"the lookahead cannot be differentiated: {str(error).splitlines()[0]} Leave out what lacks the "
                     "derivative (BatchNorm has no third one for a gradient penalty: norm: null), or use detached: true."
                 ) from error
             of_fake += of_this
             if ctx.tape:
-                adjoint = adjoint + _flat(of_weights)
+                adjoint = adjoint + flat(of_weights)
         return of_fake, None, None, None, None
 
 
-class _Imagined(nn.Module):
-    """The game with other weights of the discriminator in place of its own, and copies of its buffers."""
+class _LookAheadDiscriminator(nn.Module):
+    """The discriminator and its step with other weights in place of its own, and with copies of its buffers."""
 
     def __init__(self, gan: UnrolledGAN):
         super().__init__()
         self.discriminator = gan.discriminator
         self._step = gan.discriminator_step
-        moving = {name: weight for name, weight in self.named_parameters() if weight.requires_grad}
-        self.names = list(moving)
-        self.shapes = [weight.shape for weight in moving.values()]
-        self.sizes = [weight.numel() for weight in moving.values()]
-        self.theta = _flat(moving.values())
+        trained = {name: weight for name, weight in self.named_parameters() if weight.requires_grad}
+        self.names = list(trained)
+        self.shapes = [weight.shape for weight in trained.values()]
+        self.sizes = [weight.numel() for weight in trained.values()]
+        self.theta = flat(trained.values())
         self.copies = {name: buffer.clone() for name, buffer in self.named_buffers()}
 
-    def parts(self, flat: Tensor) -> list[Tensor]:
-        """A flat vector in the shapes of the weights."""
-        return [part.view(shape) for part, shape in zip(flat.split(self.sizes), self.shapes, strict=True)]
+    def parts(self, vector: Tensor) -> list[Tensor]:
+        """Return a flat vector in the shapes of the weights."""
+        return [part.view(shape) for part, shape in zip(vector.split(self.sizes), self.shapes, strict=True)]
 
-    def play(self, weights: list[Tensor], batch: Batch, fake: Tensor) -> Tensor:
-        """The discriminator's loss with these weights."""
-        return self._wearing(weights, lambda: self._step(batch, fake).loss)
+    def loss(self, weights: list[Tensor], batch: Batch, fake: Tensor) -> Tensor:
+        """Return the discriminator's loss with these weights."""
+        return self._with_weights(weights, lambda: self._step(batch, fake).loss)
 
     def discriminate(self, weights: list[Tensor], *inputs: Tensor) -> Tensor:
-        """The discriminator's logits with these weights."""
-        return self._wearing(weights, lambda: self.discriminator(*inputs))
+        """Return the discriminator's logits with these weights."""
+        return self._with_weights(weights, lambda: self.discriminator(*inputs))
 
-    def _wearing(self, weights: list[Tensor], act: Callable[[], Tensor]) -> Tensor:
-        result = functional_call(self, dict(zip(self.names, weights, strict=True)) | self.copies, (act,))
-        self.copies = {name: copy.clone() for name, copy in self.copies.items()}  # a graph may need these as they are
+    def _with_weights(self, weights: list[Tensor], function: Callable[[], Tensor]) -> Tensor:
+        result = functional_call(self, dict(zip(self.names, weights, strict=True)) | self.copies, (function,))
+        self.copies = {name: copy.clone() for name, copy in self.copies.items()}  # a graph may need these unchanged
         return result
 
-    def forward(self, act: Callable[[], Tensor]) -> Tensor:
-        """What `functional_call` runs."""
-        return act()
-
-
-def _flat(parts: Iterable[Tensor]) -> Tensor:
-    return torch.cat([part.detach().flatten() for part in parts])
+    @override
+    def forward(self, function: Callable[[], Tensor]) -> Tensor:
+        return function()  # called by functional_call, while the weights are in place
 
 
 def _averaged(gradient: Tensor) -> Tensor:
-    """The mean over processes, which is its own derivative."""
+    """Return the mean over processes, which is linear and its own transpose."""
     if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
         dist.all_reduce(gradient := gradient.clone())
         gradient /= dist.get_world_size()
     return gradient
-
-
-def _state(network: nn.Module) -> dict[str, Any]:
-    """Whatever a forward could change: tensors with their versions, and numbers."""
-    state: dict[str, Any] = {}
-    for prefix, module in network.named_modules():
-        for name, value in {**vars(module), **module._parameters, **module._buffers}.items():
-            if isinstance(value, Tensor):
-                state[f"{prefix}.{name}".lstrip(".")] = (value, value._version)
-            elif isinstance(value, int | float):
-                state[f"{prefix}.{name}".lstrip(".")] = (value, 0)
-    return state
-
-
-def _refuse_changes(network: nn.Module, before: dict[str, Any]) -> None:
-    for name, (value, version) in _state(network).items():
-        old, old_version = before.get(name, (None, 0))
-        if version != old_version or (value is not old if isinstance(value, Tensor) else value != old):
-            raise ValueError(
-                f"{type(network).__name__} cannot be unrolled: a look-ahead changed its `{name}`; keep what it changes "
-                "in use as a buffer (register_buffer), or play with unroll_steps 0."
-            )

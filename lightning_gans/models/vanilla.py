@@ -1,4 +1,4 @@
-"""The first GAN: two multilayer perceptrons."""
+"""The first GAN, of two multilayer perceptrons."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from lightning_gans.optimizers import SGD
 
 
 class VanillaGAN(GAN):
-    """The GAN of the first paper, as its authors ran it on MNIST.
+    """The GAN of the first paper, two multilayer perceptrons, with its authors' settings for MNIST.
 
-    The generator has two hidden layers of rectifiers, the discriminator two of maxout with dropout; weights
-    start uniform in ±0.05 and ±0.005; both learn by momentum SGD, one step each, on the non-saturating
-    objective. Different from the authors' run: data in [−1, 1] with tanh instead of [0, 1] with a sigmoid,
-    and constant rates (they decay the rate by 1.000004 per step and raise the momentum to 0.7).
+    The generator has two hidden ReLU layers, the discriminator two maxout layers with dropout. Initial weights are
+    uniform in ±0.05 and ±0.005. Both players use SGD with momentum, one step each, on the non-saturating objective.
+    Two things differ from the authors' run: data in [−1, 1] with tanh instead of [0, 1] with a sigmoid, and constant
+    rates (they divide the rate by 1.000004 per step and raise the momentum to 0.7).
 
-    On two-dimensional mixtures it collapses readily; that makes it the base line of the examples.
+    It often collapses on two-dimensional mixtures, so it is the baseline of the examples.
 
     Args:
-        sample_shape: of one sample, (C, H, W) or (D,).
+        sample_shape: shape of one sample, (C, H, W) or (D,).
         latent_dim: dimensions of z ~ U(−1, 1).
-        generator_width: rectifiers per hidden layer.
+        generator_width: ReLUs per hidden layer.
         discriminator_width: maxout units per hidden layer.
         maxout_pieces: linear pieces per maxout unit.
-        dropout: share of hidden units of the discriminator dropped in training, in [0, 1).
-        input_dropout: share of its inputs dropped, in [0, 1).
-        num_classes: of a conditional game; 0 for none.
+        dropout: probability of dropping a hidden unit of the discriminator, in [0, 1).
+        input_dropout: probability of dropping an input of the discriminator, in [0, 1).
+        num_classes: number of labels; 0 is an unconditional GAN.
         generator_optimizer: makes the generator's optimizer.
         discriminator_optimizer: makes the discriminator's optimizer.
-        kwargs: whatever else `GAN` takes.
+        kwargs: the other arguments of `GAN`.
 
     Reference:
         Goodfellow et al., Generative Adversarial Nets, NeurIPS 2014, arXiv 1406.2661, and the authors'

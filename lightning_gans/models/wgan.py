@@ -26,19 +26,19 @@ from lightning_gans.stabilizers import GradientPenalty, WeightClipping
 class WGAN(GAN):
     """The Wasserstein GAN: a critic that estimates a distance, kept Lipschitz by clipping its weights.
 
-    For images both networks are the DCGAN's, as in the paper; for points, perceptrons with three hidden
-    layers of rectifiers. Batches of 64 in the paper.
+    For images both networks are the DCGAN's, as in the paper; for points they are MLPs with three hidden
+    ReLU layers. The paper's batch size is 64.
 
     Args:
-        sample_shape: of one sample, (C, H, W) or (D,).
+        sample_shape: shape of one sample, (C, H, W) or (D,).
         latent_dim: dimensions of z ~ N(0, I).
         width: channels of the layer next to the image, or units per hidden layer for points (512 is usual).
-        clip: bound c of the critic's weights.
+        clip: bound c on the critic's weights.
         n_critic: critic steps per generator step.
-        num_classes: of a conditional game; 0 for none.
+        num_classes: number of labels; 0 is an unconditional GAN.
         generator_optimizer: makes the generator's optimizer.
         discriminator_optimizer: makes the critic's optimizer; the authors advise against momentum here.
-        kwargs: whatever else `GAN` takes, except the objective, which is `Wasserstein`.
+        kwargs: the other arguments of `GAN` but the objective, which is `Wasserstein`.
 
     Reference:
         Arjovsky, Chintala and Bottou, Wasserstein GAN, ICML 2017, arXiv 1701.07875.
@@ -72,20 +72,20 @@ class WGAN(GAN):
 class WGANGP(GAN):
     """The Wasserstein GAN with a gradient penalty in place of weight clipping.
 
-    The networks are those of `WGAN`, the critic without BatchNorm, which the penalty forbids. Batches of 64
-    in the paper.
+    The networks are those of `WGAN`, but the critic has no BatchNorm, which does not fit the penalty. The paper's
+    batch size is 64.
 
     Args:
-        sample_shape: of one sample, (C, H, W) or (D,).
+        sample_shape: shape of one sample, (C, H, W) or (D,).
         latent_dim: dimensions of z ~ N(0, I); 128 in the authors' image models.
         width: channels of the layer next to the image, or units per hidden layer for points (512 in the
             authors' toys).
-        gradient_penalty: its weight λ; the authors use 0.1 for two-dimensional toys.
+        gradient_penalty: weight λ of the penalty; the authors use 0.1 for two-dimensional toys.
         n_critic: critic steps per generator step.
-        num_classes: of a conditional game; 0 for none.
+        num_classes: number of labels; 0 is an unconditional GAN.
         generator_optimizer: makes the generator's optimizer.
         discriminator_optimizer: makes the critic's optimizer.
-        kwargs: whatever else `GAN` takes, except the objective, which is `Wasserstein`.
+        kwargs: the other arguments of `GAN` but the objective, which is `Wasserstein`.
 
     Reference:
         Gulrajani et al., Improved Training of Wasserstein GANs, NeurIPS 2017, arXiv 1704.00028, algorithm 1.
@@ -119,7 +119,7 @@ class WGANGP(GAN):
 def _networks(
     sample_shape: Sequence[int], latent_dim: int, width: int, num_classes: int, norm: Callable[[int], nn.Module] | None
 ) -> tuple[Generator, Discriminator]:
-    """Generator and critic for images or for points; `norm` is that of the image critic."""
+    """Return generator and critic for images or for points; `norm` is that of the image critic."""
     latents = Gaussian(latent_dim)
     if len(sample_shape) == 3:
         return (

@@ -1,12 +1,12 @@
-"""Generators, discriminators and latents: plain modules that import torch only."""
+"""Generators, discriminators and latents: torch modules that do not need Lightning."""
 
 from lightning_gans.networks.base import Discriminator, Generator
 from lightning_gans.networks.batch_layers import (
-    AppendDeviation,
-    AppendSimilarities,
+    AlwaysOnDropout,
     BatchFeatures,
-    LastingDropout,
-    ReferenceNorm,
+    MinibatchSimilarity,
+    MinibatchStdDevLayer,
+    VirtualBatchNormLayer,
     append_to_features,
 )
 from lightning_gans.networks.classifier import DigitClassifier, FrozenClassifier, efficientnet_lite0
@@ -22,18 +22,15 @@ from lightning_gans.networks.dcgan import (
 from lightning_gans.networks.features import ClassifierFeatures, DigitFeatures, ImageNetFeatures, InceptionFeatures
 from lightning_gans.networks.latents import Constant, Gaussian, GaussianWithCode, Latents, Uniform, as_latents
 from lightning_gans.networks.mlp import FourierFeatures, Maxout, MLPDiscriminator, MLPGenerator, initialize_orthogonal
-from lightning_gans.networks.stochastic import (
-    StochasticEnsembleGenerator,
-    StochasticEnsembleMLPGenerator,
-    StochasticGenerator,
-)
+from lightning_gans.networks.packing import PackedDiscriminator
+from lightning_gans.networks.routes import StochasticGenerator
+from lightning_gans.networks.stochastic import StochasticEnsembleGenerator, StochasticEnsembleMLPGenerator
 from lightning_gans.networks.stochastic_layers import StochasticConvTranspose2d, StochasticLayer, StochasticLinear
 from lightning_gans.networks.weights import redraw, weighted_layers
-from lightning_gans.networks.wrappers import PackedDiscriminator, ReferencedDiscriminator, ReferencedGenerator
+from lightning_gans.networks.wrappers import ReferencedDiscriminator, ReferencedGenerator
 
 __all__ = [
-    "AppendDeviation",
-    "AppendSimilarities",
+    "AlwaysOnDropout",
     "BatchFeatures",
     "ClassifierFeatures",
     "Constant",
@@ -49,14 +46,14 @@ __all__ = [
     "Generator",
     "ImageNetFeatures",
     "InceptionFeatures",
-    "LastingDropout",
     "Latents",
     "MLPDiscriminator",
     "MLPGenerator",
     "Maxout",
+    "MinibatchSimilarity",
+    "MinibatchStdDevLayer",
     "PackedDiscriminator",
     "PooledConv",
-    "ReferenceNorm",
     "ReferencedDiscriminator",
     "ReferencedGenerator",
     "ResizeConv",
@@ -69,6 +66,7 @@ __all__ = [
     "StridedConv",
     "TransposedConv",
     "Uniform",
+    "VirtualBatchNormLayer",
     "append_to_features",
     "as_latents",
     "efficientnet_lite0",

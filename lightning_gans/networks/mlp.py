@@ -7,8 +7,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from lightning_gans import arguments
 from lightning_gans.networks.base import Discriminator, Generator, as_shape, cancels_bias
-from lightning_gans.networks.latents import Latents, at_least, share
+from lightning_gans.networks.latents import Latents
 from lightning_gans.networks.weights import redraw, weighted_layers
 
 
@@ -46,8 +47,10 @@ class MLPGenerator(Generator):
         orthogonal_gain: float | None = None,
     ) -> None:
         super().__init__(sample_shape, latents, num_classes)
-        at_least("width", width, 1)
-        widths = [self.input_dim] + [width] * at_least("depth", depth, 0)
+        arguments.whole(self, 1, width=width)
+        arguments.whole(self, 0, depth=depth)
+        arguments.positive(self, orthogonal_gain=orthogonal_gain)
+        widths = [self.input_dim] + [width] * depth
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             layers += dense(before, after, activation, norm)
@@ -103,18 +106,22 @@ class MLPDiscriminator(Discriminator):
         num_classes: int = 0,
         orthogonal_gain: float | None = None,
     ) -> None:
-        at_least("width", width, 1)
+        arguments.whole(self, 1, width=width)
+        arguments.whole(self, 0, depth=depth, maxout_pieces=maxout_pieces, fourier_frequencies=fourier_frequencies)
+        arguments.fraction(self, include_one=False, dropout=dropout, input_dropout=input_dropout)
+        arguments.positive(self, orthogonal_gain=orthogonal_gain)
         if maxout_pieces == 1:
-            raise ValueError("maxout_pieces is 1, which makes the network linear; use 2 or more, or 0 for none")
-        at_least("maxout_pieces", maxout_pieces, 0)
-        inputs = math.prod(as_shape(sample_shape)) * (1 + 2 * at_least("fourier_frequencies", fourier_frequencies, 0))
-        widths = [inputs] + [width] * at_least("depth", depth, 0)
+            raise ValueError(
+                "MLPDiscriminator(maxout_pieces=1) makes the network linear; use 2 or more, or 0 for no maxout."
+            )
+        inputs = math.prod(as_shape(self, sample_shape)) * (1 + 2 * fourier_frequencies)
+        widths = [inputs] + [width] * depth
         super().__init__(sample_shape, num_features=widths[-1], num_classes=num_classes)
         self.input_scale = input_scale
         layers: list[nn.Module] = []
         if fourier_frequencies:
             layers.append(FourierFeatures(fourier_frequencies, max_frequency))
-        if share("input_dropout", input_dropout):
+        if input_dropout:
             layers.append(nn.Dropout(input_dropout))
         for before, after in pairwise(widths):
             if maxout_pieces:
@@ -122,7 +129,7 @@ class MLPDiscriminator(Discriminator):
                 layers += [norm(after)] if norm else []
             else:
                 layers += dense(before, after, activation, norm)
-            layers += [nn.Dropout(dropout)] if share("dropout", dropout) else []
+            layers += [nn.Dropout(dropout)] if dropout else []
         self.layers = nn.Sequential(*layers)
         initialize_he(self) if orthogonal_gain is None else initialize_orthogonal(self, orthogonal_gain)
 
@@ -142,9 +149,9 @@ def dense(
 
 
 def initialize_he(network: nn.Module) -> None:
-    """Draw the weights of every Linear from N(0, 2/fan_in), which keeps the scale through rectifiers; zero biases.
+    """Draw the weights of every Linear from N(0, 2/fan_in), which keeps the scale through rectifiers; biases are 0.
 
-    With torch's own, smaller weights the first samples of a deep generator lie almost on one point.
+    With torch's smaller default weights the first samples of a deep generator almost coincide.
 
     Reference:
         He, Zhang, Ren, Sun, "Delving Deep into Rectifiers", ICCV 2015, arXiv 1502.01852.
@@ -156,18 +163,24 @@ def initialize_he(network: nn.Module) -> None:
 
 
 def initialize_orthogonal(network: nn.Module, gain: float) -> None:
-    """Make every weight `gain` times a random matrix with orthonormal rows or columns; zero biases.
+    """Make every weight `gain` times a random matrix with orthonormal rows or columns; biases are 0.
 
-    Of convolutions the matrix has a row for each entry of the weight's first dimension: the output channels, or the
-    input channels of transposed ones. Where a layer widens much, as the first on points does, its weights are
-    far smaller than He's. Embeddings keep theirs.
+    A convolution's matrix has a row for each entry of the weight's first dimension: the output channels, or the
+    input channels of a transposed one. A layer that widens much, such as the first one on points, gets far smaller
+    weights than with He's initialisation. Embeddings keep theirs.
+
+    Args:
+        network: network or part of one.
+        gain: factor on the weights, above 0.
+
+    Raises:
+        ValueError: for a gain out of range.
 
     Reference:
         Saxe, McClelland, Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep linear neural
         networks", ICLR 2014, arXiv 1312.6120.
     """
-    if not gain > 0:
-        raise ValueError(f"orthogonal_gain is {gain!r}, expected a number above 0; leave it out for He's weights")
+    arguments.positive("initialize_orthogonal", gain=gain)
     for _, layer in weighted_layers(network):
         redraw(layer, lambda weight: nn.init.orthogonal_(weight, gain))
 
@@ -189,7 +202,8 @@ class Maxout(nn.Module):
 
     def __init__(self, in_features: int, out_features: int, pieces: int = 5) -> None:
         super().__init__()
-        self.pieces = at_least("pieces", pieces, 1)
+        arguments.whole(self, 1, pieces=pieces)
+        self.pieces = pieces
         self.linear = nn.Linear(in_features, pieces * out_features)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -201,10 +215,10 @@ class FourierFeatures(nn.Module):
     """Coordinates x beside their sines and cosines, [x, sin(f₁x), …, sin(f_k x), cos(f₁x), …, cos(f_k x)].
 
     The frequencies are spaced evenly on a log scale from 1 to `max_frequency`. A network on plain
-    coordinates learns sharp functions slowly; on these it can see modes that are narrow beside the range.
+    coordinates learns sharp functions slowly; with these it resolves modes that are narrow relative to the range.
 
     Args:
-        frequencies: number k of frequencies, at least 1; one is the frequency 1.
+        frequencies: number k of frequencies, at least 1; with k = 1 the frequency is 1.
         max_frequency: highest frequency, radians per unit of input, at least 1; the period 2π/f should not be
             much shorter than the finest detail of the data.
 
@@ -220,9 +234,8 @@ class FourierFeatures(nn.Module):
 
     def __init__(self, frequencies: int = 8, max_frequency: float = 100.0) -> None:
         super().__init__()
-        at_least("frequencies", frequencies, 1)
-        if not max_frequency >= 1:
-            raise ValueError(f"max_frequency is {max_frequency!r}, expected at least 1; scale the input up instead")
+        arguments.whole(self, 1, frequencies=frequencies)
+        arguments.at_least(self, 1, max_frequency=max_frequency)
         spaced = torch.logspace(0, math.log10(max_frequency), frequencies)
         self.register_buffer("frequencies", spaced, persistent=False)
 

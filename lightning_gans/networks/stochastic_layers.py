@@ -1,4 +1,4 @@
-"""Layers that keep a bank of weights, of which every sample uses one group."""
+"""Layers with a bank of weights: every sample uses one group of it."""
 
 import math
 from abc import ABC, abstractmethod
@@ -6,23 +6,24 @@ from abc import ABC, abstractmethod
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
-from lightning_gans.networks.latents import at_least
+from lightning_gans import arguments
 
 SLOPE = 0.2  # of the PReLUs at the start, as in the paper
 HE_GAIN = math.sqrt(2 / (1 + SLOPE**2))  # keeps the mean square through such a PReLU
 
 
 class StochasticLayer(nn.Module, ABC):
-    """Bank of R weights of one layer, of which every sample uses one; the bias is shared.
+    """Layer with a bank of R weights: every sample uses one of them; the bias is shared.
 
         y = W_r x + b,    W_r = g_r · V_r / ‖V_r‖,    r = group of the sample
 
-    The norm is taken per output. Every group starts on its own: groups that start alike stay alike. A
-    subclass registers `direction` V (R, …), `gain` g (R, out) and `bias` b (out,), and defines `one` and `each`.
+    The norm is taken per output. Every group starts with its own random weight: groups that start equal stay similar.
+    A subclass registers `direction` V (R, …), `gain` g (R, out) and `bias` b (out,), and defines `one` and `each`.
 
-    The gradient of a bank is dense, hence R times that of the ordinary layer, however few groups are used;
-    an optimizer with momentum moves the unused ones too.
+    The gradient of a bank is dense, R times as large as that of the ordinary layer, however few groups are used;
+    an optimizer with momentum changes the unused groups too.
 
     Args:
         groups: number R of weights in the bank, at least 1; 1 is an ordinary layer.
@@ -41,7 +42,8 @@ class StochasticLayer(nn.Module, ABC):
 
     def __init__(self, groups: int = 16) -> None:
         super().__init__()
-        self.groups = at_least("groups", groups, 1)
+        arguments.whole(self, 1, groups=groups)
+        self.groups = groups
 
     def forward(self, x: Tensor, group: Tensor) -> Tensor:
         """Map a batch, each sample by the weight of its group.
@@ -60,20 +62,21 @@ class StochasticLayer(nn.Module, ABC):
 
     @abstractmethod
     def one(self, x: Tensor, direction: Tensor, gain: Tensor) -> Tensor:
-        """Map x, the whole of it by one group, given as its V_r and g_r."""
+        """Map all of x by one group, given as its V_r and g_r."""
 
     @abstractmethod
     def each(self, x: Tensor, group: Tensor) -> Tensor:
-        """Map x, every sample by its own group (N,), without a size that depends on the values of `group`."""
+        """Map every sample of x by its own group (N,), with no tensor whose size depends on the values of `group`."""
 
 
 def apply_bank(layer: StochasticLayer, x: Tensor, group: Tensor) -> Tensor:
     """Apply the bank of `layer` by the fastest exact method for the device and the shape of `group`.
 
-    For one group per sample a CPU sorts the batch by group and maps each group at once, which
+    For one group per sample on a CPU the batch is sorted by group and each group mapped at once, which
     `benchmarks/stochastic_layers.py` measures; a loop over the samples, a grouped convolution and one matrix
-    product per sample all took longer. The sizes it needs would make a GPU wait and break a compiled graph, so
-    there it is `each`: on a GPU by reasoning, not measured; compiled for a CPU it is slower than not compiled.
+    product per sample all took longer. It needs the group sizes, for which the CPU would wait for a GPU and which
+    break a compiled graph, so there `each` is used. On a GPU that choice is not measured; compiled for a CPU, `each`
+    is slower than the uncompiled code.
     """
     direction, gain = layer.direction, layer.gain
     if layer.groups == 1:
@@ -123,12 +126,12 @@ class StochasticConvTranspose2d(StochasticLayer):
         padding: int = 1,
     ) -> None:
         super().__init__(groups)
-        self.in_channels = at_least("in_channels", in_channels, 1)
-        self.out_channels = at_least("out_channels", out_channels, 1)
-        self.kernel_size = at_least("kernel_size", kernel_size, 1)
-        self.stride = at_least("stride", stride, 1)
-        self.padding = at_least("padding", padding, 0)
-        gain = HE_GAIN * stride  # a pixel of the output sees in · k² / stride² of the in · k² entries of its filter
+        arguments.whole(self, 1, in_channels=in_channels, out_channels=out_channels)
+        arguments.whole(self, 1, kernel_size=kernel_size, stride=stride)
+        arguments.whole(self, 0, padding=padding)
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        gain = HE_GAIN * stride  # an output pixel uses in · k² / stride² of the in · k² entries of its filter
         bank = torch.randn(groups, in_channels, out_channels, kernel_size, kernel_size)
         self.direction = nn.Parameter(bank * gain / math.sqrt(in_channels * kernel_size**2))
         self.gain = nn.Parameter(torch.full((groups, out_channels), gain))
@@ -139,11 +142,11 @@ class StochasticConvTranspose2d(StochasticLayer):
         scale = (gain / self.norm(direction))[:, None, None]
         if x.shape[0] * x.shape[2] * x.shape[3] * self.stride**2 > direction[:, 0].numel():
             return F.conv_transpose2d(x, direction * scale, self.bias, self.stride, self.padding)
-        y = F.conv_transpose2d(x, direction, None, self.stride, self.padding)  # smaller than the filters: scale it
+        y = F.conv_transpose2d(x, direction, None, self.stride, self.padding)  # smaller than the filters, so scale it
         return affine(y, scale, self.bias[:, None, None])
 
     def each(self, x: Tensor, group: Tensor) -> Tensor:
-        """Map x (N, in_channels, H, W) by one matrix product per sample, whose columns are then added up."""
+        """Map x (N, in_channels, H, W) by one matrix product per sample, and add up its columns by `F.fold`."""
         size = tuple((side - 1) * self.stride - 2 * self.padding + self.kernel_size for side in x.shape[2:])
         filters = self.direction.index_select(0, group).flatten(2).transpose(1, 2)
         y = F.fold(torch.bmm(filters, x.flatten(2)), size, self.kernel_size, padding=self.padding, stride=self.stride)
@@ -152,12 +155,12 @@ class StochasticConvTranspose2d(StochasticLayer):
 
     @staticmethod
     def norm(direction: Tensor) -> Tensor:
-        """Norms (…, out_channels) of the filters (…, in_channels, out_channels, k, k)."""
-        # in two steps, which are several times as fast as one over dimensions that are not neighbours
+        """Return the norms (…, out_channels) of filters (…, in_channels, out_channels, k, k)."""
+        # in two steps: several times as fast as one step over dimensions that are not adjacent
         return torch.linalg.vector_norm(torch.linalg.vector_norm(direction.flatten(-2), dim=-1), dim=-2)
 
+    @override
     def extra_repr(self) -> str:
-        """Arguments, for `print`."""
         return (
             f"{self.in_channels}, {self.out_channels}, groups={self.groups}, kernel_size={self.kernel_size}, "
             f"stride={self.stride}, padding={self.padding}"
@@ -180,8 +183,8 @@ class StochasticLinear(StochasticLayer):
 
     def __init__(self, in_features: int, out_features: int, groups: int = 16) -> None:
         super().__init__(groups)
-        self.in_features = at_least("in_features", in_features, 1)
-        self.out_features = at_least("out_features", out_features, 1)
+        arguments.whole(self, 1, in_features=in_features, out_features=out_features)
+        self.in_features, self.out_features = in_features, out_features
         bank = torch.randn(groups, out_features, in_features)
         self.direction = nn.Parameter(bank * HE_GAIN / math.sqrt(in_features))
         self.gain = nn.Parameter(torch.full((groups, out_features), HE_GAIN))
@@ -192,16 +195,16 @@ class StochasticLinear(StochasticLayer):
         return affine(F.linear(x, direction), gain / torch.linalg.vector_norm(direction, dim=-1), self.bias)
 
     def each(self, x: Tensor, group: Tensor) -> Tensor:
-        """Map x (N, in_features) by every group, and keep one; weights gathered per sample would cost more."""
+        """Map x (N, in_features) by every group and keep one result; gathering weights per sample costs more."""
         scale = self.gain / torch.linalg.vector_norm(self.direction, dim=-1)
         y = F.linear(x, (self.direction * scale.unsqueeze(2)).flatten(0, 1)).unflatten(1, (self.groups, -1))
         return y.gather(1, group[:, None, None].expand(-1, 1, self.out_features)).squeeze(1) + self.bias.to(y.dtype)
 
+    @override
     def extra_repr(self) -> str:
-        """Arguments, for `print`."""
         return f"{self.in_features}, {self.out_features}, groups={self.groups}"
 
 
 def affine(y: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
-    """Return scale · y + bias in the type of y; to scale the output is to scale the weight."""
+    """Return scale · y + bias in the dtype of y; scaling the output is the same as scaling the weight."""
     return torch.addcmul(bias.to(y.dtype), y, scale.to(y.dtype))

@@ -1,60 +1,53 @@
-"""Differentiable augmentation: a discriminator that cannot learn a small data set by heart."""
+"""Differentiable augmentation: it keeps the discriminator from memorising a small data set."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
+from typing_extensions import override
 
+from lightning_gans import arguments
+from lightning_gans.gan import GAN
 from lightning_gans.stabilizer import Stabilizer
-
-if TYPE_CHECKING:
-    from lightning_gans.gan import GAN
 
 
 class DifferentiableAugmentation(Stabilizer):
-    """Recolour, move and cut whatever the discriminator is shown, real and fake alike, each image in its own way.
+    """Change colours, shift and cut the discriminator's input, real and fake, with random numbers for each image.
 
-    In this order, with numbers drawn anew for every image and every look at it:
+    In this order, with new random numbers for every image at every use:
 
         brightness:  x + b,  b ~ U(−½, ½)
         saturation:  m + s (x − m),  s ~ U(0, 2),  m the mean over the channels of each pixel
         contrast:    m + c (x − m),  c ~ U(½, 3/2),  m the mean of the image
-        translation: by whole pixels, up to ⅛ of each side, uniform; zeros come in
-        cutout:      zeros in a square of half of each side, around a uniform point; what hangs over is lost
+        translation: by whole pixels, up to ⅛ of each side, uniform; filled with zeros
+        cutout:      zeros in a square of half of each side, around a uniform point; it may extend over the edge
 
-    Augmenting the data alone would teach the generator to augment. Here fakes pass through the same transformations
-    in the steps of both players, and gradients pass through them to the generator. Worth it with few images
-    (thousands or less); with many it is at best even. It costs a few passes over the images.
+    If only the data were augmented, the generator would learn to make augmented images. Here fakes pass through the
+    same transformations in the steps of both players, and gradients pass through them to the generator. It helps with
+    few images (thousands or less); with many it makes no difference at best. It costs a few passes over the images.
 
     Args:
-        color: strength of the first three, in [0, 1]: the share of the widths of the ranges above; 0 is none.
-        translation: largest move as a share of each side, in [0, 1), rounded down to pixels; 0 is none.
+        color: strength of the first three, in [0, 1], as a factor on the widths of the ranges above; 0 is none.
+        translation: largest shift as a share of each side, in [0, 1), rounded down to pixels; 0 is none.
         cutout: side of the square as a share of each side, in [0, 1), rounded down to pixels; 0 is none.
 
     Raises:
-        ValueError: for a strength out of range, samples that are no images, or a move or square of less than a pixel.
+        ValueError: for a strength out of range, samples that are not images, or a shift or square of less than a pixel.
 
     Reference:
         Zhao et al., Differentiable Augmentation for Data-Efficient GAN Training, NeurIPS 2020, arXiv 2006.10738.
     """
 
     def __init__(self, color: float = 1.0, translation: float = 0.125, cutout: float = 0.5):
-        if not 0 <= color <= 1:
-            raise ValueError(f"DifferentiableAugmentation(color={color}): expected a number in [0, 1]; 0 is none.")
-        for name, share in (("translation", translation), ("cutout", cutout)):
-            if not 0 <= share < 1:
-                raise ValueError(
-                    f"DifferentiableAugmentation({name}={share}): expected a share of the image's sides in [0, 1); "
-                    "0 is none."
-                )
+        arguments.fraction(self, color=color)
+        arguments.fraction(self, include_one=False, translation=translation, cutout=cutout)
         self.color = color
         self.translation = translation
         self.cutout = cutout
 
+    @override
     def apply_to(self, gan: GAN) -> None:
-        """Refuse samples that are no images, and what would move or cut nothing of them."""
+        """Refuse samples that are not images, and a shift or square of less than a pixel."""
         shape = gan.generator.sample_shape
         if len(shape) != 3:
             raise ValueError(
@@ -70,12 +63,12 @@ class DifferentiableAugmentation(Stabilizer):
                     f"{shape[2]}; expected a larger share, or 0 for none."
                 )
 
+    @override
     def on_discriminator_input(self, gan: GAN, x: Tensor) -> Tensor:
-        """Transform the images (N, C, H, W)."""
         if self.color:
             x = self._recolored(x)
         if self.translation:
-            x = self._moved(x)
+            x = self._shifted(x)
         return self._cut(x) if self.cutout else x
 
     def _recolored(self, x: Tensor) -> Tensor:
@@ -84,7 +77,7 @@ class DifferentiableAugmentation(Stabilizer):
         x = torch.lerp(x.mean(1, keepdim=True), x, 1 + around_zero[1])
         return torch.lerp(x.mean((1, 2, 3), keepdim=True), x, 1 + around_zero[2] / 2)
 
-    def _moved(self, x: Tensor) -> Tensor:
+    def _shifted(self, x: Tensor) -> Tensor:
         for dim in (2, 3):
             side, most = x.shape[dim], int(x.shape[dim] * self.translation)
             by = torch.randint(-most, most + 1, (len(x), 1), device=x.device)
@@ -104,5 +97,5 @@ class DifferentiableAugmentation(Stabilizer):
 
 
 def _along(dim: int, rows: Tensor) -> Tensor:
-    """Numbers (N, side) as those of the rows (dim 2) or columns (dim 3) of images (N, C, H, W)."""
+    """Return numbers (N, side) in a shape that broadcasts along rows (dim 2) or columns (dim 3) of (N, C, H, W)."""
     return rows[:, None, :, None] if dim == 2 else rows[:, None, None, :]

@@ -1,19 +1,16 @@
-"""DRAGAN: the gradient penalty around the data, away from the fakes."""
+"""DRAGAN: a gradient penalty around the data, without the fakes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from lightning_gans.distributed import mean
+from lightning_gans.gan import GAN
 from lightning_gans.schedules import Schedule, not_negative
 from lightning_gans.stabilizers.penalty import Penalty
-
-if TYPE_CHECKING:
-    from lightning_gans.gan import GAN
-    from lightning_gans.step import Step
+from lightning_gans.step import Step
 
 
 class DRAGANPenalty(Penalty):
@@ -22,21 +19,21 @@ class DRAGANPenalty(Penalty):
         weight · mean[(‖∇D(x̂)‖₂ − target)²],    x̂ = x + α · sigma · s · u
 
     with s the standard deviation of all entries of the real batch, u ~ U(0, 1) for each entry and α ~ U(0, 1) for each
-    sample. It holds the discriminator back around the data, where it would be steepest, and asks nothing of it
-    elsewhere; meant for the cross-entropy of `NonSaturating`. As the discriminator is to keep a slope, the players do
-    not come to rest at the solution, no more than with `GradientPenalty`; they do with a target of 0.
+    sample. It limits the discriminator around the data, where it would be steepest, and nowhere else; it was proposed
+    for the cross-entropy of `NonSaturating`. As with `GradientPenalty`, the discriminator keeps a slope at the
+    solution, so the players do not converge to it; with a target of 0 they do.
 
-    This is the authors' own program, with its α between a sample and its noised copy. The paper's text has x + δ with
-    δ ~ N(0, cI) instead; of public programs some leave out α, some centre u, and some take the variance for s. Noise
-    that is not centred lies on the brighter side of the data. s is of the batch of all processes, and of a part of it
-    under accumulation. It costs about one more forward and two more backwards of the discriminator per step; see
-    `Penalty` for precision, BatchNorm and `every`.
+    This follows the authors' program, with its α between a sample and its noisy copy. The paper's text has x + δ with
+    δ ~ N(0, cI) instead; some public programs leave out α, some centre u, and some use the variance for s. Noise
+    that is not centred makes the data brighter. s is of the batch of all processes, or of a part of it under
+    accumulation. It costs about one more forward and two more backwards of the discriminator per step; see `Penalty`
+    for precision, BatchNorm and `every`.
 
     Args:
         weight: λ, at least 0, or a schedule; 10 in the authors' program.
-        sigma: reach of the noise in standard deviations of the real batch, at least 0; 0 penalises real samples alone.
+        sigma: largest noise in standard deviations of the real batch, at least 0; 0 penalises real samples alone.
         target: the slope to keep, at least 0.
-        every: in which of the discriminator's steps it acts, at least 1; above 1 is lazy regularisation.
+        every: the penalty acts in every `every`-th step of D, at least 1; above 1 is lazy regularisation.
 
     Raises:
         ValueError: for a negative weight, sigma or target, or an `every` below 1.
@@ -51,8 +48,8 @@ class DRAGANPenalty(Penalty):
         self.sigma = sigma
         self.target = target
 
+    @override
     def penalty(self, gan: GAN, step: Step) -> Tensor:
-        """The mean squared distance of the slope from the target."""
         assert step.real is not None
         x = step.real.to(gan.dtype)
         if self.sigma:
@@ -62,6 +59,6 @@ class DRAGANPenalty(Penalty):
 
 
 def _deviation(x: Tensor) -> Tensor:
-    """The standard deviation of all entries, those of the other processes among them."""
+    """Return the standard deviation of all entries in all processes."""
     own = x.mean()
     return mean(x.var(correction=0) + (own - mean(own)).square()).sqrt()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from torch import nn
+from typing_extensions import override
 
-from lightning_gans.networks import LastingDropout, Maxout, StochasticLayer, weighted_layers
+from lightning_gans import arguments
+from lightning_gans.gan import GAN
+from lightning_gans.networks import AlwaysOnDropout, Maxout, StochasticLayer, weighted_layers
 from lightning_gans.stabilizer import NetworkStabilizer
-
-if TYPE_CHECKING:
-    from lightning_gans.gan import GAN
 
 ACTIVATIONS = (
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish),
@@ -24,11 +23,11 @@ class Dropout(NetworkStabilizer):
 
         y = x · b / (1 − p),    b ~ Bernoulli(1 − p) for each entry
 
-    In the discriminator it hampers a player that wins too easily. In the generator it is a second source of noise
-    beside z, which stays on in evaluation and generation: the same z gives another sample each time, and a path between
-    two latents is grainy. An activation is hidden where a layer with weights is registered after it, so a generator's
-    final tanh is not; of a discriminator all are. Only activations that are modules can be found, and a dropout that a
-    network already has stays.
+    In the discriminator it weakens a player that wins too easily. In the generator it is a second source of noise
+    beside z, which stays on in evaluation and generation: the same z gives another sample each time, and interpolations
+    between two latents are noisy. An activation is hidden if a layer with weights is registered after it, so a
+    generator's final tanh is not; all activations of a discriminator are. Only activations that are modules are found,
+    and dropout that a network already has stays.
 
     Args:
         discriminator: p of the discriminator, in [0, 1).
@@ -42,14 +41,12 @@ class Dropout(NetworkStabilizer):
     """
 
     def __init__(self, discriminator: float = 0.0, generator: float = 0.5):
-        for name, value in (("discriminator", discriminator), ("generator", generator)):
-            if not 0 <= value < 1:
-                raise ValueError(f"Dropout({name}={value}): expected a probability in [0, 1), such as 0.5.")
+        arguments.fraction(self, include_one=False, discriminator=discriminator, generator=generator)
         self.discriminator = discriminator
         self.generator = generator
 
+    @override
     def change(self, gan: GAN) -> None:
-        """Put a dropout behind every hidden activation."""
         hidden: list[tuple[nn.Module, nn.Module, nn.Module]] = []
         if self.discriminator:
             found = _activations(gan.discriminator.modules())
@@ -57,7 +54,7 @@ class Dropout(NetworkStabilizer):
             self._refuse_none(gan.discriminator, found)
         if self.generator:
             found = self._before_the_last_weights(gan.generator)
-            hidden += [(gan.generator, module, LastingDropout(self.generator)) for module in found]
+            hidden += [(gan.generator, module, AlwaysOnDropout(self.generator)) for module in found]
             self._refuse_none(gan.generator, found)
         for network, activation, dropout in hidden:
             self.replace(network, activation, nn.Sequential(activation, dropout).train(activation.training))

@@ -1,18 +1,16 @@
-"""Feature matching: a generator that aims at the data's mean features, not at the discriminator's verdict."""
+"""Feature matching: the generator is trained to match the mean features of the data."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
+from typing_extensions import override
 
+from lightning_gans import arguments
 from lightning_gans.distributed import mean
+from lightning_gans.gan import GAN
 from lightning_gans.stabilizer import Stabilizer
-
-if TYPE_CHECKING:
-    from lightning_gans.gan import GAN
-    from lightning_gans.step import Step
+from lightning_gans.step import Step
 
 
 class FeatureMatching(Stabilizer):
@@ -20,18 +18,18 @@ class FeatureMatching(Stabilizer):
 
         weight · ‖mean f(x) − mean f(G(z))‖²,    f = the discriminator's `features`, the input of its head
 
-    In place of the generator's loss, as in the paper, or in addition to it. The discriminator learns as ever, so that
-    f goes on to be what tells real from fake; the generator does not chase its verdict, which is steadier, but
-    often less sharp. Means are over the batch of all processes, and want large batches.
+    It replaces the generator's loss, as in the paper, or is added to it. The discriminator's training does not change,
+    so f remains what separates real from fake samples; the generator does not follow the logit itself, which is more
+    stable, but often less sharp. Means are over the batch of all processes, and need large batches.
 
-    It costs two more forwards of the discriminator in the generator's step, of real samples (without a gradient) and
-    of fakes. What stabilizers before it have added to the generator's loss is replaced too: give it first. In an
-    `UnrolledGAN` the opponent is a function without features; f is then that of the discriminator as it is, not K
-    updates ahead, so that to replace the loss there is to give up the unrolling: use `replace=False`.
+    It costs two more forwards of the discriminator in the generator's step, of real samples (without grad) and of
+    fakes. Terms that earlier stabilizers added to the generator's loss are replaced too, so give it first. In an
+    `UnrolledGAN` the opponent is a function without features, and f is that of the current discriminator, not of the
+    one K updates ahead; replacing the loss there would remove the unrolling, so use `replace=False`.
 
     Args:
-        weight: of the term, at least 0; above 0 if it stands alone.
-        replace: whether it replaces the generator's loss or is added to it.
+        weight: weight of the term, at least 0; above 0 with `replace`.
+        replace: whether to replace the generator's loss; else the term is added to it.
 
     Raises:
         ValueError: for a weight out of range; for a discriminator without `features`.
@@ -43,8 +41,7 @@ class FeatureMatching(Stabilizer):
     reads_real = True
 
     def __init__(self, weight: float = 1.0, replace: bool = True):
-        if not weight >= 0:
-            raise ValueError(f"FeatureMatching(weight={weight}): expected a number of at least 0.")
+        arguments.at_least(self, 0, weight=weight)
         if weight == 0 and replace:
             raise ValueError(
                 f"FeatureMatching(weight={weight}, replace={replace}) leaves the generator without a loss; expected a "
@@ -53,6 +50,7 @@ class FeatureMatching(Stabilizer):
         self.weight = weight
         self.replace = replace
 
+    @override
     def apply_to(self, gan: GAN) -> None:
         """Refuse a discriminator without features."""
         if not callable(getattr(gan.discriminator, "features", None)):
@@ -61,15 +59,15 @@ class FeatureMatching(Stabilizer):
                 "none; use one of the library's discriminators, or leave it out."
             )
 
+    @override
     def on_generator_loss(self, gan: GAN, step: Step, loss: Tensor) -> Tensor:
-        """Replace the loss by the distance of the means, or add it."""
         if self.weight == 0:
             return loss
         assert step.real is not None
-        owner = step.discriminator if hasattr(step.discriminator, "features") else gan.discriminator
+        map_to_features = getattr(step.discriminator, "features", gan.discriminator.features)
 
         def features(x: Tensor, labels: Tensor | None = None) -> Tensor:
-            return owner.features(x).flatten(1)  # type: ignore[union-attr]
+            return map_to_features(x).flatten(1)
 
         with torch.no_grad():
             wanted = mean(gan.discriminate(features, step.real, step.labels).mean(0))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
+from typing_extensions import override
 
+from lightning_gans.gan import GAN
 from lightning_gans.schedules import Schedule, not_negative
 from lightning_gans.stabilizers.penalty import Penalty
-
-if TYPE_CHECKING:
-    from lightning_gans.gan import GAN
-    from lightning_gans.step import Step
+from lightning_gans.step import Step
 
 
 class GradientPenalty(Penalty):
@@ -22,13 +19,13 @@ class GradientPenalty(Penalty):
 
     The norm is per sample, over all its dimensions, of the gradient with respect to the input. Under mixed
     precision it is computed in the precision of the weights, autocast off. It needs a double backward: about one more
-    forward and two more backwards of the discriminator per step. Do not use BatchNorm in the
-    discriminator: it makes a sample's gradient depend on its batch, and you are warned if it is there.
+    forward and two more backwards of the discriminator per step. Do not use BatchNorm in the discriminator, which
+    makes a sample's gradient depend on its batch; a warning tells if there is any.
 
     Args:
         weight: λ, at least 0, or a schedule; 10 in the paper, smaller on two-dimensional toys.
         target: the slope to keep, at least 0; 1 makes a critic 1-Lipschitz where it matters.
-        every: in which of the critic's steps it acts, at least 1; above 1 is lazy regularisation, see `Penalty`.
+        every: the penalty acts in every `every`-th step of D, at least 1; above 1 is lazy regularisation.
 
     Raises:
         ValueError: for a negative weight or target, or an `every` below 1.
@@ -42,8 +39,8 @@ class GradientPenalty(Penalty):
         not_negative(type(self).__name__, target=target)
         self.target = target
 
+    @override
     def penalty(self, gan: GAN, step: Step) -> Tensor:
-        """The mean squared distance of the slope from the target."""
         assert step.real is not None
         real, fake = step.real.to(gan.dtype), step.fake.to(gan.dtype)
         epsilon = torch.rand([len(real)] + [1] * (real.dim() - 1), dtype=real.dtype, device=real.device)

@@ -1,41 +1,42 @@
-"""Historical averaging: players that do not stray far from where they have been."""
+"""Historical averaging: a penalty on the distance of parameters from their past mean."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
+from lightning_gans.gan import GAN
 from lightning_gans.schedules import Schedule, bounds, not_negative, value
 from lightning_gans.stabilizer import Stabilizer
-
-if TYPE_CHECKING:
-    from lightning_gans.gan import GAN
-    from lightning_gans.step import Step
+from lightning_gans.step import Step
 
 
 class HistoricalAveraging(Stabilizer):
-    """Pull the parameters of each player towards the mean of all values that they have had.
+    """Pull the parameters of each player towards the mean of all their past values.
 
         L + weight · ‖θ − θ̄‖₂²,    θ̄ = (1/t) Σ_{i ≤ t} θ_i,    θ_i = the player's parameters after its i-th step
 
-    As in fictitious play a player answers not only the other's last move. The mean counts as a constant, and hence the
-    pull is 2 · weight · (θ − θ̄); it is updated after each step, so that at step t + 1 it holds θ_1 to θ_t. A player is
-    first pulled at its third step, as after one it is its own mean. Buffers, such as the statistics of BatchNorm, are
-    left alone. Accumulated batches see one mean. In the look-ahead of an `UnrolledGAN` imagined weights are pulled too,
-    to the mean as it is. All processes have the same means, as they have the same weights.
+    A player then does not respond to the other's latest update alone. The mean is a constant in the gradient, which
+    is therefore 2 · weight · (θ − θ̄); it is updated after each step, so that at step t + 1 it is over θ_1 to θ_t. The
+    term first acts at a player's third step, as after one step the mean is the parameters themselves. Buffers, such as
+    the statistics of BatchNorm, are left alone. All parts of an accumulated batch use one mean. The lookahead of an
+    `UnrolledGAN` has the term too, with the current mean. All processes have the same means, as they have the same
+    weights.
 
-    It ends circling, at the price of speed: old values weigh as much as new ones. Near a solution around which the
-    plain game circles with speed f, the distance falls like a power of t only, t^(−a²/(1 + a²)), a = f/(2 · weight),
-    and too large a weight all but stops the players. It holds one more copy of the parameters of a player whose weight
-    is above 0, in single precision or better, costs a few passes over them per step, and is saved with a run.
+    It stops cycling at the cost of speed, as old values count as much as new ones. Near a solution around which
+    training without it cycles with angular speed f, the distance falls only like a power of t, t^(−a²/(1 + a²)) with
+    a = f/(2 · weight), and too large a weight almost stops training. It holds one more copy of the parameters of a
+    player whose weight is above 0, in single precision or better, which checkpoints keep, and costs a few passes over
+    them per step.
 
     Args:
-        generator_weight: of the generator's term, at least 0, or a schedule. The paper gives none. At 0.01 the pull is
-            that of a usual gradient, 1e-3 to 1e-2 for each parameter, once parameters are 0.1 from their mean; at 1 it
-            is so after a few steps already, and training all but stands still.
-        discriminator_weight: of the discriminator's term, likewise; 0 where there is none to train, as in `SEPGAN`.
+        generator_weight: weight of the generator's term, at least 0, or a schedule. The paper gives none. At 0.01 the
+            gradient of the term is as large as a usual one, 1e-3 to 1e-2 per parameter, once parameters are 0.1 from
+            their mean; at 1 that happens after a few steps, and training almost stops.
+        discriminator_weight: the same for the discriminator; 0 if there is none to train, as in `SEPGAN`.
 
     Raises:
         ValueError: for a negative weight.
@@ -53,26 +54,27 @@ class HistoricalAveraging(Stabilizer):
         self._means: dict[str, dict[str, Tensor]] = {"generator": {}, "discriminator": {}}
 
     @property
+    @override
     def acts_on_discriminator(self) -> bool:
-        """Only where its weight says so."""
         return bounds(self.discriminator_weight)[1] > 0
 
+    @override
     def state_dict(self) -> dict[str, Any]:
-        """How many values the means are of, and the means by the names of the parameters."""
+        """Return the number of values in the means, and the means by the names of the parameters."""
         return {"updates": dict(self._updates), "means": {player: dict(mean) for player, mean in self._means.items()}}
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
         self._updates = dict(state_dict["updates"])
         self._means = {player: dict(mean) for player, mean in state_dict["means"].items()}
 
+    @override
     def on_discriminator_loss(self, gan: GAN, step: Step, loss: Tensor) -> Tensor:
-        """Add the discriminator's term."""
         weight = value(self.discriminator_weight, gan.generator_updates)
         return self._add("discriminator", gan.discriminator, weight, step, loss)
 
+    @override
     def on_generator_loss(self, gan: GAN, step: Step, loss: Tensor) -> Tensor:
-        """Add the generator's term."""
         return self._add("generator", gan.generator, value(self.generator_weight, gan.generator_updates), step, loss)
 
     def _add(self, player: str, network: nn.Module, weight: float, step: Step, loss: Tensor) -> Tensor:
@@ -84,12 +86,12 @@ class HistoricalAveraging(Stabilizer):
         step.terms[f"historical_averaging_{player}"] = term.detach()
         return loss + term
 
+    @override
     def on_discriminator_step_end(self, gan: GAN) -> None:
-        """Take the new values into the discriminator's mean."""
         self._update("discriminator", gan.discriminator, self.discriminator_weight)
 
+    @override
     def on_generator_step_end(self, gan: GAN) -> None:
-        """Take the new values into the generator's mean."""
         self._update("generator", gan.generator, self.generator_weight)
 
     @torch.no_grad()
@@ -107,7 +109,7 @@ class HistoricalAveraging(Stabilizer):
             torch._foreach_lerp_(means, now, 1 / self._updates[player])
 
     def _both(self, player: str, network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-        """The parameters as they are and their means, in the order, precision and place of the two."""
+        """Return the parameters and their means in the same order, on the parameters' device in the means' dtype."""
         means, now = self._means[player], []
         for name, parameter in network.named_parameters():
             means[name] = means[name].to(parameter.device)

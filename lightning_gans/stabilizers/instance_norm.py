@@ -1,16 +1,13 @@
-"""Instance normalisation in the place of BatchNorm."""
+"""Instance normalisation in place of BatchNorm."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import nn
+from typing_extensions import override
 
+from lightning_gans.gan import GAN
 from lightning_gans.stabilizer import NetworkStabilizer
-
-if TYPE_CHECKING:
-    from lightning_gans.gan import GAN
 
 
 class InstanceNorm(NetworkStabilizer):
@@ -18,9 +15,9 @@ class InstanceNorm(NetworkStabilizer):
 
         y = weight · (x − μ) / √(σ² + eps) + bias,    μ and σ² per image and channel, over positions
 
-    Samples of a batch are independent then, which a gradient penalty asks for, and evaluation equals training. It hides
-    the mean and contrast of every map, hence leave it out of a generator whose samples differ in them. Number of
-    features, eps and, with `affine`, weight and bias carry over. Maps must have more than one position: torch refuses
+    Samples of a batch are then independent, as a gradient penalty requires, and evaluation equals training. It removes
+    the mean and contrast of every map, so do not use it in a generator whose samples differ in them. Number of
+    features, eps and, with `affine`, weight and bias are kept. Maps must have more than one position: torch refuses
     1 × 1 maps in training.
 
     Args:
@@ -41,8 +38,8 @@ class InstanceNorm(NetworkStabilizer):
         self.generator = generator
         self.affine = affine
 
+    @override
     def change(self, gan: GAN) -> None:
-        """Replace the norms."""
         networks = [gan.discriminator] * self.discriminator + [gan.generator] * self.generator
         found = [(root, norm) for root in networks for norm in root.modules() if isinstance(norm, nn.BatchNorm2d)]
         if networks and not found:

@@ -1,31 +1,29 @@
-"""Label flipping: a discriminator that is now and then told the opposite."""
+"""Label flipping: some of the discriminator's targets are swapped at random."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from lightning_gans.schedules import Schedule, bounds, value
+from lightning_gans import arguments
+from lightning_gans.gan import GAN
+from lightning_gans.schedules import Schedule, value
 from lightning_gans.stabilizer import Stabilizer
-
-if TYPE_CHECKING:
-    from lightning_gans.gan import GAN
 
 
 class LabelFlipping(Stabilizer):
-    """Turn each of the discriminator's targets, real or fake, into its opposite with a small probability.
+    """Flip each of the discriminator's targets, real or fake, with a small probability.
 
-        t' = 1 − t with the probability p, else t
+        t' = 1 − t with probability p, else t
 
-    It keeps a strong discriminator from certainty: under the cross-entropy the logits of an optimal one lie within
-    ±log((1 − p)/p), about ±2.9 with p = 0.05. `LabelSmoothing` bounds them without the noise. It costs nothing. What
-    it does not do is give the generator a gradient where real and fake samples do not overlap: the best discriminator
-    is still constant around each of them, only at another value. `InstanceNoise` makes them overlap.
+    It keeps a strong discriminator from being certain: under the cross-entropy the logits of an optimal one lie within
+    ±log((1 − p)/p), about ±2.9 with p = 0.05. `LabelSmoothing` bounds them without randomness. It costs nothing. It
+    does not give the generator a gradient if real and fake samples do not overlap: the best discriminator is still
+    constant around each of them, at another value. `InstanceNoise` makes them overlap.
 
-    Under `Wasserstein` it scales the critic's expected loss by 1 − 2p, which does no harm and no good. With
-    p = 0.5 the discriminator learns nothing, with more it learns the reverse. Give it before `LabelSmoothing`.
+    Under `Wasserstein` it scales the critic's expected loss by 1 − 2p, which makes no difference. With p = 0.5 the
+    discriminator learns nothing, with a larger p the opposite. Give it before `LabelSmoothing`.
 
     Args:
         probability: p of each target, in [0, 1], or a schedule in that range.
@@ -40,16 +38,11 @@ class LabelFlipping(Stabilizer):
     """
 
     def __init__(self, probability: float | Schedule = 0.05):
-        low, high = bounds(probability)
-        if not 0 <= low <= high <= 1:
-            raise ValueError(
-                f"LabelFlipping(probability={probability}): expected a number in [0, 1], such as 0.05, or a schedule "
-                "in that range."
-            )
+        arguments.fraction(self, probability=probability)
         self.probability = probability
 
+    @override
     def on_targets(self, gan: GAN, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn some of both."""
         probability = value(self.probability, gan.generator_updates)
         if probability == 0:
             return real, fake

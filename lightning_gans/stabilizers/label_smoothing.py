@@ -1,17 +1,14 @@
-"""Label smoothing: a discriminator that is never asked to be certain."""
+"""Label smoothing: soft targets for the discriminator."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
+from typing_extensions import override
 
+from lightning_gans.gan import GAN
 from lightning_gans.objectives import Objective, Wasserstein
 from lightning_gans.stabilizer import Stabilizer
-
-if TYPE_CHECKING:
-    from lightning_gans.gan import GAN
 
 
 class LabelSmoothing(Stabilizer):
@@ -19,26 +16,26 @@ class LabelSmoothing(Stabilizer):
 
         t' = fake + t · (real − fake)
 
-    Real samples are called real with a certainty of 0.9, so that the discriminator gains nothing from logits that
-    grow without bound, and keeps a gradient for the generator. It costs nothing. The rule is affine, so that it
-    means the same for targets which `LabelFlipping`, given before it, has turned.
+    Real samples have the target 0.9, so the discriminator gains nothing from logits that grow without bound, and
+    still gives the generator a gradient. It costs nothing. The map is affine, so it also fits targets that
+    `LabelFlipping`, given before it, has flipped.
 
-    Leave `fake` at 0, which is one-sided smoothing. With both ends smoothed the optimal discriminator is
+    Leave `fake` at 0, which is one-sided smoothing. With two-sided smoothing the optimal discriminator is
 
         D(x) = (real · p_data(x) + fake · p_model(x)) / (p_data(x) + p_model(x)):
 
-    where there are no data it tends to `fake` and not to 0, and what the generator makes there by mistake is
-    reinforced, as p_model in the numerator gives it no reason to move.
+    where there are no data it tends to `fake` and not to 0, and wrong samples of the generator there are reinforced,
+    as p_model in the numerator gives them no reason to move.
 
-    Under `Hinge` the best logit stays at the margin, and only what lies beyond it is pulled back. An objective that is
-    linear in the logit is refused: there a target rescales a term, so that the real term and the fake one no longer
-    balance, and the critic drifts.
+    Under `Hinge` the best logit stays at the margin, and only logits beyond it are pulled back. An objective that is
+    linear in the logit is refused: a target rescales a term, so the real and the fake term no longer balance, and the
+    critic drifts.
 
     Args:
         real: target of real samples, in (0, 1]; or a range [low, high] from which one is drawn for every sample,
             such as [0.7, 1.2]. A range may go beyond 1 as long as its mean does not: a cross-entropy towards more
             than 1 on average has no minimum.
-        fake: target of fakes, at least 0 and below `real`; above 0 is two-sided.
+        fake: target of fakes, at least 0 and below `real`; above 0 is two-sided smoothing.
 
     Raises:
         ValueError: for targets out of range; for an objective that is linear in the logit.
@@ -62,6 +59,7 @@ class LabelSmoothing(Stabilizer):
         self.real = real
         self.fake = fake
 
+    @override
     def apply_to(self, gan: GAN) -> None:
         """Refuse objectives that are linear in the logit."""
         base: Objective = gan.objective
@@ -73,8 +71,8 @@ class LabelSmoothing(Stabilizer):
                 "and the critic drifts; leave LabelSmoothing out, or use NonSaturating, LeastSquares or Hinge."
             )
 
+    @override
     def on_targets(self, gan: GAN, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Move both."""
         if self.real == 1 and self.fake == 0:
             return real, fake
         return self._smoothed(real), self._smoothed(fake)

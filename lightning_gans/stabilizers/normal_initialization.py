@@ -1,25 +1,24 @@
-"""Normal weights at the start, as the DCGAN has them."""
+"""Normal initial weights, like the DCGAN's."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing_extensions import override
 
+from lightning_gans import arguments
+from lightning_gans.gan import GAN
 from lightning_gans.networks import initialize
 from lightning_gans.stabilizer import NetworkStabilizer
 
-if TYPE_CHECKING:
-    from lightning_gans.gan import GAN
-
 
 class NormalInitialization(NetworkStabilizer):
-    """Start from small normal weights.
+    """Draw small normal initial weights.
 
         W ~ N(0, std²),    weights of norms ~ N(1, std²),    biases 0
 
-    The DCGAN's networks start like this by themselves, with 0.02; give it to other networks, or to try another scale.
-    Deep networks without norms fade at such a scale: the perceptrons here start from He's weights for that reason.
-    The discriminator's embedding of labels is drawn too; the generator's keeps the scale of its latents, and routes
-    of a stochastic generator keep theirs. It acts in a game in which nobody has moved yet, and once; after
+    The DCGAN's networks have such weights by default, with 0.02; use it for other networks, or to try another scale.
+    In deep networks without norms such weights make activations vanish, so the library's MLPs start from He's weights.
+    The discriminator's embedding of labels is drawn too; the generator's keeps the scale of its latents, and
+    stochastic layers keep their weights. It acts once, and only if neither player has been updated; after
     `SpectralNorm` the weight behind the norm is drawn. It costs nothing in training.
 
     Args:
@@ -36,14 +35,13 @@ class NormalInitialization(NetworkStabilizer):
     """
 
     def __init__(self, std: float = 0.02, discriminator: bool = True, generator: bool = True):
-        if not std > 0:
-            raise ValueError(f"NormalInitialization(std={std}): expected a number above 0, such as 0.02.")
+        arguments.positive(self, std=std)
         self.std = std
         self.discriminator = discriminator
         self.generator = generator
 
+    @override
     def change(self, gan: GAN) -> None:
-        """Draw the weights, unless training has begun."""
         if gan.discriminator_updates == gan.generator_updates == 0:
             if self.discriminator:
                 initialize(gan.discriminator, self.std)

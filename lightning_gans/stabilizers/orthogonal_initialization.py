@@ -1,25 +1,24 @@
-"""Orthogonal weights at the start."""
+"""Orthogonal initial weights."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing_extensions import override
 
+from lightning_gans import arguments
+from lightning_gans.gan import GAN
 from lightning_gans.networks import initialize_orthogonal
 from lightning_gans.stabilizer import NetworkStabilizer
 
-if TYPE_CHECKING:
-    from lightning_gans.gan import GAN
-
 
 class OrthogonalInitialization(NetworkStabilizer):
-    """Start from orthogonal weights: a layer turns its input and scales it, no direction more than another.
+    """Draw orthogonal initial weights: a layer rotates its input and scales all directions by the same factor.
 
         W Wᵀ = gain² · I, or WᵀW for a tall W
 
-    Of a convolution W has a row per output channel and a column per input channel and tap; of a transposed one a row
-    per input channel. Biases become 0; norms, embeddings and routes of a stochastic generator keep theirs. It acts in
-    a game in which nobody has moved yet, and once; after `SpectralNorm` the weight behind the norm is drawn. It costs
-    nothing in training.
+    For a convolution W has a row per output channel and a column per input channel and tap; for a transposed one a row
+    per input channel. Biases become 0; norms, embeddings and stochastic layers keep their weights. It acts once, and
+    only if neither player has been updated; after `SpectralNorm` the weight behind the norm is drawn. It costs nothing
+    in training.
 
     Args:
         gain: factor on the weights, above 0; √2 keeps the scale through rectifiers.
@@ -35,14 +34,13 @@ class OrthogonalInitialization(NetworkStabilizer):
     """
 
     def __init__(self, gain: float = 1.0, discriminator: bool = True, generator: bool = True):
-        if not gain > 0:
-            raise ValueError(f"OrthogonalInitialization(gain={gain}): expected a number above 0, such as 1.0.")
+        arguments.positive(self, gain=gain)
         self.gain = gain
         self.discriminator = discriminator
         self.generator = generator
 
+    @override
     def change(self, gan: GAN) -> None:
-        """Draw the weights, unless training has begun."""
         if gan.discriminator_updates == gan.generator_updates == 0:
             for network in [gan.discriminator] * self.discriminator + [gan.generator] * self.generator:
                 initialize_orthogonal(network, self.gain)

@@ -1,17 +1,14 @@
-"""R2: a discriminator that is flat on the fakes."""
+"""R2: a penalty on the discriminator's slope on fakes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
+from typing_extensions import override
 
+from lightning_gans.gan import GAN
 from lightning_gans.schedules import Schedule
 from lightning_gans.stabilizers.penalty import Penalty
-
-if TYPE_CHECKING:
-    from lightning_gans.gan import GAN
-    from lightning_gans.step import Step
+from lightning_gans.step import Step
 
 
 class R2Penalty(Penalty):
@@ -19,13 +16,13 @@ class R2Penalty(Penalty):
 
         weight/2 · mean ‖∇D(G(z))‖₂²
 
-    The counterpart of `R1Penalty`, with which it shares the solution and the speed of convergence near it. It is rarely
-    used alone; R3GAN has both, over a relativistic objective, with one weight. It costs about one more forward and two
+    The counterpart of `R1Penalty`, with the same solution and speed of convergence near it. It is rarely used alone;
+    R3GAN has both, over a relativistic objective, with one weight. It costs about one more forward and two
     more backwards of the discriminator per step; see `Penalty` for precision, BatchNorm and `every`.
 
     Args:
-        weight: γ, at least 0, or a schedule; 10 in the paper, on images. On points of a few dimensions begin with 1.
-        every: in which of the discriminator's steps it acts, at least 1; above 1 is lazy regularisation.
+        weight: γ, at least 0, or a schedule; 10 in the paper, on images. For points of a few dimensions start with 1.
+        every: the penalty acts in every `every`-th step of D, at least 1; above 1 is lazy regularisation.
 
     Raises:
         ValueError: for a negative weight, or an `every` below 1.
@@ -38,6 +35,6 @@ class R2Penalty(Penalty):
     def __init__(self, weight: float | Schedule = 10.0, every: int = 1):
         super().__init__(weight, every)
 
+    @override
     def penalty(self, gan: GAN, step: Step) -> Tensor:
-        """Half the mean squared slope on fakes."""
         return self.slopes(gan, step, step.fake).square().sum(1).mean() / 2

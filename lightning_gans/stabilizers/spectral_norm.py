@@ -1,17 +1,14 @@
-"""Spectral normalisation: layers that stretch nothing more than once its length."""
+"""Spectral normalisation: layers whose weights have a largest singular value of 1."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
+from typing_extensions import override
 
+from lightning_gans.gan import GAN
 from lightning_gans.networks import weighted_layers
 from lightning_gans.stabilizers.parametrization import Parametrization
-
-if TYPE_CHECKING:
-    from lightning_gans.gan import GAN
 
 
 class SpectralNorm(Parametrization):
@@ -19,12 +16,12 @@ class SpectralNorm(Parametrization):
 
         W̄ = W / σ(W),    σ(W) = max ‖Wh‖₂ / ‖h‖₂ ≈ uᵀWv
 
-    u and v follow by one power iteration in each forward of training. Linear layers, convolutions and transposed ones
-    are normalised, of the discriminator also the embedding of the labels; a convolution's W has a row per output
-    channel, so that its Lipschitz constant is bounded up to a factor of its kernel's size. Routes of a stochastic
-    generator have a norm of their own and keep it. It goes with any objective, the paper's was `Hinge`; leave BatchNorm
-    out of the discriminator, as it scales the layers up again. Packing and layers before the head change weights and
-    come first in the list. It costs two products of the weight with a vector per layer and forward.
+    u and v are updated by one power iteration in each forward in training. Linear layers, convolutions and transposed
+    ones are normalised, and the embedding of the labels in the discriminator; a convolution's W has a row per output
+    channel, so its Lipschitz constant is bounded up to a factor that depends on the kernel size. Stochastic layers keep
+    their own normalisation. It works with any objective, `Hinge` in the paper; do not use BatchNorm in the
+    discriminator, which scales the layers up again. Packing and layers before the head change weights, so give them
+    first. It costs two products of the weight with a vector per layer and forward.
 
     Args:
         discriminator: whether the discriminator's layers are normalised.
@@ -42,10 +39,11 @@ class SpectralNorm(Parametrization):
         self.discriminator = discriminator
         self.generator = generator
 
-    def layers(self, gan: GAN, who: str) -> list[tuple[str, nn.Module]]:
-        """With the discriminator's embedding; the generator's is an input beside z and keeps its scale."""
-        return list(weighted_layers(getattr(gan, who), embeddings=who == "discriminator"))
+    @override
+    def layers(self, gan: GAN, player: str) -> list[tuple[str, nn.Module]]:
+        """Return all layers with the discriminator's embedding; the generator's is an input and keeps its scale."""
+        return list(weighted_layers(getattr(gan, player), embeddings=player == "discriminator"))
 
+    @override
     def parametrize(self, layer: nn.Module) -> None:
-        """Put the weight behind its spectral norm."""
         spectral_norm(layer)

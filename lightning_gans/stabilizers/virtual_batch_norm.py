@@ -1,24 +1,21 @@
-"""Virtual batch normalisation: BatchNorm by a reference that stays."""
+"""Virtual batch normalisation: BatchNorm by the statistics of a fixed reference batch."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from typing_extensions import override
 
+from lightning_gans import arguments
+from lightning_gans.gan import GAN
 from lightning_gans.networks import (
     Discriminator,
     PackedDiscriminator,
     ReferencedDiscriminator,
     ReferencedGenerator,
-    ReferenceNorm,
+    VirtualBatchNormLayer,
 )
 from lightning_gans.stabilizer import NetworkStabilizer
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from lightning_gans.gan import GAN
 
 
 class VirtualBatchNorm(NetworkStabilizer):
@@ -27,23 +24,23 @@ class VirtualBatchNorm(NetworkStabilizer):
         μ_i = (n μ_ref + m_i) / (n + 1),    σ²_i = (n q_ref + q_i) / (n + 1) − μ_i²
 
     with n reference samples, m and q the means of a channel and of its square, and m_i, q_i those of the one sample.
-    Samples of a batch are independent then, as a gradient penalty asks, and evaluation equals training. Weight, bias
-    and eps of each BatchNorm carry over; those in a discriminator's head stay as they are.
+    Samples of a batch are then independent, as a gradient penalty requires, and evaluation equals training. Weight,
+    bias and eps of each BatchNorm are kept; BatchNorms in a discriminator's head are not replaced.
 
-    The discriminator's reference is the first `size` samples of the first real batch (with several processes, of the
-    first one's), the generator's are latents drawn at the start, with all classes in turn. Both are kept in the
-    checkpoint. Before the first batch, as in Lightning's sanity check, the samples themselves stand in. Each
-    forward takes the reference along: with `size` equal to the batch size, twice the time and memory. `Packing` comes
-    before it in the list; the reference is then of `size` packs.
+    The discriminator's reference is the first `size` samples of the first real batch (that of the first process, if
+    there are several); the generator's is latents drawn at the start, with all classes in turn. Both are kept in
+    checkpoints. Before the first batch, as in Lightning's sanity check, the samples themselves replace it. Each
+    forward processes the reference too: with `size` equal to the batch size, twice the time and memory. Give `Packing`
+    before it; the reference is then of `size` packs.
 
     Args:
         discriminator: whether the discriminator's norms are replaced.
         generator: whether the generator's are.
-        size: number n of samples in a reference, at least 1 and at most those of a batch (or of a part of it, with
-            accumulation); small ones are noisy.
+        size: number n of samples in a reference, at least 1 and at most the batch size (or that of a part of it, with
+            accumulation); the statistics of a small one are noisy.
 
     Raises:
-        ValueError: for a size below 1, networks without BatchNorm, or a discriminator with a `forward` of its own; in
+        ValueError: for a size below 1, networks without BatchNorm, or a discriminator that overrides `forward`; in
             training, for a first batch smaller than `size`.
 
     Reference:
@@ -51,14 +48,14 @@ class VirtualBatchNorm(NetworkStabilizer):
     """
 
     def __init__(self, discriminator: bool = True, generator: bool = True, size: int = 64):
-        if not (isinstance(size, int) and size >= 1):
-            raise ValueError(f"VirtualBatchNorm(size={size}): expected a whole number of at least 1, such as 64.")
+        arguments.whole(self, 1, size=size)
         self.discriminator = discriminator
         self.generator = generator
         self.size = size
 
+    @override
     def change(self, gan: GAN) -> None:
-        """Replace the norms, and wrap the networks that bring the reference along."""
+        """Replace the norms, and wrap the networks, which then process the reference."""
         of_discriminator = self._norms(gan.discriminator) if self.discriminator else []
         of_generator = self._norms(gan.generator) if self.generator else []
         if not of_discriminator + of_generator and (self.discriminator or self.generator):
@@ -74,13 +71,13 @@ class VirtualBatchNorm(NetworkStabilizer):
             if of_generator:
                 gan.generator = ReferencedGenerator(gan.generator, self.size)
         except ValueError as error:
-            raise ValueError(f"{self}: {error}.") from error
+            raise ValueError(f"{self}: {error}") from error
         for network in (gan.discriminator, gan.generator):
             for norm in of_discriminator + of_generator:
-                self.replace(network, norm, ReferenceNorm(norm, self.size))
+                self.replace(network, norm, VirtualBatchNormLayer(norm, self.size))
 
     @staticmethod
     def _norms(network: nn.Module) -> list[_BatchNorm]:
-        """Those that see the reference, which ends before a discriminator's head."""
+        """Return the norms whose input has the reference, which is dropped before a discriminator's head."""
         head = set(network.head.modules()) if isinstance(network, Discriminator) else set()
         return [module for module in network.modules() if isinstance(module, _BatchNorm) and module not in head]

@@ -1,20 +1,18 @@
-"""Weight decay: a discriminator with small weights."""
+"""Weight decay: a penalty on the discriminator's weights."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from typing_extensions import override
 
+from lightning_gans.gan import GAN
 from lightning_gans.schedules import Schedule, not_negative, value
 from lightning_gans.stabilizer import Stabilizer
-
-if TYPE_CHECKING:
-    from lightning_gans.gan import GAN
-    from lightning_gans.step import Step
+from lightning_gans.step import Step
 
 
 class WeightDecay(Stabilizer):
@@ -22,28 +20,29 @@ class WeightDecay(Stabilizer):
 
         weight/2 · Σ ‖W‖₂²    over the weights of its linear, convolutional and embedding layers
 
-    Biases, norms and parameters that other layers own are left alone. Small weights make a discriminator flat all over,
-    bluntly: prefer `R1Penalty`, which asks for that where it matters, unless you want its price, which is nothing but a
-    pass over the weights. As a part of the loss its gradient passes through the optimizer, and Adam rescales it;
-    decoupled decay is `torch.optim.AdamW` as the `discriminator_optimizer`. Where a layer computes its weight (spectral
-    normalisation, weight normalisation) what it learns is decayed, not what it applies; under a norm that undoes the
+    Biases, norms and parameters of other layers are left alone. Small weights make a discriminator flat everywhere:
+    prefer `R1Penalty`, which makes it flat where it matters, unless it costs too much; weight decay costs only a pass
+    over the weights. As a part of the loss its gradient passes through the optimizer, and Adam rescales it; for
+    decoupled decay use `torch.optim.AdamW` as the `discriminator_optimizer`. If a layer computes its weight (spectral
+    or weight normalisation), the trained tensors are decayed, not the computed weight; under a norm that undoes the
     scale, such as these and BatchNorm, decay only raises the effective learning rate.
 
     Args:
-        weight: of the penalty, at least 0, or a schedule; the gradient is `weight` times W.
+        weight: weight of the penalty, at least 0, or a schedule; the gradient is `weight` times W.
 
     Raises:
         ValueError: for a negative weight; for a discriminator without such layers.
 
     Reference:
         Krogh and Hertz, A Simple Weight Decay Can Improve Generalization, NeurIPS 1991; Loshchilov and Hutter,
-        Decoupled Weight Decay Regularization, ICLR 2019, arXiv 1711.05101, on what Adam makes of it.
+        Decoupled Weight Decay Regularization, ICLR 2019, arXiv 1711.05101, on its effect under Adam.
     """
 
     def __init__(self, weight: float | Schedule = 1e-4):
         not_negative("WeightDecay", weight=weight)
         self.weight = weight
 
+    @override
     def apply_to(self, gan: GAN) -> None:
         """Refuse a discriminator without weights to decay."""
         if next(_weights(gan.discriminator), None) is None:
@@ -52,8 +51,9 @@ class WeightDecay(Stabilizer):
                 "decay; leave it out."
             )
 
+    @override
     def on_discriminator_loss(self, gan: GAN, step: Step, loss: Tensor) -> Tensor:
-        """Add the penalty; in a look-ahead the discriminator wears the imagined weights, and these are what counts."""
+        """Add the penalty; in a lookahead it is that of the lookahead's weights, which `gan.discriminator` then has."""
         weight = value(self.weight, gan.generator_updates)
         if weight == 0:
             return loss

@@ -1,23 +1,24 @@
-"""Weight normalisation: the length of a weight and its direction learned apart."""
+"""Weight normalisation: length and direction of a weight are separate parameters."""
 
 from __future__ import annotations
 
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
+from typing_extensions import override
 
 from lightning_gans.stabilizers.parametrization import Parametrization
 
 
 class WeightNorm(Parametrization):
-    """Learn the length and the direction of every unit's weight apart.
+    """Make the length and the direction of every unit's weight separate parameters.
 
         w = g · v / ‖v‖
 
-    One g per unit of a linear layer, or per output channel of a convolution. The networks compute at first what they
-    would without it (the paper's initialisation from data is left out); what changes is how they move. Unlike
-    BatchNorm it draws no noise from the batch and keeps samples independent; beside BatchNorm the length has no effect.
-    Embeddings keep their weights, routes of a stochastic generator have such a norm already. Packing and layers before
-    the head change weights and come first in the list. The cost is a pass over the weights per forward.
+    There is one g per unit of a linear layer, or per output channel of a convolution. At first the networks compute the
+    same as without it (the paper's initialisation from data is left out); their updates differ. Unlike BatchNorm it
+    adds no noise from the batch and keeps samples independent; beside BatchNorm the length has no effect. Embeddings
+    keep their weights, and stochastic layers have such a norm already. Packing and layers before the head change
+    weights, so give them first. It costs a pass over the weights per forward.
 
     Args:
         discriminator: whether the discriminator's layers are normalised.
@@ -36,6 +37,6 @@ class WeightNorm(Parametrization):
         self.discriminator = discriminator
         self.generator = generator
 
+    @override
     def parametrize(self, layer: nn.Module) -> None:
-        """Split the weight in length and direction."""
         weight_norm(layer, dim=1 if getattr(layer, "transposed", False) else 0)  # the dimension of the outputs

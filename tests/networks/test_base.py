@@ -241,12 +241,12 @@ def test_wrong_labels_are_named(make, classes, labels, words):
         (lambda: MLPGenerator((2,), 6)(torch.zeros(3, 5)), r"z has shape \(3, 5\), expected \(N, 6\)"),
         (lambda: MLPDiscriminator((2,))(torch.zeros(3, 5)), r"shape \(5,\) each, expected \(2,\); resize"),
         (lambda: DCGANDiscriminator((1, 8, 8), 2)(torch.zeros(3, 1, 9, 8)), r"\(1, 9, 8\) each, expected"),
-        (lambda: MLPGenerator(()), r"sample_shape is \(\), expected a tuple; use \(D,\) for points"),
-        (lambda: MLPDiscriminator(2), "sample_shape is 2, expected a tuple"),
-        (lambda: MLPGenerator((2, 0)), r"sample_shape\[1\] is 0"),
-        (lambda: MLPGenerator((2,), num_classes=-1), "num_classes is -1"),
-        (lambda: MLPDiscriminator((2,), num_classes=-1), "num_classes is -1"),
-        (lambda: MLPGenerator((2,), 0), "dim is 0"),
+        (lambda: MLPGenerator(()), r"MLPGenerator\(sample_shape=\(\)\): expected \(D,\) for points or \(C, H, W\)"),
+        (lambda: MLPDiscriminator(2), r"MLPDiscriminator\(sample_shape=2\): expected \(D,\) for points or \(C, H, W\)"),
+        (lambda: MLPGenerator((2, 0)), r"\(sample_shape\[1\]=0\): expected a whole number of at least 1"),
+        (lambda: MLPGenerator((2,), num_classes=-1), r"\(num_classes=-1\): expected a whole number of at least"),
+        (lambda: MLPDiscriminator((2,), num_classes=-1), r"\(num_classes=-1\): expected a whole number of at least"),
+        (lambda: MLPGenerator((2,), 0), r"\(dim=0\): expected a whole number of at least"),
     ],
 )
 def test_bad_input_is_named(use, words):

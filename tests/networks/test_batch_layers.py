@@ -1,4 +1,4 @@
-"""Layers that see a batch, against plain loops."""
+"""Layers that use a whole batch, against plain loops."""
 
 import math
 
@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from lightning_gans.networks import (
-    AppendDeviation,
-    AppendSimilarities,
-    LastingDropout,
-    ReferenceNorm,
+    AlwaysOnDropout,
+    MinibatchSimilarity,
+    MinibatchStdDevLayer,
+    VirtualBatchNormLayer,
     append_to_features,
 )
 
@@ -29,19 +29,19 @@ def similarities(layer, f):
 
 
 def test_similarities_equal_those_of_a_loop():
-    layer, f = AppendSimilarities(4, kernels=3, dimensions=2), torch.randn(5, 4)
+    layer, f = MinibatchSimilarity(4, kernels=3, dimensions=2), torch.randn(5, 4)
     out = layer(f)
     assert out.shape == (5, 7) and torch.equal(out[:, :4], f)
     torch.testing.assert_close(out[:, 4:].detach(), similarities(layer, f))
 
 
 def test_equal_samples_are_as_similar_as_can_be_and_far_ones_not_at_all():
-    layer = AppendSimilarities(4)
+    layer = MinibatchSimilarity(4)
     torch.testing.assert_close(layer(torch.ones(6, 4))[:, 4:], torch.full((6, 16), 5.0))
     assert layer(torch.eye(4) * 1e4)[:, 4:].abs().max() < 1e-6
 
 
-@pytest.mark.parametrize("layer", [AppendSimilarities, AppendDeviation])
+@pytest.mark.parametrize("layer", [MinibatchSimilarity, MinibatchStdDevLayer])
 def test_a_batch_of_one_and_equal_samples_have_finite_derivatives_of_two_orders(layer):
     layer = layer(3)
     for x in (torch.randn(1, 3), torch.ones(4, 3)):
@@ -57,13 +57,13 @@ def test_a_batch_of_one_and_equal_samples_have_finite_derivatives_of_two_orders(
 def test_the_deviation_equals_that_of_the_population():
     x = torch.randn(5, 3)
     expected = sum(math.sqrt(sum((v - sum(c) / 5) ** 2 for v in c) / 5) for c in x.T.tolist()) / 3
-    out = AppendDeviation(3)(x)
+    out = MinibatchStdDevLayer(3)(x)
     assert out.shape == (5, 4) and torch.equal(out[:, :3], x)
     torch.testing.assert_close(out[:, 3], torch.full((5,), expected))
 
 
-@pytest.mark.parametrize("layer", [AppendSimilarities(4), AppendDeviation(4)])
-def test_they_say_that_they_mix_the_batch_and_read_the_features_only(layer):
+@pytest.mark.parametrize("layer", [MinibatchSimilarity(4), MinibatchStdDevLayer(4)])
+def test_they_declare_that_they_mix_the_batch_and_read_the_features_only(layer):
     f, more = torch.randn(5, 4), torch.randn(5, 2)
     assert layer.mixes_batch is True
     torch.testing.assert_close(layer(torch.cat([f, more], 1))[:, 6:], layer(f)[:, 4:])
@@ -72,7 +72,7 @@ def test_they_say_that_they_mix_the_batch_and_read_the_features_only(layer):
     assert not torch.equal(layer(moved)[1], layer(f)[1]), "another sample moved"
 
 
-@pytest.mark.parametrize("layer", [AppendSimilarities(64), AppendDeviation(64)])
+@pytest.mark.parametrize("layer", [MinibatchSimilarity(64), MinibatchStdDevLayer(64)])
 def test_half_precision_is_summed_in_single(layer):
     f = torch.randn(64, 64)
     half = layer.to(torch.bfloat16)(f.bfloat16())
@@ -85,7 +85,7 @@ def test_a_head_is_widened_in_place_and_computes_the_same_at_first():
     head = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1), nn.Flatten(0))
     f, first, last = torch.randn(5, 4), head[0], head[2]
     before = head(f)
-    wide = append_to_features(append_to_features(head, AppendSimilarities(4, 3)), AppendDeviation(4))
+    wide = append_to_features(append_to_features(head, MinibatchSimilarity(4, 3)), MinibatchStdDevLayer(4))
     torch.testing.assert_close(wide(f), before)
     assert (first.in_features, first.weight.shape, last.in_features) == (8, (4, 8), 4)
     wide(f).sum().backward()
@@ -94,14 +94,14 @@ def test_a_head_is_widened_in_place_and_computes_the_same_at_first():
 
 def test_a_head_that_cannot_be_widened_is_refused():
     with pytest.raises(ValueError, match="Identity as a head has no Linear of 4 inputs"):
-        append_to_features(nn.Identity(), AppendDeviation(4))
+        append_to_features(nn.Identity(), MinibatchStdDevLayer(4))
     with pytest.raises(
         ValueError, match="parametrised, as by SpectralNorm, and cannot be widened; let that come later"
     ):
-        append_to_features(nn.utils.parametrizations.spectral_norm(nn.Linear(4, 1)), AppendDeviation(4))
+        append_to_features(nn.utils.parametrizations.spectral_norm(nn.Linear(4, 1)), MinibatchStdDevLayer(4))
 
 
-# ---------------------------------------------------------------- the norm of a reference
+# ---------------------------------------------------------------- virtual batch normalisation
 
 
 def normalised(norm, x, size):
@@ -125,13 +125,13 @@ def test_every_example_is_normalised_with_the_reference_and_itself(kind, shape, 
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
     x = torch.randn(7, 3, *shape, dtype=torch.float64) * 2 + 5
-    layer = ReferenceNorm(norm, 4).train(training)
+    layer = VirtualBatchNormLayer(norm, 4).train(training)
     torch.testing.assert_close(layer(x), normalised(norm, x, 4))
     assert layer.weight is norm.weight and layer.bias is norm.bias
 
 
-def test_examples_do_not_see_each_other_and_the_reference_sees_none():
-    layer, x = ReferenceNorm(nn.BatchNorm2d(2), 3), torch.randn(6, 2, 4, 4)
+def test_examples_do_not_affect_each_other_or_the_reference():
+    layer, x = VirtualBatchNormLayer(nn.BatchNorm2d(2), 3), torch.randn(6, 2, 4, 4)
     other = x.clone()
     other[4] = 100.0
     before, after = layer(x), layer(other)
@@ -140,31 +140,31 @@ def test_examples_do_not_see_each_other_and_the_reference_sees_none():
 
 def test_a_large_mean_costs_no_digits():
     x = torch.randn(64, 2, 8, 8, dtype=torch.float64)
-    layer = ReferenceNorm(nn.BatchNorm2d(2), 32)
+    layer = VirtualBatchNormLayer(nn.BatchNorm2d(2), 32)
     torch.testing.assert_close(layer((x + 1000).float()), layer(x.float()), atol=1e-3, rtol=0)
 
 
 def test_a_norm_without_weights_and_a_batch_without_the_reference():
-    layer = ReferenceNorm(nn.BatchNorm1d(3, affine=False), 4)
+    layer = VirtualBatchNormLayer(nn.BatchNorm1d(3, affine=False), 4)
     assert not list(layer.parameters()) and layer(torch.randn(6, 3)).shape == (6, 3)
     assert layer(torch.randn(6, 3).bfloat16()).dtype == torch.bfloat16
     with pytest.raises(ValueError, match="a batch of 3 rows cannot begin with a reference of 4"):
         layer(torch.randn(3, 3))
 
 
-# ---------------------------------------------------------------- dropout that stays
+# ---------------------------------------------------------------- dropout in evaluation too
 
 
-def test_dropout_that_stays_acts_in_evaluation():
-    layer = LastingDropout(0.25).eval()
+def test_always_on_dropout_drops_in_evaluation():
+    layer = AlwaysOnDropout(0.25).eval()
     out = layer(torch.ones(10_000))
     assert out.unique().tolist() == [0.0, pytest.approx(4 / 3)]
     assert (out == 0).float().mean() == pytest.approx(0.25, abs=0.02)
     x = torch.randn(5)
-    assert torch.equal(LastingDropout(0.0)(x), x)
+    assert torch.equal(AlwaysOnDropout(0.0)(x), x)
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.0, math.nan])
 def test_a_probability_out_of_range_is_refused(p):
-    with pytest.raises(ValueError, match=rf"p is {p}, expected a probability in \[0, 1\)"):
-        LastingDropout(p)
+    with pytest.raises(ValueError, match=rf"AlwaysOnDropout\(p={p}\): expected a number in \[0, 1\), such as 0.5"):
+        AlwaysOnDropout(p)

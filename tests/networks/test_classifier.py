@@ -235,19 +235,34 @@ class Pair(nn.Module):
 @pytest.mark.parametrize(
     "make, words",
     [
-        (lambda: DigitClassifier(num_classes=7), "num_classes is 7, the pretrained weights have 10; use pretrained=F"),
-        (lambda: DigitClassifier(False, num_classes=1), "num_classes is 1, expected"),
+        (
+            lambda: DigitClassifier(num_classes=7),
+            r"\(num_classes=7\): the pretrained weights have 10; use pretrained=F",
+        ),
+        (lambda: DigitClassifier(False, num_classes=1), r"\(num_classes=1\): expected a whole number of at least 2"),
         (
             lambda: DigitClassifier(False)(images(2, 1, 32, 32)),
             r"shape \(1, 32, 32\) each, expected \(1, 28, 28\); res",
         ),
-        (lambda: FrozenClassifier(Pixels(), (3, 6)), r"input_shape is \(3, 6\), expected \(C, H, W\)"),
-        (lambda: FrozenClassifier(Pixels(), (3, 6, 0)), r"input_shape\[2\] is 0"),
-        (lambda: FrozenClassifier(Pixels(), (1, 6, 6)), "mean has 3 values, expected 1"),
-        (lambda: FrozenClassifier(Pixels(), (3, 6, 6), std=[1.0, 2.0]), "std has 2 values, expected 3 or 1; give one"),
-        (lambda: FrozenClassifier(Pixels(), (3, 6, 6), mean=[]), "mean has 0 values"),
-        (lambda: FrozenClassifier(Pixels(), (3, 6, 6), std=[0.0]), r"std is \(0.0,\); give finite"),
-        (lambda: FrozenClassifier(Pixels(), (3, 6, 6), mean=[float("nan")]), r"mean is \(nan,\); give finite"),
+        (lambda: FrozenClassifier(Pixels(), (3, 6)), r"\(input_shape=\(3, 6\)\): expected \(C, H, W\)"),
+        (
+            lambda: FrozenClassifier(Pixels(), (3, 6, 0)),
+            r"\(input_shape\[2\]=0\): expected a whole number of at least 1",
+        ),
+        (lambda: FrozenClassifier(Pixels(), (1, 6, 6)), r"\(mean=\(0.485, 0.456, 0.406\)\): expected 1 numbers"),
+        (
+            lambda: FrozenClassifier(Pixels(), (3, 6, 6), std=[1.0, 2.0]),
+            r"\(std=\(1.0, 2.0\)\): expected 3 numbers, one per channel, or 1",
+        ),
+        (lambda: FrozenClassifier(Pixels(), (3, 6, 6), mean=[]), r"\(mean=\(\)\): expected 3 numbers"),
+        (
+            lambda: FrozenClassifier(Pixels(), (3, 6, 6), std=[0.0]),
+            r"\(std=\(0.0,\)\): expected finite numbers above 0",
+        ),
+        (
+            lambda: FrozenClassifier(Pixels(), (3, 6, 6), mean=[float("nan")]),
+            r"\(mean=\(nan,\)\): expected finite numbers",
+        ),
         (
             lambda: FrozenClassifier(linear(3, 6, 6), (3, 7, 7)),
             r"Sequential does not take images of input_shape \(3, 7",
@@ -259,7 +274,10 @@ class Pair(nn.Module):
             r"Flatten returns shape \(108,\) for one image, expected l",
         ),
         (lambda: FrozenClassifier(Pair(), (3, 6, 6)), "Pair returns a tuple for one image"),
-        (lambda: FrozenClassifier(linear(3, 6, 6), (3, 6, 6), num_classes=4), "num_classes is 4, the network has 5"),
+        (
+            lambda: FrozenClassifier(linear(3, 6, 6), (3, 6, 6), num_classes=4),
+            r"\(num_classes=4\): the network has 5; leave it out",
+        ),
         (lambda: FrozenClassifier(Pixels((3, 6, 6)))(images(2, 2, 6, 6)), r"shape \(2, 2, 6, 6\), expected \(N, 3, H"),
         (lambda: FrozenClassifier(Pixels((3, 6, 6)))(images(3, 6, 6)), r"shape \(3, 6, 6\), expected \(N, 3, H, W\)"),
     ],

@@ -114,7 +114,7 @@ def test_weights_start_as_in_the_paper():
     assert not any(m.bias.any() for m in norms)
 
 
-def test_initialize_reaches_every_kind_of_layer_and_spares_the_rest():
+def test_initialize_draws_every_kind_of_layer_and_leaves_the_others():
     net = nn.Sequential(
         nn.Embedding(50, 50), nn.Conv1d(20, 20, 3), nn.GroupNorm(1, 500), nn.LayerNorm(500),
         nn.PReLU(init=0.2), nn.BatchNorm1d(3, affine=False),
@@ -198,11 +198,14 @@ def test_channels_last_gives_the_same_numbers(size):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ({"image_shape": (3, 7, 64)}, r"\(3, 7, 64\), expected H and W of at least 8; resize the data, or use MLP"),
-        ({"image_shape": (64, 64)}, r"image_shape is \(64, 64\), expected \(C, H, W\)"),
-        ({"image_shape": (0, 64, 64)}, r"shape\[0\] is 0"),
-        ({"image_shape": (3, 16, 16), "width": 0}, "width is 0"),
-        ({"image_shape": (3, 16, 16), "width": 4, "dropout": 2.0}, r"dropout is 2.0, expected a share in \[0, 1\)"),
+        (
+            {"image_shape": (3, 7, 64)},
+            r"\(image_shape=\(3, 7, 64\)\): expected H and W of at least 8; resize the data, or use MLP",
+        ),
+        ({"image_shape": (64, 64)}, r"\(image_shape=\(64, 64\)\): expected \(C, H, W\)"),
+        ({"image_shape": (0, 64, 64)}, r"\(image_shape\[0\]=0\): expected a whole number of at least 1"),
+        ({"image_shape": (3, 16, 16), "width": 0}, r"\(width=0\): expected a whole number of at least"),
+        ({"image_shape": (3, 16, 16), "width": 4, "dropout": 2.0}, r"\(dropout=2.0\): expected a number in \[0, 1\)"),
     ],
 )
 def test_bad_values_are_named(make, arguments, words):

@@ -9,7 +9,7 @@ EVERY = [Gaussian(5), Uniform(5), GaussianWithCode(2, 3, 4.0)]
 
 
 @pytest.mark.parametrize("latents", EVERY, ids=repr)
-def test_draws_have_the_shape_type_and_generator_asked_for(latents):
+def test_draws_have_the_requested_shape_type_and_generator(latents):
     z = latents.sample(7)
     assert z.shape == (7, latents.dim) == (7, 5)
     assert z.dtype == torch.float32 and z.device.type == "cpu"
@@ -86,16 +86,16 @@ def test_a_subclass_takes_a_few_lines():
 @pytest.mark.parametrize(
     "make, words",
     [
-        (lambda: Gaussian(0), "dim is 0, expected an integer; set it to 1 or more"),
-        (lambda: Uniform(-1), "dim is -1"),
-        (lambda: Constant(0), "dim is 0"),
-        (lambda: Gaussian(2.5), "dim is 2.5"),
-        (lambda: as_latents(0), "dim is 0"),
-        (lambda: as_latents("gaussian"), "latents must be a Latents or an integer width, got 'gaussian'"),
-        (lambda: as_latents(True), "got True"),
-        (lambda: GaussianWithCode(-1), "gaussian_dim is -1"),
-        (lambda: GaussianWithCode(categories=0), "categories is 0"),
-        (lambda: GaussianWithCode(scale=0.0), "scale must be above 0, got 0.0"),
+        (lambda: Gaussian(0), r"\(dim=0\): expected a whole number of at least 1"),
+        (lambda: Uniform(-1), r"\(dim=-1\): expected a whole number of at least"),
+        (lambda: Constant(0), r"\(dim=0\): expected a whole number of at least"),
+        (lambda: Gaussian(2.5), r"\(dim=2.5\): expected a whole number of at least"),
+        (lambda: as_latents(0), r"\(dim=0\): expected a whole number of at least"),
+        (lambda: as_latents("gaussian"), "latents='gaussian': expected Latents or an integer width, such as Gaussian"),
+        (lambda: as_latents(True), "latents=True: expected Latents"),
+        (lambda: GaussianWithCode(-1), r"\(gaussian_dim=-1\): expected a whole number of at least"),
+        (lambda: GaussianWithCode(categories=0), r"\(categories=0\): expected a whole number of at least"),
+        (lambda: GaussianWithCode(scale=0.0), r"\(scale=0.0\): expected a finite number above 0, such as 4.0"),
     ],
 )
 def test_bad_values_are_named(make, words):
@@ -112,6 +112,6 @@ def test_the_first_coordinates_vary_continuously_and_the_others_do_not():
         assert all(count == 50 for count in values[:dim]) and all(count <= 2 for count in values[dim:])
 
 
-def test_all_directions_are_alike_where_the_continuous_part_is_gaussian():
-    alike = {type(one).__name__: one.isotropic for one in (*EVERY, Constant(3))}
-    assert alike == {"Gaussian": True, "Uniform": False, "GaussianWithCode": True, "Constant": False}
+def test_the_gaussian_part_is_isotropic():
+    isotropic = {type(one).__name__: one.isotropic for one in (*EVERY, Constant(3))}
+    assert isotropic == {"Gaussian": True, "Uniform": False, "GaussianWithCode": True, "Constant": False}

@@ -43,7 +43,7 @@ def test_layers_of_the_generator():
         ((2,), True, True),
     ],
 )
-def test_tanh_bounds_images_and_whatever_asks_for_it(shape, bounded, expected):
+def test_tanh_bounds_images_and_samples_on_request(shape, bounded, expected):
     g = MLPGenerator(shape, 3, bounded=bounded)
     assert isinstance(g.layers[-1], nn.Tanh) == expected
     with torch.no_grad():
@@ -126,18 +126,27 @@ def test_fourier_and_scale_act_on_the_input():
 @pytest.mark.parametrize(
     "make, words",
     [
-        (lambda: MLPGenerator((2,), width=0), "width is 0"),
-        (lambda: MLPGenerator((2,), depth=-1), "depth is -1"),
-        (lambda: MLPGenerator((2,), orthogonal_gain=0.0), "orthogonal_gain is 0.0, expected a number above 0"),
-        (lambda: MLPDiscriminator((2,), orthogonal_gain=-1.0), "orthogonal_gain is -1.0, expected a number above 0"),
-        (lambda: MLPDiscriminator((2,), width=0), "width is 0"),
-        (lambda: MLPDiscriminator((2,), depth=-1), "depth is -1"),
-        (lambda: MLPDiscriminator((2,), maxout_pieces=1), "maxout_pieces is 1, which makes the network linear"),
-        (lambda: MLPDiscriminator((2,), maxout_pieces=-1), "maxout_pieces is -1"),
-        (lambda: MLPDiscriminator((2,), fourier_frequencies=-1), "fourier_frequencies is -1"),
-        (lambda: FourierFeatures(2, max_frequency=0.5), "max_frequency is 0.5, expected at least 1"),
-        (lambda: MLPDiscriminator((2,), dropout=1.5), r"dropout is 1.5, expected a share in \[0, 1\)"),
-        (lambda: MLPDiscriminator((2,), input_dropout=-0.1), r"input_dropout is -0.1, expected a share"),
+        (lambda: MLPGenerator((2,), width=0), r"\(width=0\): expected a whole number of at least"),
+        (lambda: MLPGenerator((2,), depth=-1), r"\(depth=-1\): expected a whole number of at least"),
+        (lambda: MLPGenerator((2,), orthogonal_gain=0.0), r"\(orthogonal_gain=0.0\): expected a finite number above 0"),
+        (
+            lambda: MLPDiscriminator((2,), orthogonal_gain=-1.0),
+            r"\(orthogonal_gain=-1.0\): expected a finite number above 0",
+        ),
+        (lambda: MLPDiscriminator((2,), width=0), r"\(width=0\): expected a whole number of at least"),
+        (lambda: MLPDiscriminator((2,), depth=-1), r"\(depth=-1\): expected a whole number of at least"),
+        (lambda: MLPDiscriminator((2,), maxout_pieces=1), r"\(maxout_pieces=1\) makes the network linear"),
+        (
+            lambda: MLPDiscriminator((2,), maxout_pieces=-1),
+            r"\(maxout_pieces=-1\): expected a whole number of at least",
+        ),
+        (
+            lambda: MLPDiscriminator((2,), fourier_frequencies=-1),
+            r"\(fourier_frequencies=-1\): expected a whole number of at least",
+        ),
+        (lambda: FourierFeatures(2, max_frequency=0.5), r"\(max_frequency=0.5\): expected a number of at least 1"),
+        (lambda: MLPDiscriminator((2,), dropout=1.5), r"\(dropout=1.5\): expected a number in \[0, 1\), such as"),
+        (lambda: MLPDiscriminator((2,), input_dropout=-0.1), r"\(input_dropout=-0.1\): expected a number in \[0, 1\)"),
     ],
 )
 def test_bad_values_are_named(make, words):

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_gans.networks import LastingDropout, MLPGenerator, StochasticEnsembleGenerator
+from lightning_gans.networks import AlwaysOnDropout, MLPGenerator, StochasticEnsembleGenerator
 from lightning_gans.stabilizers import Dropout
 
 
 def places(network):
     return [(type(m[0]).__name__, m[1]) for m in network.modules() if type(m) is nn.Sequential and len(m) == 2
-            and isinstance(m[1], nn.Dropout | LastingDropout)]  # fmt: skip
+            and isinstance(m[1], nn.Dropout | AlwaysOnDropout)]  # fmt: skip
 
 
 def test_it_is_behind_every_hidden_activation_and_not_behind_the_last_tanh(make_image_gan):
@@ -20,7 +20,7 @@ def test_it_is_behind_every_hidden_activation_and_not_behind_the_last_tanh(make_
     Dropout(discriminator=0.25, generator=0.125).apply_to(gan)
     assert [name for name, _ in places(gan.generator)] == ["ReLU"] * 2
     assert [name for name, _ in places(gan.discriminator)] == ["LeakyReLU"] * 2
-    assert all(type(dropout) is LastingDropout and dropout.p == 0.125 for _, dropout in places(gan.generator))
+    assert all(type(dropout) is AlwaysOnDropout and dropout.p == 0.125 for _, dropout in places(gan.generator))
     assert all(type(dropout) is nn.Dropout and dropout.p == 0.25 for _, dropout in places(gan.discriminator))
     assert isinstance(gan.generator.layers[-1], nn.Tanh)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_gans.networks import AppendSimilarities
+from lightning_gans.networks import MinibatchSimilarity
 from lightning_gans.stabilizers import MinibatchDiscrimination, MinibatchStdDev
 
 
@@ -15,7 +15,7 @@ def test_it_sits_between_features_and_head_which_compute_the_same_at_first(make_
     before, features = gan.discriminator(x, labels), gan.discriminator.features(x)
     MinibatchDiscrimination(kernels=3, dimensions=2).apply_to(gan)
     layer, (linear, _) = gan.discriminator.head
-    assert isinstance(layer, AppendSimilarities) and (layer.extra, layer.dimensions) == (3, 2)
+    assert isinstance(layer, MinibatchSimilarity) and (layer.extra, layer.dimensions) == (3, 2)
     torch.testing.assert_close(gan.discriminator(x, labels), before)
     assert torch.equal(gan.discriminator.features(x), features), "which feature matching and the projection read"
     with torch.no_grad():

@@ -291,4 +291,4 @@ def test_a_layer_that_mixes_a_batch_is_warned_of_once_in_either_order(make_gan, 
     callbacks = [MinibatchStdDev()]
     callbacks.insert(place, R1Penalty())
     fit(make_gan(), callbacks=callbacks)
-    assert sum("R1Penalty with AppendDeviation" in str(w.message) for w in recwarn) == 1
+    assert sum("R1Penalty with MinibatchStdDevLayer" in str(w.message) for w in recwarn) == 1

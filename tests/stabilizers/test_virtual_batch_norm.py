@@ -12,7 +12,7 @@ from lightning_gans.networks import (
     MLPGenerator,
     ReferencedDiscriminator,
     ReferencedGenerator,
-    ReferenceNorm,
+    VirtualBatchNormLayer,
 )
 from lightning_gans.optimizers import SGD
 from lightning_gans.stabilizers import GradientPenalty, VirtualBatchNorm
@@ -31,7 +31,7 @@ def test_every_norm_is_replaced_and_its_weights_carry_over(make_image_gan):
     old = norms(gan.discriminator, nn.BatchNorm2d) + norms(gan.generator, nn.BatchNorm2d)
     before = {id(parameter) for parameter in gan.parameters()}
     VirtualBatchNorm(size=4).apply_to(gan)
-    new = norms(gan.discriminator, ReferenceNorm) + norms(gan.generator, ReferenceNorm)
+    new = norms(gan.discriminator, VirtualBatchNormLayer) + norms(gan.generator, VirtualBatchNormLayer)
     assert [id(norm.weight) for norm in new] == [id(norm.weight) for norm in old]
     assert not norms(gan, nn.BatchNorm2d) and {id(parameter) for parameter in gan.parameters()} == before
 
@@ -71,7 +71,7 @@ def test_points_and_batch_norm_1d_as_well(batches):
     gan = GAN(MLPGenerator((2,), 3, width=8, norm=nn.BatchNorm1d), MLPDiscriminator((2,), width=8, norm=nn.BatchNorm1d))
     VirtualBatchNorm(size=8).apply_to(gan)
     gan.train_batch(batches(1)[0], *players(gan))
-    assert gan.discriminator.filled and len(norms(gan, ReferenceNorm)) == 4
+    assert gan.discriminator.filled and len(norms(gan, VirtualBatchNormLayer)) == 4
 
 
 def test_a_sanity_check_comes_before_there_is_a_reference(make_image_gan, fit, batches):
