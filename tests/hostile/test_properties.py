@@ -249,5 +249,5 @@ def test_dropout_out_of_range_is_refused(dropout):
         lambda: DCGANDiscriminator((1, 8, 8), dropout=dropout),
         lambda: DCGANGenerator((1, 8, 8), dropout=dropout),
     ):
-        with pytest.raises(ValueError, match=r"dropout is .*, expected a share in \[0, 1\)"):
+        with pytest.raises(ValueError, match=r"dropout=.*\): expected a number in \[0, 1\), such as 0\.0\.$"):
             make()

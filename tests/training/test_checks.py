@@ -141,7 +141,7 @@ def test_the_checkpoint_of_another_model_is_refused(fit, weights, tmp_path, othe
     assert torch.equal(weights(wrong), before) and wrong.discriminator_updates == 0
 
 
-def test_the_checkpoint_of_another_model_is_refused_in_evaluation(make_gan, make_image_gan, batches, fit, quiet, tmp_path):
+def test_evaluation_refuses_the_checkpoint_of_another_model(make_gan, make_image_gan, batches, fit, quiet, tmp_path):
     fit(make_gan()).save_checkpoint(tmp_path / "a.ckpt")
     loader = DataLoader(batches(1, (1, 8, 8)), batch_size=None)
     for evaluate in (Trainer(**quiet).validate, Trainer(**quiet).test, Trainer(**quiet).predict):
