@@ -36,7 +36,7 @@ def step(real, fake, loss=0.0):
 
 
 def read(rule, objective, real, fake):
-    return {name: value.item() for name, value in rule.of_discriminator(objective, step(real, fake)).items()}
+    return {name: value.item() for name, value in rule.discriminator_figures(objective, step(real, fake)).items()}
 
 
 # ---------------------------------------------------------------- rules
@@ -106,11 +106,11 @@ def test_who_waits_lets_the_other_move_whoever_has_the_turn(waits, turns):
 def test_accuracy_is_the_share_on_the_right_side_of_the_objectives_threshold(objective, real, fake):
     logits = [2.0, 1.0, 0.2, -1.0], [-1.0, -0.1, 0.3, 2.0]  # of means 0.55 and 0.3
     assert read(ByAccuracy(), objective, *logits) == {"real": real, "fake": fake}
-    of_generator = ByAccuracy().of_generator(objective, step(*logits))
+    of_generator = ByAccuracy().generator_figures(objective, step(*logits))
     assert of_generator["fake"] == fake and of_generator["real"] == real
     if not isinstance(objective, Relativistic):
         alone = Step(torch.zeros(()), torch.zeros(4, 2), torch.tensor(logits[1]))
-        assert {name: value.item() for name, value in ByAccuracy().of_generator(objective, alone).items()} == {
+        assert {name: value.item() for name, value in ByAccuracy().generator_figures(objective, alone).items()} == {
             "fake": fake
         }
 
