@@ -35,14 +35,14 @@ class QuadraticDiscriminator(Discriminator):
         return self.scale * x.flatten(1).square().sum(1) / 2
 
 
-def game(discriminator, *stabilizers, **kwargs):
+def gan_with(discriminator, *stabilizers, **kwargs):
     gan = GAN(MLPGenerator(discriminator.sample_shape, 3, width=4), discriminator, **kwargs)
     gan.stabilizers += stabilizers
     return gan
 
 
 def smooth(*stabilizers, num_classes=0, unroll_steps=None):
-    """A smooth game in double precision, unrolled or not."""
+    """A smooth GAN in double precision, unrolled or not."""
     torch.manual_seed(0)
     discriminator = MLPDiscriminator((2,), width=5, depth=2, activation=nn.Tanh, num_classes=num_classes)
     generator = MLPGenerator((2,), 3, width=4, activation=nn.Tanh, num_classes=num_classes)

@@ -1,4 +1,4 @@
-"""What every stabilizer promises; a new one is covered as soon as its file exists."""
+"""What holds for every stabilizer; a new one is covered as soon as its file exists."""
 
 import copy
 import importlib
@@ -47,7 +47,7 @@ from lightning_gans.stabilizers import (
 )
 from lightning_gans.stabilizers.rules import ByAccuracy, Fixed
 
-# By class, what the tests below need to know of it; all else they find out.
+# What the tests below need to know of each class; the rest they find out.
 NEUTRAL = {  # arguments with which it does nothing; None for a class that has no such arguments
     BalancedUpdates: {"rule": ByAccuracy(low=0.0, high=1.0)},
     CheckpointSwap: {"probability": 0.0},
@@ -95,7 +95,7 @@ OTHER: dict[type, dict] = {  # other values in range, by argument, where `altere
     LabelSmoothing: {"fake": 0.1},
     Packing: {"samples": 4},
 }
-ON_IMAGES: set[type] = {  # plays on images with BatchNorm, as it refuses points or needs what to change
+ON_IMAGES: set[type] = {  # tested on images with BatchNorm, which it changes, or as it refuses points
     DifferentiableAugmentation,
     InstanceNorm,
     VirtualBatchNorm,
@@ -108,7 +108,7 @@ REFUSES: dict[type, set[type]] = {  # objectives that it refuses
 ALONE: set[type] = {GeneratorEMA}  # refuses a second of its class
 
 
-def walk():
+def find_stabilizers():
     for module in pkgutil.walk_packages(lightning_gans.stabilizers.__path__, "lightning_gans.stabilizers."):
         for kind in vars(importlib.import_module(module.name)).values():
             own = inspect.isclass(kind) and issubclass(kind, Stabilizer) and kind.__module__ == module.name
@@ -116,7 +116,7 @@ def walk():
                 yield kind
 
 
-EVERY = sorted(walk(), key=lambda kind: kind.__name__)
+EVERY = sorted(find_stabilizers(), key=lambda kind: kind.__name__)
 every_stabilizer = pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.__name__)
 
 
@@ -144,18 +144,18 @@ def variants(kind):
 
 
 @pytest.fixture
-def game(make_gan, make_image_gan):
-    """A small game that a stabilizer can take part in."""
+def gan_for(make_gan, make_image_gan):
+    """A small GAN that a stabilizer can be used with."""
 
-    def game(kind, **kwargs):
+    def gan_for(kind, **kwargs):
         if kind not in ON_IMAGES:
             return make_gan(**kwargs)
         return make_image_gan(size=16, **{name: value for name, value in kwargs.items() if name != "dropout"})
 
-    return game
+    return gan_for
 
 
-def test_the_package_is_walked():
+def test_every_stabilizer_is_found():
     assert {GradientPenalty, WeightClipping} <= set(EVERY)
     assert sorted(kind.__name__ for kind in EVERY) == sorted(lightning_gans.stabilizers.__all__)
 
@@ -181,16 +181,16 @@ def test_its_documentation_is_complete(kind):
 
 @every_stabilizer
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
-def test_it_fits_points_and_images(make_gan, make_image_gan, game, fit, weights, recwarn, kind, precision):
-    games = [game(kind)] if kind in ON_IMAGES else [make_gan(num_classes=2), make_image_gan(norm=None)]
-    for gan in games:
+def test_it_fits_points_and_images(make_gan, make_image_gan, gan_for, fit, weights, recwarn, kind, precision):
+    gans = [gan_for(kind)] if kind in ON_IMAGES else [make_gan(num_classes=2), make_image_gan(norm=None)]
+    for gan in gans:
         before = weights(gan)
         fit(gan, callbacks=[small(kind)], precision=precision)
         after = weights(gan)
         assert after.isfinite().all() and not (after.shape == before.shape and torch.equal(after, before))
 
 
-def play(gan, batches, weights):
+def train(gan, batches, weights):
     optimizers = [SGD(player.parameters()) for player in (gan.generator, gan.discriminator)]
     before = weights(gan)
     for batch in batches(3, gan.generator.sample_shape):
@@ -200,8 +200,8 @@ def play(gan, batches, weights):
 
 
 @every_stabilizer
-def test_it_fits_every_objective_without_a_trainer(game, batches, weights, recwarn, objective, kind):
-    gan, stabilizer = game(kind, objective=objective), small(kind)
+def test_it_fits_every_objective_without_a_trainer(gan_for, batches, weights, recwarn, objective, kind):
+    gan, stabilizer = gan_for(kind, objective=objective), small(kind)
     gan.stabilizers.append(stabilizer)
     base = getattr(objective, "base", objective)
     if {type(objective), type(base)} & REFUSES.get(kind, set()):
@@ -212,21 +212,21 @@ def test_it_fits_every_objective_without_a_trainer(game, batches, weights, recwa
     changed = [name for name, _ in gan.named_parameters()]
     stabilizer.apply_to(gan)  # it may be called twice, as Lightning does for fit and then test
     assert [name for name, _ in gan.named_parameters()] == changed
-    play(gan, batches, weights)
+    train(gan, batches, weights)
 
 
 @every_stabilizer
-def test_it_plays_in_an_unrolled_game(game, batches, weights, recwarn, kind):
-    plain = game(kind)
+def test_it_trains_an_unrolled_gan(gan_for, batches, weights, recwarn, kind):
+    plain = gan_for(kind)
     gan = UnrolledGAN(plain.generator, plain.discriminator, unroll_steps=2, detached=kind in ON_IMAGES)
     stabilizer = small(kind)
     gan.stabilizers.append(stabilizer)
     stabilizer.apply_to(gan)
-    play(gan, batches, weights)
+    train(gan, batches, weights)
 
 
 @every_stabilizer
-def test_it_plays_in_a_pseudo_adversarial_game_or_says_that_it_cannot(weights, recwarn, kind):
+def test_it_trains_sepgan_or_is_refused_by_name(weights, recwarn, kind):
     gan = SEPGAN(DCGANGenerator((1, 28, 28), width=2), DigitClassifier())
     stabilizer = small(kind)
     gan.stabilizers.append(stabilizer)
@@ -242,8 +242,8 @@ def test_it_plays_in_a_pseudo_adversarial_game_or_says_that_it_cannot(weights, r
 
 
 @every_stabilizer
-def test_it_can_be_used_twice_in_the_modules_own_list_and_the_trainers(game, fit, recwarn, kind):
-    gan = game(kind)
+def test_it_can_be_used_twice_in_the_modules_own_list_and_the_trainers(gan_for, fit, recwarn, kind):
+    gan = gan_for(kind)
     gan.stabilizers.append(small(kind))
     if kind in ALONE:
         with pytest.raises(ValueError, match=kind.__name__):
@@ -254,9 +254,9 @@ def test_it_can_be_used_twice_in_the_modules_own_list_and_the_trainers(game, fit
 
 
 @every_stabilizer
-def test_its_state_is_tensors_and_plain_types(game, fit, tmp_path, recwarn, kind):
+def test_its_state_is_tensors_and_plain_types(gan_for, fit, tmp_path, recwarn, kind):
     stabilizer, fresh = small(kind), small(kind)
-    fit(game(kind), callbacks=[stabilizer]).save_checkpoint(tmp_path / "run.ckpt")
+    fit(gan_for(kind), callbacks=[stabilizer]).save_checkpoint(tmp_path / "run.ckpt")
     torch.load(tmp_path / "run.ckpt", weights_only=True)
     torch.save(stabilizer.state_dict(), tmp_path / "state.pt")
     fresh.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
@@ -265,9 +265,9 @@ def test_its_state_is_tensors_and_plain_types(game, fit, tmp_path, recwarn, kind
 
 @every_stabilizer
 @pytest.mark.parametrize("place", ["trainer", "module"])
-def test_an_interrupted_run_equals_the_uninterrupted_one(game, fit, ends, tmp_path, recwarn, kind, place):
+def test_an_interrupted_run_equals_the_uninterrupted_one(gan_for, fit, ends, tmp_path, recwarn, kind, place):
     def run(epochs, **kwargs):
-        gan = game(kind, n_critic=2)
+        gan = gan_for(kind, n_critic=2)
         if place == "module":
             gan.stabilizers.append(small(kind))
         trainer = fit(gan, 3, max_epochs=epochs, callbacks=[small(kind)] if place == "trainer" else [], **kwargs)
@@ -278,12 +278,12 @@ def test_an_interrupted_run_equals_the_uninterrupted_one(game, fit, ends, tmp_pa
 
 
 @every_stabilizer
-def test_its_networks_are_rebuilt_from_a_checkpoint(game, fit, weights, tmp_path, recwarn, kind):
-    """What is loaded is the generator to present, with whatever changed it."""
-    gan = game(kind)
+def test_its_networks_are_rebuilt_from_a_checkpoint(gan_for, fit, weights, tmp_path, recwarn, kind):
+    """A loaded GAN has the evaluation weights, and networks with the same changes."""
+    gan = gan_for(kind)
     trainer = fit(gan, 3, callbacks=[small(kind)])
     trainer.save_checkpoint(tmp_path / "run.ckpt")
-    fresh = game(kind, seed=1)
+    fresh = gan_for(kind, seed=1)
     again = GAN.load_from_checkpoint(
         tmp_path / "run.ckpt", generator=fresh.generator, discriminator=fresh.discriminator
     )
@@ -302,12 +302,12 @@ def test_it_can_be_copied_and_pickled(kind):
 
 
 @every_stabilizer
-def test_a_module_that_holds_it_can_be_copied(game, batches, fit, weights, recwarn, kind):
-    gan = game(kind)
+def test_a_module_that_holds_it_can_be_copied(gan_for, batches, fit, weights, recwarn, kind):
+    gan = gan_for(kind)
     gan.stabilizers.append(small(kind))
     fit(gan)
     twin, before = copy.deepcopy(gan), weights(gan)
-    play(twin, batches, weights)
+    train(twin, batches, weights)
     assert torch.equal(weights(gan), before) and twin.stabilizers[0] is not gan.stabilizers[0]
 
 
@@ -317,27 +317,27 @@ def test_different_arguments_have_different_places_in_a_checkpoint(kind):
     assert len(set(keys)) == len(keys) and all(kind.__name__ in key for key in keys)
 
 
-# ---------------------------------------------------------------- doing nothing, bit for bit
+# ---------------------------------------------------------------- neutral settings, bit for bit
 
 
 @pytest.fixture
 def ends(weights):
-    """The weights at the end of a run: those that learn and, where they are others, those to present."""
+    """The weights at the end of a run: the training weights and the evaluation weights."""
 
     def ends(gan):
-        learned = weights(gan)
+        training = weights(gan)
         with gan.evaluation_weights():
-            return torch.cat([learned, weights(gan.generator)])
+            return torch.cat([training, weights(gan.generator)])
 
     return ends
 
 
 @pytest.fixture
-def run(game, fit, ends):
-    """The weights at the end of a seeded run with some stabilizers, in a game for a class of them."""
+def run(gan_for, fit, ends):
+    """The weights at the end of a seeded run with some stabilizers, of a GAN for a class of them."""
 
     def run(kind, *stabilizers, **kwargs):
-        gan = game(kind, dropout=0.2, **kwargs)
+        gan = gan_for(kind, dropout=0.2, **kwargs)
         fit(gan, 5, callbacks=list(stabilizers))
         return ends(gan)
 
@@ -349,14 +349,14 @@ def differ(one, other):
 
 
 @pytest.mark.parametrize("n_critic", [1, 5])
-def test_a_stabilizer_that_does_nothing_leaves_the_run_alone(run, objective, n_critic):
+def test_a_stabilizer_that_does_nothing_leaves_the_run_unchanged(run, objective, n_critic):
     settings = {"objective": objective, "n_critic": n_critic}
     assert torch.equal(run(None, Stabilizer(), **settings), run(None, **settings))
 
 
 @every_stabilizer
 @pytest.mark.parametrize("n_critic", [1, 5])
-def test_neutral_settings_leave_the_run_alone(run, recwarn, kind, n_critic):
+def test_neutral_settings_leave_the_run_unchanged(run, recwarn, kind, n_critic):
     assert kind in NEUTRAL, f"say in NEUTRAL with which arguments {kind.__name__} does nothing, or None"
     if NEUTRAL[kind] is not None:
         neutral = small(kind, **NEUTRAL[kind])

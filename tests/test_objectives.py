@@ -1,4 +1,4 @@
-"""What the players pay, against formulas written out in numpy."""
+"""The losses of the players, against formulas in numpy."""
 
 import numpy as np
 import pytest
@@ -135,7 +135,7 @@ def test_a_soft_target_is_the_expected_cost_under_label_noise(plain):
     torch.testing.assert_close(plain.cost(x, t), (1 - t) * plain.fake(x) + t * plain.real(x))
 
 
-def test_each_player_pulls_its_own_way(objective):
+def test_the_players_gradients_have_opposite_signs(objective):
     real, fake = (0.2 + 0.1 * logits().sin()).requires_grad_()  # in [0.1, 0.3], inside every margin
     d_real, d_fake = torch.autograd.grad(objective.discriminator_loss(real, fake), [real, fake])
     (g_fake,) = torch.autograd.grad(objective.generator_loss(fake, real.detach()), fake)
@@ -160,7 +160,7 @@ def test_relativistic_cross_entropy_is_the_loss_of_r3gan():
 
 
 @pytest.mark.parametrize("base", SYMMETRIC, ids=repr)
-def test_relativistic_soft_targets_judge_the_pair_from_both_sides(base):
+def test_relativistic_soft_targets_depend_on_both_samples_of_a_pair(base):
     (real, fake), (real_targets, fake_targets) = logits(), targets()
     difference = real - fake
     expected = (base.cost(difference, real_targets) + base.cost(-difference, fake_targets)).mean() / 2
@@ -189,7 +189,7 @@ def test_relativistic_pairs_need_batches_of_one_size():
 
 
 @pytest.mark.parametrize("plain", [*PLAIN, RelativisticAverage()], ids=repr)
-def test_unequal_batches_weigh_alike(plain):
+def test_batches_of_different_sizes_have_equal_weight(plain):
     real, fake = logits()
     loss = plain.discriminator_loss(real, fake[:3])
     doubled = plain.discriminator_loss(real, fake[:3].repeat(2))
@@ -197,7 +197,7 @@ def test_unequal_batches_weigh_alike(plain):
 
 
 @pytest.mark.parametrize("kind", [Relativistic, RelativisticAverage, ZeroSum])
-def test_generators_that_are_judged_with_real_samples_need_their_logits(kind):
+def test_relativistic_generator_losses_need_real_logits(kind):
     with pytest.raises(ValueError, match=rf"{kind.__name__}.generator_loss needs real_logits"):
         kind().generator_loss(torch.zeros(3))
 

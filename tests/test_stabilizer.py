@@ -1,4 +1,4 @@
-"""The hooks: what they are given, in which order, and that what they return is what counts."""
+"""The hooks: their order, their arguments, and the use of what they return."""
 
 import copy
 import pickle
@@ -17,7 +17,7 @@ from lightning_gans.objectives import NonSaturating, Relativistic
 from lightning_gans.schedules import Linear, Schedule
 from lightning_gans.stabilizers import WeightClipping
 
-# ---------------------------------------------------------------- the pipeline
+# ---------------------------------------------------------------- order and values
 
 D_STEP = ["fake_samples", "input", "input", "targets", "d_loss", "d_end"]
 G_STEP = ["opponent", "input", "g_loss", "g_end"]
@@ -39,27 +39,27 @@ def test_hooks_are_given_the_documented_values(make_gan, batches):
     gan, recorder, x = make_gan(), Recorder(), batches(1)[0]
     gan.stabilizers.append(recorder)
     steps = gan.train_batch(x, *sgds(gan))
-    turns, fake, real, shown, targets, d_loss, d_end, opponent, judged, g_loss, g_end = (
+    updates, fake, real, input_of_d, targets, d_loss, d_end, opponent, input_of_g, g_loss, g_end = (
         call[1:] for call in recorder.calls
     )
-    assert turns == (1, 1) and opponent == (gan.discriminator,) and fake[1] is None
-    assert real[0] is x and shown[0] is fake[0]
+    assert updates == (1, 1) and opponent == (gan.discriminator,) and fake[1] is None
+    assert real[0] is x and input_of_d[0] is fake[0]
     assert torch.equal(targets[0], torch.ones(8)) and torch.equal(targets[1], torch.zeros(8))
     assert d_loss[0].loss is d_loss[1] and torch.equal(d_loss[1], steps["discriminator"].loss)
     assert g_loss[0].loss is g_loss[1] and torch.equal(g_loss[1], steps["generator"].loss)
     assert d_loss[1].requires_grad and d_loss[0].fake_logits.requires_grad, "penalties may use the graph"
-    assert torch.equal(judged[0], fake[0]), "the players share one forward"
-    assert d_end == (1, 0) and g_end == (1, 1), "the counters have counted"
+    assert torch.equal(input_of_g[0], fake[0]), "the players share one forward"
+    assert d_end == (1, 0) and g_end == (1, 1), "the counts include this update"
 
 
-def test_a_relativistic_generator_shows_its_real_samples_too(make_gan, batches):
+def test_a_relativistic_generator_step_has_real_input_too(make_gan, batches):
     gan, recorder, x = make_gan(objective=Relativistic()), Recorder(), batches(1)[0]
     gan.stabilizers.append(recorder)
     gan.generator_step(x)
     assert recorder.names == ["opponent", "input", "input", "g_loss"] and recorder.calls[2][1] is x
 
 
-def test_what_a_hook_returns_is_what_counts(make_gan, batches):
+def test_the_returned_values_are_used(make_gan, batches):
     class Replace(Stabilizer):
         def on_fake_samples(self, gan, fake, labels):
             return torch.full_like(fake, 2.0)
@@ -104,7 +104,7 @@ def test_the_modules_own_stabilizers_come_before_those_of_the_trainer(make_gan, 
     gan.stabilizers.append(own)
     assert gan.active_stabilizers == [own]
     fit(gan, callbacks=[first, Steps(), second])
-    assert gan.active_stabilizers == [own, first, second], "observers take no part"
+    assert gan.active_stabilizers == [own, first, second], "other callbacks are not stabilizers"
 
 
 def test_setup_prepares_every_stabilizer_before_training(make_gan, fit):
@@ -119,7 +119,7 @@ def test_setup_prepares_every_stabilizer_before_training(make_gan, fit):
         assert stabilizer.names[:2] == ["applied", "turns"] and stabilizer.calls[0][1] is gan
 
 
-def test_stabilizers_tell_their_arguments():
+def test_stabilizers_show_their_arguments():
     assert repr(Scale(2.0, shift=1)) == Scale(factor=2.0, shift=1).state_key == "Scale(factor=2.0, shift=1)"
     assert Scale().state_key != Scale(2.0).state_key
     for copied in (copy.deepcopy(Scale(2.0)), pickle.loads(pickle.dumps(Scale(2.0)))):
@@ -128,11 +128,11 @@ def test_stabilizers_tell_their_arguments():
         WeightClipping(limits=1)
 
 
-# ---------------------------------------------------------------- who moves, against whom
+# ---------------------------------------------------------------- updates per batch, opponents
 
 
-class Turns(Stabilizer):
-    """Lets the players move as often as a plan says, batch by batch."""
+class Updates(Stabilizer):
+    """Takes the numbers of updates of each batch from a plan."""
 
     def __init__(self, *plan):
         self.plan = list(plan)
@@ -141,36 +141,36 @@ class Turns(Stabilizer):
         return self.plan.pop(0)
 
 
-def test_turns_say_how_often_each_player_moves(make_gan, batches):
+def test_each_player_is_updated_as_often_as_the_hook_says(make_gan, batches):
     gan, recorder = make_gan(), Recorder()
-    gan.stabilizers += [Turns((1, 1), (0, 1), (1, 0), (2, 3)), recorder]
-    moved = []
+    gan.stabilizers += [Updates((1, 1), (0, 1), (1, 0), (2, 3)), recorder]
+    updated = []
     for batch in batches(4):
         steps = gan.train_batch(batch, *sgds(gan))
-        moved.append((set(steps), gan.discriminator_updates, gan.generator_updates))
+        updated.append((set(steps), gan.discriminator_updates, gan.generator_updates))
     both = {"discriminator", "generator"}
-    assert moved == [(both, 1, 1), ({"generator"}, 1, 2), ({"discriminator"}, 2, 2), (both, 4, 5)]
+    assert updated == [(both, 1, 1), ({"generator"}, 1, 2), ({"discriminator"}, 2, 2), (both, 4, 5)]
     assert recorder.names.count("d_end") == 4 and recorder.names.count("g_end") == 5
 
 
-def test_each_further_turn_makes_fakes_of_its_own(make_gan, batches):
+def test_each_further_update_generates_its_own_fakes(make_gan, batches):
     gan, recorder = make_gan(), Recorder()
-    gan.stabilizers += [Turns((3, 1)), recorder]
+    gan.stabilizers += [Updates((3, 1)), recorder]
     gan.train_batch(batches(1)[0], *sgds(gan))
     fakes = [call[1] for call in recorder.calls if call[0] == "fake_samples"]
     assert len(fakes) == 3 and not torch.equal(fakes[0], fakes[1]) and not torch.equal(fakes[1], fakes[2])
 
 
-def test_a_batch_is_one_step_of_the_trainer_whoever_moves(make_gan, fit):
+def test_a_batch_is_one_step_of_the_trainer_whatever_its_updates(make_gan, fit):
     plan = [(0, 1), (1, 1), (2, 2), (1, 0), (0, 3)]
-    trainer = fit(make_gan(), 5, callbacks=[Turns(*plan), Steps()], max_steps=100)
+    trainer = fit(make_gan(), 5, callbacks=[Updates(*plan), Steps()], max_steps=100)
     assert trainer.global_step == 5
 
 
-@pytest.mark.parametrize("turns", [(0, 0), (1, -1)])
-def test_somebody_must_move(make_gan, batches, turns):
+@pytest.mark.parametrize("updates", [(0, 0), (1, -1)])
+def test_a_batch_without_an_update_is_refused(make_gan, batches, updates):
     gan = make_gan()
-    gan.stabilizers.append(Turns(turns))
+    gan.stabilizers.append(Updates(updates))
     with pytest.raises(ValueError, match=r"updates of discriminator and generator: expected at least one"):
         gan.train_batch(batches(1)[0], *sgds(gan))
 
@@ -208,11 +208,11 @@ def test_fakes_come_with_their_labels(make_gan, batches):
     assert torch.equal(recorder.calls[0][2], labels)
 
 
-# ---------------------------------------------------------------- presenting
+# ---------------------------------------------------------------- evaluation weights
 
 
 class Constant(Stabilizer):
-    """Presents a generator that makes one number."""
+    """Evaluates with a generator that makes one number."""
 
     @contextmanager
     def evaluation_weights(self, gan):
@@ -227,7 +227,7 @@ class Constant(Stabilizer):
 
 
 @pytest.mark.parametrize("place", ["module", "trainer"])
-def test_the_presented_generator_is_drawn_validated_tested_and_predicts(make_gan, batches, fit, weights, place):
+def test_samples_validation_test_and_prediction_use_the_evaluation_weights(make_gan, batches, fit, weights, place):
     class Sees(Callback):
         def __init__(self):
             self.seen = set()
@@ -266,7 +266,7 @@ class Widen(NetworkStabilizer):
         gan.discriminator.head = nn.Sequential(nn.Linear(features, self.width), nn.Linear(self.width, 1), nn.Flatten(0))
 
 
-def test_networks_are_changed_once_whoever_asks(make_gan, fit):
+def test_networks_are_changed_once(make_gan, fit):
     gan = make_gan()
     gan.stabilizers.append(Widen())
     fit(gan, callbacks=[Widen()])
@@ -277,7 +277,7 @@ def test_networks_are_changed_once_whoever_asks(make_gan, fit):
     assert gan.discriminator.head is not head, "another change"
 
 
-def test_a_changed_network_learns_and_is_rebuilt_from_its_checkpoint(fit, weights, tmp_path):
+def test_a_changed_network_is_trained_and_rebuilt_from_its_checkpoint(fit, weights, tmp_path):
     gan = DCGAN((1, 8, 8), width=2)
     before = fit(gan, callbacks=[Widen(3)])
     before.save_checkpoint(tmp_path / "run.ckpt")
@@ -288,10 +288,12 @@ def test_a_changed_network_learns_and_is_rebuilt_from_its_checkpoint(fit, weight
     assert again.discriminator.head[0].out_features == 3
     fit(again, callbacks=[Widen(3)], ckpt_path=tmp_path / "run.ckpt", max_epochs=2)
     fit(again).save_checkpoint(tmp_path / "later.ckpt")
-    assert torch.equal(weights(GAN.load_from_checkpoint(tmp_path / "later.ckpt")), weights(again)), "still noted"
+    assert torch.equal(weights(GAN.load_from_checkpoint(tmp_path / "later.ckpt")), weights(again)), (
+        "the change is still recorded"
+    )
 
 
-def test_a_checkpoint_of_changed_networks_says_so_where_they_are_missing(make_gan, fit, tmp_path):
+def test_a_checkpoint_of_changed_networks_names_the_change_if_it_is_missing(make_gan, fit, tmp_path):
     fit(make_gan(), callbacks=[Widen()]).save_checkpoint(tmp_path / "run.ckpt")
     with pytest.raises(ValueError, match=r"\(networks changed by Widen\) and does not fit"):
         fit(make_gan(), ckpt_path=tmp_path / "run.ckpt", max_epochs=2)
@@ -321,7 +323,7 @@ class Scheduled(Stabilizer):
 @pytest.mark.parametrize(
     ("updates", "n_critic", "said"), [(8, 1, False), (9, 1, True), (4, 2, False), (5, 2, True), (None, 1, False)]
 )
-def test_a_schedule_that_outlasts_its_run_is_warned_of(make_gan, fit, recwarn, updates, n_critic, said):
+def test_a_schedule_longer_than_its_run_is_warned_of(make_gan, fit, recwarn, updates, n_critic, said):
     strength = 1.0 if updates is None else Linear(1.0, 0.0, updates - 1, begin=1)
     fit(make_gan(n_critic=n_critic), 4, max_epochs=2, callbacks=[Scheduled(strength)])
     warned = [str(w.message) for w in recwarn if "reaches its end" in str(w.message)]

@@ -1,4 +1,4 @@
-"""What a frozen classifier is to be shown, against formulas written out by hand."""
+"""The targets of pseudo-adversarial training, against formulas in plain Python."""
 
 import math
 
@@ -58,7 +58,7 @@ def test_marginal_entropy_equals_its_formula(temperature):
     assert MarginalEntropy(1.0, temperature).loss(x, None).item() == pytest.approx(expected)
 
 
-def test_a_temperature_leads_away_from_one_class_that_the_classifier_is_sure_of():
+def test_with_a_temperature_the_gradient_leads_away_from_a_saturated_class():
     slopes = []
     for temperature in (1.0, 4.0):
         x = (torch.eye(4, dtype=torch.float64)[[0] * 6] * 30 + 0.1 * logits()).requires_grad_()
@@ -67,7 +67,7 @@ def test_a_temperature_leads_away_from_one_class_that_the_classifier_is_sure_of(
 
 
 @every_target
-def test_no_target_costs_less_than_nothing_and_large_logits_stay_finite(target):
+def test_losses_are_not_negative_and_large_logits_stay_finite(target):
     for scale in (0.0, 1.0, 1e4):
         x = logits(scale).requires_grad_()
         loss = target.loss(x, CHOICE)
@@ -75,7 +75,7 @@ def test_no_target_costs_less_than_nothing_and_large_logits_stay_finite(target):
         assert loss >= -1e-9 and loss.isfinite() and slope.isfinite().all()
 
 
-def test_the_best_marginal_entropy_is_every_class_for_sure():
+def test_the_marginal_entropy_is_0_for_all_classes_with_full_confidence():
     assert MarginalEntropy().loss(torch.eye(4) * 100, None).item() == pytest.approx(0, abs=1e-6)
     one = MarginalEntropy(weight=1.5).loss(torch.eye(4)[[0, 0, 0]] * 100, None)
     assert one.item() == pytest.approx(1.5 * math.log(4), abs=1e-6)
@@ -100,5 +100,7 @@ def test_a_class_that_does_not_exist_is_named():
         Classes([])
     with pytest.raises(ValueError, match=r"MarginalEntropy\(weight=-1\): expected a number of at least 0"):
         MarginalEntropy(-1)
-    with pytest.raises(ValueError, match=r"MarginalEntropy\(temperature=0\): expected a number above 0"):
+    with pytest.raises(
+        ValueError, match=r"MarginalEntropy\(temperature=0\): expected a finite number above 0, such as 4.0"
+    ):
         MarginalEntropy(temperature=0)

@@ -160,7 +160,7 @@ class SEPGAN(GAN):
         if self.target.reads == "groups":
             if fake is not None:
                 raise ValueError(
-                    f"{self.target} needs the routes of the fakes; leave out fake, so the step makes them."
+                    f"{self.target} needs the routes of the fakes; let the step make them."
                 )
             fake, choice = self._generate_with_groups(len(x), labels)
         fake = self.generate(len(x), labels) if fake is None else fake

@@ -22,7 +22,7 @@ from lightning_gans.networks.dcgan import (
 from lightning_gans.networks.features import ClassifierFeatures, DigitFeatures, ImageNetFeatures, InceptionFeatures
 from lightning_gans.networks.latents import Constant, Gaussian, GaussianWithCode, Latents, Uniform, as_latents
 from lightning_gans.networks.mlp import FourierFeatures, Maxout, MLPDiscriminator, MLPGenerator, initialize_orthogonal
-from lightning_gans.networks.packing import PackedDiscriminator
+from lightning_gans.networks.packs import PackedDiscriminator
 from lightning_gans.networks.routes import StochasticGenerator
 from lightning_gans.networks.stochastic import StochasticEnsembleGenerator, StochasticEnsembleMLPGenerator
 from lightning_gans.networks.stochastic_layers import StochasticConvTranspose2d, StochasticLayer, StochasticLinear

@@ -1,4 +1,4 @@
-"""The recipes: the papers' hyperparameters are their defaults, and every argument does something."""
+"""The models: the papers' hyperparameters are their defaults, and every argument has an effect."""
 
 import inspect
 from functools import partial
@@ -28,9 +28,9 @@ SMALL = {
     WGAN: {"latent_dim": 3, "width": 8},
     WGANGP: {"latent_dim": 3, "width": 8},
 }
-GAMES = [(VanillaGAN, POINT), (VanillaGAN, IMAGE), (DCGAN, IMAGE)]
-GAMES += [(kind, shape) for kind in (WGAN, WGANGP) for shape in (POINT, IMAGE)]
-every_game = pytest.mark.parametrize(("kind", "shape"), GAMES)
+MODELS = [(VanillaGAN, POINT), (VanillaGAN, IMAGE), (DCGAN, IMAGE)]
+MODELS += [(kind, shape) for kind in (WGAN, WGANGP) for shape in (POINT, IMAGE)]
+every_model = pytest.mark.parametrize(("kind", "shape"), MODELS)
 
 OTHER_OPTIMIZERS = {"generator_optimizer": partial(SGD, lr=0.3), "discriminator_optimizer": partial(Adam, lr=0.3)}
 CHANGES = {
@@ -128,23 +128,23 @@ def test_the_wasserstein_gan_with_gradient_penalty(shape):
     assert isinstance(penalty, GradientPenalty) and (penalty.weight, penalty.target) == (10.0, 1.0)
     for optimizer in optimizers(gan):
         assert isinstance(optimizer, torch.optim.Adam) and settings(optimizer, lr=1e-4, betas=(0.0, 0.9))
-    assert not modules(gan.discriminator, nn.modules.batchnorm._BatchNorm), "which the penalty forbids"
+    assert not modules(gan.discriminator, nn.modules.batchnorm._BatchNorm), "which does not fit the penalty"
     assert len(modules(gan.generator, nn.BatchNorm2d)) == 2 * (shape == IMAGE)
 
 
 @pytest.mark.parametrize("kind", [WGAN, WGANGP])
-def test_critics_of_points_are_perceptrons_of_three_rectified_layers(kind):
+def test_critics_of_points_are_mlps_with_three_relu_layers(kind):
     gan = kind(POINT)
     for network in (gan.generator, gan.discriminator):
         assert [m.out_features for m in modules(network, nn.Linear) if m.out_features > 2] == [64] * 3
         assert len(modules(network, nn.ReLU)) == 3
 
 
-# ---------------------------------------------------------------- every recipe
+# ---------------------------------------------------------------- every model
 
 
-@every_game
-def test_images_have_convolutions_and_points_perceptrons(kind, shape):
+@every_model
+def test_images_have_convolutions_and_points_mlps(kind, shape):
     gan = kind(shape, **SMALL[kind])
     convolutional = shape == IMAGE and kind is not VanillaGAN
     networks = (DCGANGenerator, DCGANDiscriminator) if convolutional else (MLPGenerator, MLPDiscriminator)
@@ -152,9 +152,9 @@ def test_images_have_convolutions_and_points_perceptrons(kind, shape):
     assert gan.generator.sample_shape == gan.discriminator.sample_shape == shape
 
 
-@every_game
+@every_model
 @pytest.mark.parametrize("num_classes", [0, 3])
-def test_every_recipe_learns(fit, weights, kind, shape, num_classes):
+def test_every_model_trains(fit, weights, kind, shape, num_classes):
     torch.manual_seed(0)
     gan = kind(shape, **SMALL[kind], num_classes=num_classes)
     before = [weights(player) for player in (gan.generator, gan.discriminator)]
@@ -163,8 +163,8 @@ def test_every_recipe_learns(fit, weights, kind, shape, num_classes):
     assert all(new.isfinite().all() and not torch.equal(new, old) for new, old in zip(after, before, strict=True))
 
 
-@every_game
-def test_labels_change_what_a_conditional_recipe_makes_and_thinks(kind, shape):
+@every_model
+def test_labels_change_samples_and_logits_of_a_conditional_model(kind, shape):
     torch.manual_seed(0)
     gan = kind(shape, **SMALL[kind], num_classes=3).eval()
     zero, one = torch.zeros(4, dtype=torch.long), torch.ones(4, dtype=torch.long)
@@ -174,7 +174,7 @@ def test_labels_change_what_a_conditional_recipe_makes_and_thinks(kind, shape):
 
 
 def fingerprint(gan):
-    """All that a recipe decides."""
+    """All that a model's arguments decide."""
     schedulers = [type(scheduler) for scheduler in gan.configure_optimizers()[1]]
     plain = [gan.n_critic, gan.generator_clip, gan.discriminator_clip]
     plain += [gan.generator_accumulation, gan.discriminator_accumulation]

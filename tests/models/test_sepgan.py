@@ -1,4 +1,4 @@
-"""The pseudo-adversarial game: what its loss is, what is frozen, and what is refused."""
+"""SEPGAN: its loss, the frozen classifier, and what is refused."""
 
 import copy
 import warnings
@@ -10,7 +10,8 @@ from torch import nn
 
 from lightning_gans import SEPGAN, Stabilizer
 from lightning_gans.generation import draw, draw_by_route
-from lightning_gans.models.sepgan import STUCK_AFTER, total_variation
+from lightning_gans.models.image_priors import total_variation
+from lightning_gans.models.sepgan import STUCK_AFTER
 from lightning_gans.networks import (
     Constant,
     DCGANGenerator,
@@ -28,7 +29,7 @@ from lightning_gans.targets import Classes, Labels, MarginalEntropy, OwnGuess, P
 IMAGE = (1, 8, 8)
 
 
-class Judge(nn.Module):
+class SmallClassifier(nn.Module):
     """A classifier of 8 × 8 images with a norm, in a mode that must not change."""
 
     input_shape = IMAGE
@@ -51,7 +52,7 @@ def make(target=None, groups=3, seed=0, generator=None, classifier=None, num_cla
     torch.manual_seed(seed)
     generator = generator or StochasticEnsembleMLPGenerator(IMAGE, 4, width=8, groups=groups, num_classes=num_classes)
     kwargs.setdefault("generator_optimizer", lambda params: SGD(params, lr=0.1))
-    return SEPGAN(generator, classifier or Judge(), target or MarginalEntropy(), **kwargs)
+    return SEPGAN(generator, classifier or SmallClassifier(), target or MarginalEntropy(), **kwargs)
 
 
 def blank(size=6):
@@ -69,11 +70,11 @@ def optimizer(gan):
 def test_the_loss_is_the_targets_and_the_priors():
     gan, fake = make(Classes([2]), total_variation=0.5, batch_norm_statistics=0.25), torch.rand(6, *IMAGE) * 2 - 1
     step = gan.generator_step(blank(), fake)
-    judge = gan.classifier.network
-    logits = judge(fake)
+    classifier = gan.classifier.network
+    logits = classifier(fake)
     assert torch.equal(step.fake_logits, logits) and step.fake is fake
     rough = (fake[..., 1:, :] - fake[..., :-1, :]).abs().mean() + (fake[..., 1:] - fake[..., :-1]).abs().mean()
-    x, norm = judge.layers[0](fake), judge.layers[1]
+    x, norm = classifier.layers[0](fake), classifier.layers[1]
     far = (x.mean((0, 2, 3)) - norm.running_mean).norm() + (x.var((0, 2, 3), correction=0) - norm.running_var).norm()
     torch.testing.assert_close(step.loss, F.cross_entropy(logits, torch.full((6,), 2)) + 0.5 * rough + 0.25 * far)
     assert set(step.terms) == {"total_variation", "batch_norm_statistics"}
@@ -132,7 +133,7 @@ CHANGES = {
     "generator_clip": 1e-3,
     "generator_accumulation": 2,
     "generator_scheduler": lambda own: torch.optim.lr_scheduler.ExponentialLR(own, gamma=0.1),
-    "classifier": Judge(5),
+    "classifier": SmallClassifier(5),
 }
 
 
@@ -147,12 +148,12 @@ def test_every_argument_changes_the_run(fit, weights, name):
 # ---------------------------------------------------------------- the frozen classifier
 
 
-def test_the_classifier_is_not_trained_not_saved_and_not_touched(fit, weights, tmp_path):
+def test_the_classifier_is_not_trained_not_saved_and_not_changed(fit, weights, tmp_path):
     gan = make()
-    judge = gan.classifier.network
-    before = weights(judge)
+    classifier = gan.classifier.network
+    before = weights(classifier)
     trainer = fit(gan, 3)
-    assert torch.equal(weights(judge), before) and not judge.training
+    assert torch.equal(weights(classifier), before) and not classifier.training
     assert set(gan.state_dict()) == {f"generator.{name}" for name in gan.generator.state_dict()} | {"_extra_state"}
     trainer.save_checkpoint(tmp_path / "run.ckpt")
     other = make(seed=1)
@@ -160,10 +161,10 @@ def test_the_classifier_is_not_trained_not_saved_and_not_touched(fit, weights, t
     assert other.generator_updates == 6
 
 
-def test_any_classifier_is_wrapped_and_one_that_is_wrapped_is_kept():
-    wrapped = FrozenClassifier(Judge())
+def test_any_classifier_is_wrapped_once():
+    wrapped = FrozenClassifier(SmallClassifier())
     assert make(classifier=wrapped).classifier is wrapped
-    assert isinstance(make(classifier=Judge()).classifier, FrozenClassifier)
+    assert isinstance(make(classifier=SmallClassifier()).classifier, FrozenClassifier)
 
 
 def test_it_resumes_bit_for_bit(fit, weights, tmp_path, batches):
@@ -187,34 +188,36 @@ def test_it_fits_images_of_another_size_and_validates(fit, weights, precision):
     assert 0.25 <= seen["generator/confidence"] <= 1 and 1 <= seen["generator/classes"] <= 4
 
 
-def test_the_logged_figures_are_what_they_say():
+def test_the_metrics_equal_their_definitions():
     gan = make()
     step = gan.generator_step(blank(4), torch.tensor([1.0, -1.0, 0.5, 0.995]).view(4, 1, 1, 1).expand(4, *IMAGE))
     step.fake_logits = torch.tensor([[9.0, 0, 0, 0], [0, 9.0, 0, 0], [0, 9.0, 0, 0], [0, 9.0, 0, 0]])
-    figures = gan.figures({"generator": step.detached()})
-    assert figures["generator/saturated"] == 0.75 and figures["generator/classes"] == 2
-    assert figures["generator/confidence"].item() == pytest.approx(1 / (1 + 3 * torch.tensor(-9.0).exp().item()))
+    metrics = gan.metrics({"generator": step.detached()})
+    assert metrics["generator/saturated"] == 0.75 and metrics["generator/classes"] == 2
+    assert metrics["generator/confidence"].item() == pytest.approx(1 / (1 + 3 * torch.tensor(-9.0).exp().item()))
 
 
-def test_a_stuck_run_is_said_to_be_stuck_once():
+def test_a_stuck_run_is_warned_of_once():
     stuck, free = torch.ones(4, *IMAGE), torch.zeros(4, *IMAGE)
 
-    def said(looks):
-        """What is said of a run whose figures are looked at with these images and losses."""
+    def warnings_of(steps):
+        """The warnings of a run whose metrics are taken of steps with these images and losses."""
         gan = make(Classes([0]))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            for fake, loss in looks:
+            for fake, loss in steps:
                 step = gan.generator_step(blank(4), fake).detached()
                 step.loss = torch.tensor(loss)
-                gan.figures({"generator": step})
+                gan.metrics({"generator": step})
         return [str(one.message) for one in caught if "SEPGAN is stuck" in str(one.message)]
 
-    assert not said([(free, 3.0)] * 2 * STUCK_AFTER), "nothing is saturated"
-    assert not said([(stuck, 3.0)] * (STUCK_AFTER - 1)), "too early to say"
-    assert not said([(stuck, 4.0 - 0.1 * index) for index in range(2 * STUCK_AFTER)][:30]), "the loss still falls"
-    assert not said([(stuck, 0.01)] * 2 * STUCK_AFTER), "it has what it wants"
-    (line,) = said([(stuck, 3.0)] * 3 * STUCK_AFTER)
+    assert not warnings_of([(free, 3.0)] * 2 * STUCK_AFTER), "nothing is saturated"
+    assert not warnings_of([(stuck, 3.0)] * (STUCK_AFTER - 1)), "too early to say"
+    assert not warnings_of([(stuck, 4.0 - 0.1 * index) for index in range(2 * STUCK_AFTER)][:30]), (
+        "the loss still falls"
+    )
+    assert not warnings_of([(stuck, 0.01)] * 2 * STUCK_AFTER), "it has what it wants"
+    (line,) = warnings_of([(stuck, 3.0)] * 3 * STUCK_AFTER)
     assert "100 % of the output is saturated" in line and "lower learning rate" in line
 
 
@@ -260,9 +263,9 @@ def test_stabilizers_of_the_discriminator_are_refused_before_training(fit, stabi
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_one_network_collapses_and_an_ensemble_does_not(seed):
-    """A constant input, one class, 600 steps: variety across routes is initialisation that survives training.
+    """A constant input, one class, 600 steps: the variety across routes comes from the initialisation.
 
-    What identical groups end with is how unequally often they were drawn, which larger batches even out.
+    Groups that start the same only differ by how often they were drawn, which larger batches even out.
     """
 
     def spread(x):
@@ -270,10 +273,10 @@ def test_one_network_collapses_and_an_ensemble_does_not(seed):
 
     real = 19.6  # mean pairwise distance of MNIST's test digits in [−1, 1]
     found = {}
-    for groups, alike in ((1, False), (16, False), (16, True)):
+    for groups, same in ((1, False), (16, False), (16, True)):
         torch.manual_seed(seed)
         generator = StochasticEnsembleGenerator((1, 28, 28), Constant(16), width=16, groups=groups)
-        for layer in generator.layers if alike else ():
+        for layer in generator.layers if same else ():
             if isinstance(layer, StochasticLayer):
                 layer.direction.data[:] = layer.direction.data[:1].clone()
         gan = SEPGAN(generator, DigitClassifier(), Classes([3]), generator_optimizer=lambda p: Adam(p, lr=1e-3))
@@ -282,7 +285,7 @@ def test_one_network_collapses_and_an_ensemble_does_not(seed):
             step = gan.train_batch(torch.zeros(64, 1, 28, 28), own)["generator"]
         assert step.loss < 0.3
         across = spread(draw_by_route(gan, min(16, groups), 1, seed=0)) if groups > 1 else 0.0
-        found[groups, alike] = (spread(draw(gan, 64, seed=0)[0]) / real, across / real)
+        found[groups, same] = (spread(draw(gan, 64, seed=0)[0]) / real, across / real)
     assert found[1, False][0] < 1e-3
     assert found[16, False][1] > 0.5
     assert found[16, True][1] < 0.05
@@ -312,7 +315,7 @@ def test_one_network_collapses_and_an_ensemble_does_not(seed):
         ({"classifier": nn.Linear(3, 2)}, r"Linear does not take images of input_shape"),
     ],
 )
-def test_what_does_not_fit_is_said_in_one_line(arguments, message):
+def test_what_does_not_fit_is_refused_in_one_line(arguments, message):
     if "classifier" in arguments and isinstance(arguments["classifier"], nn.Flatten):
         arguments = {**arguments, "classifier": FrozenClassifier(nn.Flatten(), (2, 8, 8), [0.5], [0.5])}
     with pytest.raises(ValueError, match=message) as caught:
@@ -320,10 +323,10 @@ def test_what_does_not_fit_is_said_in_one_line(arguments, message):
     assert "\n" not in str(caught.value)
 
 
-def test_there_is_no_discriminators_step():
+def test_there_is_no_discriminator_step():
     with pytest.raises(ValueError, match="SEPGAN has no discriminator to train"):
         make().discriminator_step(blank())
-    with pytest.raises(ValueError, match=r"PerRoute\(\) needs to know the routes of the fakes"):
+    with pytest.raises(ValueError, match=r"PerRoute\(\) needs the routes of the fakes; let the step make them"):
         make(PerRoute()).generator_step(blank(), blank())
 
 

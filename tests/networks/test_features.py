@@ -130,7 +130,7 @@ def test_without_a_network_connection_there_is_one_line(fidelity):
     assert "\n" not in str(found.value) and "ImageNetFeatures" in str(found.value)
 
 
-def test_weights_from_a_file_are_used_and_a_file_that_is_none_of_them_is_one_line(fidelity, tmp_path):
+def test_weights_from_a_file_are_used_and_other_files_are_refused_in_one_line(fidelity, tmp_path):
     with pytest.raises(ValueError, match=r"InceptionFeatures\(weights='none\.pth'\): there is no such file"):
         InceptionFeatures("none.pth")
     path = tmp_path / "weights.pth"
@@ -168,7 +168,7 @@ def features(request):
     return DigitFeatures() if request.param == "digits" else ImageNetFeatures()
 
 
-def test_they_are_frozen_and_no_part_of_the_model(features):
+def test_they_are_frozen_and_hidden_from_the_model(features):
     model = nn.ModuleList([features]).train()
     assert not list(model.parameters()) and not model.state_dict() and features.network not in set(model.modules())
     assert not any(parameter.requires_grad for parameter in features.network.parameters())
@@ -178,7 +178,7 @@ def test_they_are_frozen_and_no_part_of_the_model(features):
     assert next(features.network.parameters()).dtype == torch.float64
 
 
-def test_what_is_no_image_is_refused(features):
+def test_samples_that_are_not_images_are_refused(features):
     for x in torch.zeros(3, 2), torch.zeros(3, 28, 28):
         with pytest.raises(ValueError, match=r"expected images \(C, H, W\) of .* channels; leave features out"):
             features(x)

@@ -1,4 +1,4 @@
-"""Rules against cases by hand, the figures that they read, and runs in which one player waits."""
+"""Rules against single cases, the figures that they read, and runs in which one player is skipped."""
 
 import copy
 import math
@@ -36,14 +36,14 @@ def step(real, fake, loss=0.0):
 
 
 def read(rule, objective, real, fake):
-    return {name: value.item() for name, value in rule.of_discriminator(objective, step(real, fake)).items()}
+    return {name: value.item() for name, value in rule.discriminator_figures(objective, step(real, fake)).items()}
 
 
 # ---------------------------------------------------------------- rules
 
 
 @pytest.mark.parametrize(
-    ("figures", "turns"),
+    ("figures", "updates"),
     [
         ({}, (1, 1)),
         ({"fake": 1.0}, (1, 1)),
@@ -54,12 +54,12 @@ def read(rule, objective, real, fake):
         ({"real": math.nan, "fake": 0.1}, (1, 1)),
     ],
 )
-def test_who_waits_by_accuracy(figures, turns):
-    assert ByAccuracy(low=0.6, high=0.85).updates_per_batch(figures, 1, 1) == turns
+def test_who_is_skipped_by_accuracy(figures, updates):
+    assert ByAccuracy(low=0.6, high=0.85).updates_per_batch(figures, 1, 1) == updates
 
 
 @pytest.mark.parametrize(
-    ("figures", "turns"),
+    ("figures", "updates"),
     [
         ({}, (1, 1)),
         ({"discriminator": 0.0}, (1, 1)),
@@ -69,11 +69,11 @@ def test_who_waits_by_accuracy(figures, turns):
         ({"discriminator": 8.1, "generator": 2.0}, (1, 0)),
     ],
 )
-def test_who_waits_by_the_ratio_of_losses(figures, turns):
-    assert ByLossRatio(least=0.5, most=4.0).updates_per_batch(figures, 1, 1) == turns
+def test_who_is_skipped_by_the_ratio_of_losses(figures, updates):
+    assert ByLossRatio(least=0.5, most=4.0).updates_per_batch(figures, 1, 1) == updates
 
 
-def test_thresholds_at_the_ends_never_make_anybody_wait():
+def test_thresholds_at_the_ends_skip_neither_player():
     for accuracy in (0.0, 0.5, 1.0):
         assert ByAccuracy(0.0, 1.0).updates_per_batch({"real": accuracy, "fake": accuracy}, 1, 0) == (1, 0)
         assert ByLossRatio(0.0, math.inf).updates_per_batch(
@@ -81,13 +81,13 @@ def test_thresholds_at_the_ends_never_make_anybody_wait():
         ) == (1, 0)
 
 
-@pytest.mark.parametrize("waits", ["discriminator", "generator"])
-@pytest.mark.parametrize("turns", [(1, 0), (0, 1), (1, 1), (3, 2)])
-def test_who_waits_lets_the_other_move_whoever_has_the_turn(waits, turns):
-    accuracy = 1.0 if waits == "discriminator" else 0.0
-    discriminator, generator = ByAccuracy(0.4, 0.6).updates_per_batch({"real": accuracy, "fake": accuracy}, *turns)
-    assert (discriminator == 0) == (waits == "discriminator") and (generator == 0) == (waits == "generator")
-    assert max(discriminator, generator) == max(1, turns[waits == "discriminator"])
+@pytest.mark.parametrize("skipped", ["discriminator", "generator"])
+@pytest.mark.parametrize("updates", [(1, 0), (0, 1), (1, 1), (3, 2)])
+def test_if_one_player_is_skipped_the_other_is_updated(skipped, updates):
+    accuracy = 1.0 if skipped == "discriminator" else 0.0
+    discriminator, generator = ByAccuracy(0.4, 0.6).updates_per_batch({"real": accuracy, "fake": accuracy}, *updates)
+    assert (discriminator == 0) == (skipped == "discriminator") and (generator == 0) == (skipped == "generator")
+    assert max(discriminator, generator) == max(1, updates[skipped == "discriminator"])
 
 
 @pytest.mark.parametrize(
@@ -106,30 +106,30 @@ def test_who_waits_lets_the_other_move_whoever_has_the_turn(waits, turns):
 def test_accuracy_is_the_share_on_the_right_side_of_the_objectives_threshold(objective, real, fake):
     logits = [2.0, 1.0, 0.2, -1.0], [-1.0, -0.1, 0.3, 2.0]  # of means 0.55 and 0.3
     assert read(ByAccuracy(), objective, *logits) == {"real": real, "fake": fake}
-    of_generator = ByAccuracy().of_generator(objective, step(*logits))
-    assert of_generator["fake"] == fake and of_generator["real"] == real
+    generator_figures = ByAccuracy().generator_figures(objective, step(*logits))
+    assert generator_figures["fake"] == fake and generator_figures["real"] == real
     if not isinstance(objective, Relativistic):
         alone = Step(torch.zeros(()), torch.zeros(4, 2), torch.tensor(logits[1]))
-        assert {name: value.item() for name, value in ByAccuracy().of_generator(objective, alone).items()} == {
+        assert {name: value.item() for name, value in ByAccuracy().generator_figures(objective, alone).items()} == {
             "fake": fake
         }
 
 
 def test_losses_are_the_objectives_own(make_gan, batches):
-    gan, balance = make_gan(), BalancedUpdates(ByLossRatio())
+    gan, balance = make_gan(), BalancedUpdates(ByLossRatio(0.0, math.inf), smoothing=0.0)
     gan.stabilizers += [GradientPenalty(), balance]
-    x = batches(1)[0]
-    made = gan.discriminator_step(x)
+    steps = gan.train_batch(batches(1)[0], *sgds(gan))
+    gan.updates_per_batch()  # takes in the figures of the last batch
+    figures, made = balance.state_dict()["figures"], steps["discriminator"]
     expected = NonSaturating().discriminator_loss(made.real_logits, made.fake_logits)
-    torch.testing.assert_close(balance._step["discriminator"], torch.stack([expected.detach() * 8, torch.tensor(8.0)]))
-    made = gan.generator_step(x)
-    torch.testing.assert_close(balance._step["generator"][0], made.loss.detach() * 8)
+    assert figures["discriminator"] == pytest.approx(expected.item()) and made.loss > expected
+    assert figures["generator"] == pytest.approx(steps["generator"].loss.item())
 
 
 # ---------------------------------------------------------------- figures
 
 
-class Feels(Discriminator):
+class FirstCoordinate(Discriminator):
     """D(x) = the first coordinate; it has a weight that changes nothing."""
 
     def __init__(self):
@@ -142,25 +142,25 @@ class Feels(Discriminator):
         return x[:, 0] + self.scale * 0
 
 
-class Seen(ByAccuracy):
-    """Never makes anybody wait, and notes what it is told."""
+class Recording(ByAccuracy):
+    """Skips neither player, and records the figures."""
 
     def updates_per_batch(self, figures, discriminator, generator):
-        TOLD.append(dict(figures))
+        FIGURES.append(dict(figures))
         return discriminator, generator
 
 
-TOLD: list = []
+FIGURES: list = []
 
 
-def told(gan, batches, balance):
-    TOLD.clear()
+def recorded(gan, batches, balance):
+    FIGURES.clear()
     gan.stabilizers.append(balance)
     optimizers = sgds(gan)
     for batch in batches:
         gan.train_batch(batch, *optimizers)
     gan.updates_per_batch()
-    return TOLD
+    return FIGURES
 
 
 def shares(*values):
@@ -170,8 +170,10 @@ def shares(*values):
 @pytest.mark.parametrize("smoothing", [0.0, 0.5, 0.9])
 def test_figures_are_smoothed_over_batches(smoothing):
     torch.manual_seed(0)
-    gan = GAN(MLPGenerator((2,), 3, width=4), Feels())
-    figures = [figure.get("real") for figure in told(gan, shares(4, 2, 0, 3), BalancedUpdates(Seen(), smoothing))]
+    gan = GAN(MLPGenerator((2,), 3, width=4), FirstCoordinate())
+    figures = [
+        figure.get("real") for figure in recorded(gan, shares(4, 2, 0, 3), BalancedUpdates(Recording(), smoothing))
+    ]
     expected = [None, 1.0]
     for value in (0.5, 0.0, 0.75):
         expected.append(smoothing * expected[-1] + (1 - smoothing) * value)
@@ -179,43 +181,49 @@ def test_figures_are_smoothed_over_batches(smoothing):
 
 
 def test_parts_of_a_batch_are_one_figure():
-    gan = GAN(MLPGenerator((2,), 3, width=4), Feels(), discriminator_accumulation=3, generator_accumulation=3)
-    assert [figure.get("real") for figure in told(gan, shares(3, 1), BalancedUpdates(Seen(), 0.0))] == [
+    gan = GAN(MLPGenerator((2,), 3, width=4), FirstCoordinate(), discriminator_accumulation=3, generator_accumulation=3)
+    assert [figure.get("real") for figure in recorded(gan, shares(3, 1), BalancedUpdates(Recording(), 0.0))] == [
         None,
         0.75,
         0.25,
     ]
 
 
-def test_the_discriminators_own_step_counts_where_it_has_one(make_gan, batches):
+def test_figures_of_the_discriminators_own_step_take_precedence(make_gan, batches):
     gan, balance = make_gan(), BalancedUpdates(ByAccuracy(0.0, 1.0), 0.0)
     gan.stabilizers.append(balance)
     before = copy.deepcopy(gan.discriminator)
     torch.manual_seed(3)
     x = batches(1)[0]
     steps = gan.train_batch(x, *sgds(gan, lr=10.0))
+    gan.updates_per_batch()  # takes in the figures of the last batch
     right = (before(steps["discriminator"].fake) < 0).float().mean()
-    assert balance._batch["fake"][0] / 8 == right
-    assert (gan.discriminator(steps["discriminator"].fake) < 0).float().mean() != right, "as it is by now"
+    assert balance.state_dict()["figures"]["fake"] == right
+    assert (gan.discriminator(steps["discriminator"].fake) < 0).float().mean() != right, "after the update"
 
 
-def test_a_discriminator_that_waits_comes_back_when_the_generator_has_caught_up(make_gan, batches):
+def test_a_skipped_discriminator_is_updated_again_once_the_generator_has_caught_up(make_gan, batches):
     gan, x = make_gan(), batches(1)[0]
     gan.stabilizers.append(BalancedUpdates(ByAccuracy(0.0, 0.7), 0.0))
-    moved = [tuple(gan.train_batch(x, *sgds(gan, lr=0.3))) for _ in range(300)]
-    waits = moved.index(("generator",))
-    assert ("discriminator", "generator") in moved[waits:]
+    updated = [tuple(gan.train_batch(x, *sgds(gan, lr=0.3))) for _ in range(300)]
+    skipped = updated.index(("generator",))
+    assert ("discriminator", "generator") in updated[skipped:]
 
 
-def test_a_look_ahead_is_not_read(make_gan, batches):
-    plain = make_gan()
+def test_a_lookahead_is_not_read(make_gan, batches):
+    class Counting(ByAccuracy):
+        def discriminator_figures(self, objective, step):
+            read.append(len(step.fake))
+            return super().discriminator_figures(objective, step)
+
+    plain, read = make_gan(), []
     gan = UnrolledGAN(plain.generator, plain.discriminator, unroll_steps=3)
-    gan.stabilizers.append(balance := BalancedUpdates())
+    gan.stabilizers.append(BalancedUpdates(Counting()))
     gan.generator_step(batches(1)[0])
-    assert set(balance._step) == {"real", "fake"} and balance._step["fake"][1] == 8, "once, of the generator's step"
+    assert read == [8], "once, for the generator's step"
 
 
-# ---------------------------------------------------------------- games
+# ---------------------------------------------------------------- runs
 
 
 @pytest.mark.parametrize(("discriminator", "generator"), [(1, 1), (3, 1), (1, 2), (2, 3)])
@@ -227,25 +235,25 @@ def test_fixed_numbers_of_steps(make_gan, batches, discriminator, generator):
     assert (gan.discriminator_updates, gan.generator_updates) == (4 * discriminator, 4 * generator)
 
 
-def test_one_step_each_is_the_game_without_it(make_gan, fit, weights):
+def test_one_step_each_is_the_run_without_it(make_gan, fit, weights):
     gan, plain = make_gan(), make_gan()
     fit(gan, 4, callbacks=[BalancedUpdates(Fixed())])
     fit(plain, 4)
     assert torch.equal(weights(gan), weights(plain))
 
 
-@pytest.mark.parametrize("waits", ["discriminator", "generator"])
+@pytest.mark.parametrize("skipped", ["discriminator", "generator"])
 @pytest.mark.parametrize("n_critic", [1, 3])
-def test_a_run_logs_and_counts_batches_while_one_player_waits(make_gan, fit, waits, n_critic):
-    rule = ByAccuracy(0.0, 0.0) if waits == "discriminator" else ByAccuracy(1.0, 1.0)
+def test_a_run_logs_and_counts_batches_while_one_player_is_skipped(make_gan, fit, skipped, n_critic):
+    rule = ByAccuracy(0.0, 0.0) if skipped == "discriminator" else ByAccuracy(1.0, 1.0)
     gan, seen = make_gan(n_critic=n_critic), Steps()
     trainer = fit(gan, 6, callbacks=[BalancedUpdates(rule), seen], log_every_n_steps=2)
-    moves = {"discriminator", "generator"} - {waits}
-    assert [set(steps) for steps in seen.steps[1:]] == [moves] * 5 and trainer.global_step == 6
+    updated = {"discriminator", "generator"} - {skipped}
+    assert [set(steps) for steps in seen.steps[1:]] == [updated] * 5 and trainer.global_step == 6
     logged = {name for name in trainer.logged_metrics if name.startswith("loss/")}
-    assert logged == {f"loss/{name}" for name in moves}
-    first = 1 if n_critic == 1 else 0  # before anything is known, n_critic says who moves
-    updates = {"discriminator": 1, "generator": first, moves.pop(): 5 + (waits == "generator" or first)}
+    assert logged == {f"loss/{name}" for name in updated}
+    first = 1 if n_critic == 1 else 0  # before there are figures, n_critic decides
+    updates = {"discriminator": 1, "generator": first, updated.pop(): 5 + (skipped == "generator" or first)}
     assert (gan.discriminator_updates, gan.generator_updates) == (updates["discriminator"], updates["generator"])
 
 
@@ -257,10 +265,11 @@ def test_a_run_resumes_with_its_figures(make_gan, fit, weights, tmp_path):
     run(2)[2].save_checkpoint(tmp_path / "half.ckpt")
     resumed, whole = run(5, ckpt_path=tmp_path / "half.ckpt"), run(5)
     assert torch.equal(weights(resumed[0]), weights(whole[0]))
-    assert resumed[1]._figures == whole[1]._figures and resumed[0].generator_updates == whole[0].generator_updates
+    figures = [run[1].state_dict()["figures"] for run in (resumed, whole)]
+    assert figures[0] == figures[1] and resumed[0].generator_updates == whole[0].generator_updates
 
 
-def test_processes_agree_on_the_sum(make_gan, batches, monkeypatch):
+def test_figures_are_summed_over_processes(make_gan, batches, monkeypatch):
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda sums: sums.add_(torch.tensor([0.0, 24.0])))
     gan, balance = make_gan(), BalancedUpdates(ByAccuracy(0.0, 1.0), 0.0)
@@ -268,7 +277,7 @@ def test_processes_agree_on_the_sum(make_gan, batches, monkeypatch):
     steps = gan.train_batch(batches(1)[0], *sgds(gan))
     gan.updates_per_batch()
     right = (steps["discriminator"].real_logits > 0).float().sum().item()
-    assert balance._figures["real"] == pytest.approx(right / 32)
+    assert balance.state_dict()["figures"]["real"] == pytest.approx(right / 32)
 
 
 def test_rules_are_values(make_gan):
@@ -312,7 +321,7 @@ def test_the_command_line_takes_a_rule_by_its_name(tmp_path, monkeypatch, capsys
     ],
     ids=repr,
 )
-def test_objectives_whose_figures_mean_nothing_are_refused(make_gan, objective, rule, refused):
+def test_objectives_that_a_rule_does_not_fit_are_refused(make_gan, objective, rule, refused):
     for bad in refused:
         with pytest.raises(ValueError, match=rf"BalancedUpdates\(rule={type(rule).__name__}.*Wasserstein|below"):
             BalancedUpdates(rule).apply_to(make_gan(objective=bad))

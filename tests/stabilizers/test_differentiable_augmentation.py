@@ -93,7 +93,7 @@ def test_grey_images_keep_their_pattern():
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("shape", "share"), [((16, 16), 0.125), ((8, 12), 0.25), ((9, 9), 0.3)])
-def test_images_move_by_whole_pixels_as_slices_do(channels, shape, share):
+def test_images_are_shifted_by_whole_pixels_like_slices(channels, shape, share):
     images = torch.rand(200, channels, *shape) + 1
     most = [int(side * share) for side in shape]
     moves = [(d, r) for d in range(-most[0], most[0] + 1) for r in range(-most[1], most[1] + 1)]
@@ -166,7 +166,7 @@ def test_precision_shape_and_batches_of_one_are_kept(dtype, channels):
     assert y.dtype == dtype and y.shape == x.shape and y.isfinite().all()
 
 
-def test_the_steps_of_both_players_see_augmented_images_and_the_gradient_arrives(make_image_gan, batches):
+def test_the_steps_of_both_players_use_augmented_images_and_pass_the_gradient(make_image_gan, batches):
     gan, x = make_image_gan(norm=None), batches(1, (1, 8, 8))[0]
     gan.stabilizers += [recorder := Recorder(), DifferentiableAugmentation()]
     step = gan.discriminator_step(x)
@@ -189,7 +189,7 @@ def test_less_than_a_pixel_is_refused(make_image_gan, arguments):
         DifferentiableAugmentation(**{**OFF, **arguments}).apply_to(make_image_gan())
 
 
-def test_of_oblong_images_the_longer_side_may_move_and_the_shorter_is_cut():
+def test_oblong_images_may_shift_along_the_longer_side_and_are_cut_by_the_shorter():
     gan = GAN(MLPGenerator((1, 8, 16), 3, width=4), MLPDiscriminator((1, 8, 16), width=4))
     DifferentiableAugmentation(translation=0.1).apply_to(gan)
     with pytest.raises(ValueError, match=r"cutout=0\.1"):
@@ -203,5 +203,5 @@ def test_of_oblong_images_the_longer_side_may_move_and_the_shorter_is_cut():
 @pytest.mark.parametrize("name", ["color", "translation", "cutout"])
 @pytest.mark.parametrize("value", [-0.1, 1.5, math.nan])
 def test_strengths_out_of_range_are_refused(name, value):
-    with pytest.raises(ValueError, match=rf"DifferentiableAugmentation\({name}={value}\): expected a .* in \[0, 1"):
+    with pytest.raises(ValueError, match=rf"DifferentiableAugmentation\({name}={value}\): expected a number in \[0, 1"):
         DifferentiableAugmentation(**{name: value})

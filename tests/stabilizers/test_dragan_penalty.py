@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from penalties import LinearDiscriminator, QuadraticDiscriminator, alternating, game, one_step
+from penalties import LinearDiscriminator, QuadraticDiscriminator, alternating, gan_with, one_step
 
 from lightning_gans.objectives import NonSaturating
 from lightning_gans.stabilizers import DRAGANPenalty
@@ -18,14 +18,14 @@ def penalty_of(gan, x):
 @pytest.mark.parametrize("n", [1, 2, 7])
 def test_a_linear_discriminator_pays_its_distance_from_the_target(shape, n):
     w = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    gan = game(LinearDiscriminator(w), DRAGANPenalty(3.0, target=0.5))
+    gan = gan_with(LinearDiscriminator(w), DRAGANPenalty(3.0, target=0.5))
     expected = 3.0 * (math.sqrt(sum(value**2 for value in w.flatten().tolist())) - 0.5) ** 2
     assert penalty_of(gan, torch.rand(n, *shape)) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(2,), (2, 4, 4)])
 def test_the_norm_is_per_sample_around_the_real_ones(shape):
-    gan = game(seen := QuadraticDiscriminator(shape), DRAGANPenalty(10.0, target=2.0))
+    gan = gan_with(seen := QuadraticDiscriminator(shape), DRAGANPenalty(10.0, target=2.0))
     penalty = penalty_of(gan, torch.randn(6, *shape))
     slopes = [math.sqrt(sum(value**2 for value in x.flatten().tolist())) for x in seen.shown[2]]
     assert penalty == pytest.approx(10 * sum((slope - 2) ** 2 for slope in slopes) / 6, rel=1e-5)
@@ -33,7 +33,7 @@ def test_the_norm_is_per_sample_around_the_real_ones(shape):
 
 @pytest.mark.parametrize("sigma", [0.5, 2.0])
 def test_noise_is_uniform_in_standard_deviations_of_the_whole_batch(sigma):
-    gan = game(seen := QuadraticDiscriminator((300,)), DRAGANPenalty(sigma=sigma))
+    gan = gan_with(seen := QuadraticDiscriminator((300,)), DRAGANPenalty(sigma=sigma))
     x = 3 * torch.randn(400, 300) + torch.arange(300) / 100
     gan.discriminator_step(x)
     noise = (seen.shown[2] - x) / (sigma * math.sqrt(((x - x.mean()) ** 2).mean().item()))
@@ -46,8 +46,8 @@ def test_noise_is_uniform_in_standard_deviations_of_the_whole_batch(sigma):
     )
 
 
-def test_without_noise_it_looks_at_real_samples_and_draws_nothing():
-    gan, x = game(seen := QuadraticDiscriminator((2,)), DRAGANPenalty(sigma=0.0)), torch.randn(5, 2)
+def test_without_noise_it_penalises_real_samples_and_draws_nothing():
+    gan, x = gan_with(seen := QuadraticDiscriminator((2,)), DRAGANPenalty(sigma=0.0)), torch.randn(5, 2)
     fake, state = torch.randn(5, 2), torch.get_rng_state()
     gan.discriminator_step(x, fake)
     assert torch.equal(seen.shown[2], x) and torch.equal(torch.get_rng_state(), state)
@@ -57,14 +57,14 @@ def test_fakes_do_not_matter():
     losses = []
     for fake in torch.randn(2, 5, 2):
         torch.manual_seed(0)
-        gan = game(QuadraticDiscriminator((2,)), DRAGANPenalty())
+        gan = gan_with(QuadraticDiscriminator((2,)), DRAGANPenalty())
         losses.append(gan.discriminator_step(torch.ones(5, 2).cumsum(0), fake).terms["dragan_penalty"])
     assert torch.equal(*losses)
 
 
-@pytest.mark.parametrize("x", [torch.zeros(1, 1), torch.ones(4, 1)], ids=["one", "alike"])
+@pytest.mark.parametrize("x", [torch.zeros(1, 1), torch.ones(4, 1)], ids=["one", "equal"])
 def test_a_batch_without_spread_is_fine(x):
-    gan = game(seen := QuadraticDiscriminator((1,)), DRAGANPenalty())
+    gan = gan_with(seen := QuadraticDiscriminator((1,)), DRAGANPenalty())
     (loss := gan.discriminator_step(x).loss).backward()
     assert torch.equal(seen.shown[2], x)
     assert loss.isfinite() and gan.discriminator.scale.grad.isfinite()

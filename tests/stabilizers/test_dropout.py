@@ -61,7 +61,7 @@ def test_a_probability_of_0_leaves_a_network_as_it_is(make_gan):
 @pytest.mark.parametrize("name", ["discriminator", "generator"])
 @pytest.mark.parametrize("value", [-0.1, 1.0, math.nan])
 def test_probabilities_out_of_range_are_refused(name, value):
-    with pytest.raises(ValueError, match=rf"Dropout\({name}={value}\): expected a probability in \[0, 1\)"):
+    with pytest.raises(ValueError, match=rf"Dropout\({name}={value}\): expected a number in \[0, 1\)"):
         Dropout(**{name: value})
 
 

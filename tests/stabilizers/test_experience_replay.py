@@ -1,4 +1,4 @@
-"""Experience replay: what is stored, what is shown, and what of it a run remembers."""
+"""Experience replay and image pool: what is stored, shown and resumed."""
 
 import math
 
@@ -60,11 +60,11 @@ def test_after_it_as_many_stored_fakes_are_replaced_by_those_that_were_shown(gan
         shown = names(memory.on_fake_samples(gan, fakes(batch, 16), None))
         new = [name for name in stored(memory) if name[0] == batch]
         assert len(stored(memory)) == 64 and len(set(new)) == len(new) == 16 * share
-        assert share == 1 or set(new) <= set(shown), "of those that the discriminator saw"
+        assert share == 1 or set(new) <= set(shown), "they are among those shown to the discriminator"
         assert sum(old != now for old, now in zip(before, stored(memory), strict=True)) == 16 * share
 
 
-def test_a_share_that_is_no_whole_number_is_right_on_average(gan):
+def test_a_number_of_fakes_that_is_not_whole_is_right_on_average(gan):
     for size, either in ((1, {0, 1}), (7, {2, 3})):
         memory, old = full(ExperienceReplay(8, 0.3), gan), []
         for batch in range(1, 1001):
@@ -73,7 +73,7 @@ def test_a_share_that_is_no_whole_number_is_right_on_average(gan):
         assert set(old) == either and sum(old) / 1000 == pytest.approx(0.3 * size, abs=0.05)
 
 
-def test_what_is_read_and_what_is_replaced_are_drawn_apart_and_uniform(gan):
+def test_shown_and_replaced_fakes_are_drawn_independently_and_uniformly(gan):
     shown, replaced, both = torch.zeros(8), torch.zeros(8), 0
     for _ in range(2000):
         memory = full(ExperienceReplay(8, 0.5), gan)
@@ -83,10 +83,10 @@ def test_what_is_read_and_what_is_replaced_are_drawn_apart_and_uniform(gan):
         both += len(set(read) - set(stored(memory)))
     for count in (shown, replaced):
         assert (count / 2000 - 2 / 8).abs().max() < 0.05
-    assert both / 2000 == pytest.approx(2 * 2 / 8, abs=0.06), "what is read stays, unless it is replaced by chance"
+    assert both / 2000 == pytest.approx(2 * 2 / 8, abs=0.06), "shown fakes stay, unless they are drawn to be replaced"
 
 
-def test_which_fakes_give_way_is_uniform(gan):
+def test_the_new_fakes_to_replace_are_drawn_uniformly(gan):
     old = torch.zeros(4)
     for _ in range(2000):
         shown = full(ExperienceReplay(8, 0.5), gan).on_fake_samples(gan, fakes(1, 4), None)
@@ -96,7 +96,7 @@ def test_which_fakes_give_way_is_uniform(gan):
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, math.nan])
 def test_a_share_out_of_range_is_refused(share):
-    with pytest.raises(ValueError, match=rf"ExperienceReplay\(share={share}\): expected a share in \[0, 1\]"):
+    with pytest.raises(ValueError, match=rf"ExperienceReplay\(share={share}\): expected a number in \[0, 1\]"):
         ExperienceReplay(share=share)
 
 
@@ -135,7 +135,7 @@ def test_what_is_stored_does_not_change_with_the_fakes_it_came_from(gan, kind):
 
 
 @MEMORIES
-def test_stored_fakes_stand_in_for_those_of_their_label_only(make_gan, kind):
+def test_stored_fakes_only_replace_those_of_their_label(make_gan, kind):
     gan, memory = make_gan(num_classes=3), kind(30)
     label_of, replaced = {}, 0
     for batch in range(40):
@@ -150,7 +150,7 @@ def test_stored_fakes_stand_in_for_those_of_their_label_only(make_gan, kind):
 
 
 @MEMORIES
-def test_where_no_fake_of_a_label_is_stored_the_fresh_one_stays(gan, kind):
+def test_without_a_stored_fake_of_a_label_the_new_one_stays(gan, kind):
     memory = full(kind(8, 1.0), gan, torch.tensor([0] * 7 + [1]))
     shown = names(memory.on_fake_samples(gan, fakes(1, 6), torch.tensor([2, 1, 1, 2, 0, 1])))
     assert [name[0] for name in shown] in ([1, 0, 1, 1, 0, 1],), "of label 1 there is one, for the first to ask"
@@ -159,13 +159,13 @@ def test_where_no_fake_of_a_label_is_stored_the_fresh_one_stays(gan, kind):
 
 @MEMORIES
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
-def test_labels_of_either_type_do(gan, kind, dtype):
+def test_labels_may_have_either_type(gan, kind, dtype):
     memory = full(kind(8, 1.0), gan, torch.zeros(8, dtype=dtype))
     assert {name[0] for name in names(memory.on_fake_samples(gan, fakes(1, 8), torch.zeros(8, dtype=dtype)))} == {0}
 
 
 @MEMORIES
-def test_a_look_ahead_sees_the_fakes_of_the_moment_and_leaves_no_trace(make_gan, batches, kind):
+def test_a_lookahead_uses_the_current_fakes_and_stores_nothing(make_gan, batches, kind):
     gan = make_gan(kind=UnrolledGAN, unroll_steps=2)
     gan.stabilizers.append(memory := full(kind(8, 1.0), gan))
     before, fake = memory.state_dict(), torch.randn(8, 2, requires_grad=True)
@@ -184,7 +184,7 @@ def test_what_it_shows_and_stores_is_detached(gan, kind):
 
 
 @MEMORIES
-def test_without_a_share_fakes_are_handed_back_and_nothing_is_drawn_or_stored(gan, kind):
+def test_with_a_share_of_0_nothing_is_drawn_or_stored(gan, kind):
     memory, fake, state = kind(8, 0.0), fakes(0, 8), torch.get_rng_state()
     for _ in range(3):
         assert memory.on_fake_samples(gan, fake, None) is fake
@@ -192,7 +192,7 @@ def test_without_a_share_fakes_are_handed_back_and_nothing_is_drawn_or_stored(ga
 
 
 @MEMORIES
-def test_a_restored_memory_goes_on_where_it_was(gan, kind, tmp_path):
+def test_a_restored_memory_continues_where_it_was(gan, kind, tmp_path):
     for batches_before in (1, 3):  # while it fills, and full
         memory = kind(20)
         for batch in range(batches_before):
@@ -226,7 +226,7 @@ def test_a_state_is_a_copy_as_large_as_what_is_stored(gan, kind, tmp_path):
 
 
 @MEMORIES
-def test_a_smaller_memory_takes_over_what_it_has_place_for(gan, kind):
+def test_a_smaller_memory_restores_as_much_as_fits(gan, kind):
     large, small = full(kind(16), gan), kind(8)
     small.load_state_dict(large.state_dict())
     assert stored(small) == [(0, i) for i in range(8)]
@@ -241,7 +241,7 @@ def test_a_batch_in_parts_is_several_small_ones(make_gan, fit, kind):
 
 
 @MEMORIES
-def test_the_discriminator_learns_from_what_is_shown(make_gan, batches, kind):
+def test_the_discriminator_is_trained_on_the_shown_fakes(make_gan, batches, kind):
     gan = make_gan()
     gan.stabilizers.append(full(kind(8, 1.0), gan))
     step = gan.discriminator_step(batches(1)[0], fakes(1, 8))
@@ -259,7 +259,7 @@ def test_fewer_places_than_fakes_are_refused_at_the_first_batch(gan, kind):
 
 @MEMORIES
 @pytest.mark.parametrize("size", [0, -1, 2.5, math.nan])
-def test_a_size_that_is_none_is_refused(kind, size):
+def test_a_size_out_of_range_is_refused(kind, size):
     with pytest.raises(ValueError, match=rf"{kind.__name__}\(size={size}\): expected a whole number of at least 1"):
         kind(size)
 

@@ -76,7 +76,7 @@ def test_it_sees_real_samples_as_the_discriminator_does(make_gan, batches):
     assert step.loss.item() == pytest.approx(formula(gan, step.real, step.fake.detach()), rel=1e-5)
 
 
-def test_a_conditional_game_is_matched_as_a_whole(make_gan, batches):
+def test_a_conditional_gan_matches_the_mean_over_all_labels(make_gan, batches):
     gan, batch = make_gan(num_classes=2), batches(1, num_classes=2)[0]
     step = matched(gan, batch)
     assert step.loss.item() == pytest.approx(formula(gan, batch[0], step.fake.detach()), rel=1e-5)
@@ -94,7 +94,7 @@ def test_means_are_in_single_precision_under_autocast(make_gan, batches):
     assert step.loss.dtype == torch.float32
 
 
-def test_a_judge_that_reshapes_is_followed(make_gan, batches):
+def test_a_discriminate_that_reshapes_is_used(make_gan, batches):
     """As packing does: what the discriminator sees are pairs of samples."""
 
     class Paired(GAN):
@@ -108,12 +108,12 @@ def test_a_judge_that_reshapes_is_followed(make_gan, batches):
     assert step.loss.item() == pytest.approx(formula(gan, x.view(8, 2), fake.view(8, 2)), rel=1e-5)
 
 
-def test_in_an_unrolled_game_the_features_are_those_of_the_discriminator_as_it_is(make_gan, batches):
+def test_in_an_unrolled_gan_the_features_are_those_of_the_current_discriminator(make_gan, batches):
     gan, x, fake = make_gan(kind=UnrolledGAN, unroll_steps=2), batches(1)[0], torch.rand(8, 2, requires_grad=True)
     assert matched(gan, x, fake).loss.item() == pytest.approx(formula(gan, x, fake.detach()), rel=1e-5)
 
 
-def test_added_in_an_unrolled_game_both_gradients_arrive(make_gan, batches):
+def test_added_in_an_unrolled_gan_both_gradients_reach_the_generator(make_gan, batches):
     losses = []
     for weight in (0.0, 1.0):
         gan = make_gan(kind=UnrolledGAN, unroll_steps=2)

@@ -1,4 +1,4 @@
-"""The average against a plain loop, the swap to the bit, and what checkpoints, pictures and validation see of it."""
+"""The average against a plain loop, its use in evaluation, and checkpoints of it."""
 
 import math
 from pathlib import Path
@@ -27,8 +27,8 @@ def vector(network):
     return torch.cat([parameter.detach().flatten() for parameter in network.parameters()]).clone()
 
 
-def played(gan, ema, batches):
-    """The generator's weights after each update of a game with this average."""
+def trained(gan, ema, batches):
+    """The generator's weights after each update of a GAN with this average."""
     gan.stabilizers.append(ema)
     path, optimizers = [], sgds(gan, lr=0.1)
     for batch in batches:
@@ -66,7 +66,7 @@ def averaged(path, half_life):
 )
 def test_it_is_an_exponential_average_with_this_half_life(make_gan, batches, settings, half_life):
     gan = make_gan()
-    path = played(gan, GeneratorEMA(**settings), batches(8))
+    path = trained(gan, GeneratorEMA(**settings), batches(8))
     torch.testing.assert_close(shown(gan), averaged(path, half_life).float(), atol=1e-7, rtol=1e-5)
     assert not torch.equal(shown(gan), path[-1])
 
@@ -85,27 +85,32 @@ def test_a_weight_share_has_halved_after_its_half_life(make_gan):
 @pytest.mark.parametrize("n_critic", [1, 2])
 def test_the_generators_updates_count(make_gan, batches, n_critic):
     gan = make_gan(n_critic=n_critic)
-    path = played(gan, GeneratorEMA(2.0, ramp_up=0.3), batches(8))
+    path = trained(gan, GeneratorEMA(2.0, ramp_up=0.3), batches(8))
     assert len(path) == 8 / n_critic
     torch.testing.assert_close(shown(gan), averaged(path, lambda t: min(2.0, 0.3 * t)).float(), atol=1e-7, rtol=1e-5)
 
 
 def test_samples_of_all_parts_and_processes_count(make_gan, batches, monkeypatch):
     gan = make_gan(generator_accumulation=4)
-    path = played(gan, GeneratorEMA(half_life_images=20.0, ramp_up=None), batches(6))
+    path = trained(gan, GeneratorEMA(half_life_images=20.0, ramp_up=None), batches(6))
     torch.testing.assert_close(shown(gan), averaged(path, lambda t: 20 / 8).float(), atol=1e-7, rtol=1e-5)
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 3)
     gan = make_gan()
-    path = played(gan, GeneratorEMA(half_life_images=20.0, ramp_up=None), batches(6))
+    path = trained(gan, GeneratorEMA(half_life_images=20.0, ramp_up=None), batches(6))
     torch.testing.assert_close(shown(gan), averaged(path, lambda t: 20 / 24).float(), atol=1e-7, rtol=1e-5)
 
 
 def test_samples_of_a_validation_do_not_count(batches, fit):
-    gan = SEPGAN(DCGANGenerator((1, 28, 28), width=2), DigitClassifier())
-    ema = GeneratorEMA(half_life_images=20.0)
-    fit(gan, batches(1, (1, 28, 28)), val=batches(2, (1, 28, 28)), callbacks=[ema])
-    assert ema._samples == 0 and not torch.equal(shown(gan), torch.zeros(1)) and gan.generator_updates == 1
+    def average(val):
+        torch.manual_seed(0)
+        gan = SEPGAN(DCGANGenerator((1, 28, 28), width=2), DigitClassifier())
+        ema = GeneratorEMA(half_life_images=20.0, ramp_up=None)
+        fit(gan, batches(2, (1, 28, 28)), val=val, callbacks=[ema], val_check_interval=1, num_sanity_val_steps=0)
+        assert gan.generator_updates == 2
+        return shown(gan)
+
+    assert torch.equal(average(batches(2, (1, 28, 28))), average(None))
 
 
 def test_floating_buffers_are_averaged_and_integers_copied(make_image_gan, batches):
@@ -130,27 +135,27 @@ def test_the_average_of_half_precision_weights_is_in_single_precision(make_gan):
             for parameter in gan.generator.parameters():
                 parameter.fill_(float(update > 0))
             ema.on_generator_step_end(gan)
-    assert all(average.dtype == torch.float32 for average in ema._average.values())
+    assert all(average.dtype == torch.float32 for average in ema.state_dict()["average"].values())
     assert shown(gan).dtype == torch.bfloat16
     torch.testing.assert_close(shown(gan).float(), torch.full((len(shown(gan)),), 0.5), atol=2e-3, rtol=0)
 
 
-# ---------------------------------------------------------------- presenting
+# ---------------------------------------------------------------- evaluation
 
 
-def test_the_weights_come_back_to_the_bit_from_whatever_happens(make_image_gan, batches, weights):
+def test_the_training_weights_are_restored_bit_for_bit(make_image_gan, batches, weights):
     gan = make_image_gan(size=16)
     learned = weights(gan)
     with gan.evaluation_weights():
         assert torch.equal(weights(gan), learned), "there is no average yet"
-    played(gan, GeneratorEMA(3.0), batches(4, (1, 16, 16)))
+    trained(gan, GeneratorEMA(3.0), batches(4, (1, 16, 16)))
     learned, places = weights(gan), [p.data_ptr() for p in gan.generator.parameters()]
     with gan.evaluation_weights():
         average = weights(gan)
         with gan.evaluation_weights():
             assert torch.equal(weights(gan), average)
             gan.generator(torch.randn(4, 3))  # in train mode this changes BatchNorm's statistics
-        assert not torch.equal(weights(gan), learned), "the outer one goes on"
+        assert not torch.equal(weights(gan), learned), "the outer block continues"
     assert torch.equal(weights(gan), learned)
     with pytest.raises(RuntimeError, match="broken"), gan.evaluation_weights():
         raise RuntimeError("broken")
@@ -160,9 +165,9 @@ def test_the_weights_come_back_to_the_bit_from_whatever_happens(make_image_gan, 
     assert [p.data_ptr() for p in gan.generator.parameters()] == places, "optimizers and compiled code hold them"
 
 
-def test_no_half_life_shows_the_weights_that_learn(make_gan, batches):
+def test_a_half_life_of_0_evaluates_with_the_training_weights(make_gan, batches):
     gan, ema = make_gan(), GeneratorEMA(0.0)
-    path = played(gan, ema, batches(3))
+    path = trained(gan, ema, batches(3))
     assert torch.equal(shown(gan), path[-1]) and not ema.state_dict()
 
 
@@ -182,7 +187,7 @@ def test_a_run_with_it_trains_as_one_without(make_image_gan, batches, fit, weigh
 
 
 class Sees(Callback):
-    """Notes the generator's weights while it is validated, and the scores."""
+    """Records the generator's weights during validation."""
 
     def __init__(self):
         self.seen = []
@@ -192,7 +197,7 @@ class Sees(Callback):
 
 
 @pytest.mark.parametrize("place", ["module", "trainer"])
-def test_validation_scores_the_average(make_gan, batches, fit, place):
+def test_validation_uses_the_average(make_gan, batches, fit, place):
     gan, ema, sees = make_gan(), GeneratorEMA(3.0), Sees()
     gan.stabilizers += [ema] if place == "module" else []
     trainer = fit(gan, 4, val=batches(1), callbacks=[sees, *([ema] if place == "trainer" else [])])
@@ -205,18 +210,16 @@ def test_an_interrupted_validation_leaves_no_average_in_place(make_gan, batches,
     class Breaks(Callback):
         def on_validation_batch_end(self, trainer, pl_module, *_):
             if not trainer.sanity_checking:
-                self.learned = ema._learned
                 raise RuntimeError("broken")
 
-    gan, ema, breaks = make_gan(), GeneratorEMA(3.0), Breaks()
+    gan, ema, twin = make_gan(), GeneratorEMA(3.0), make_gan()
     with pytest.raises(RuntimeError, match="broken"):
-        fit(gan, 4, val=batches(1), callbacks=[ema, breaks])
-    learned = torch.cat([tensor.flatten() for tensor in breaks.learned.values()])
-    assert not torch.equal(vector(gan.generator), learned)
-    gan.setup("fit")
-    assert torch.equal(vector(gan.generator), learned)
+        fit(gan, 4, val=batches(1), callbacks=[ema, Breaks()])
+    fit(twin, 4, callbacks=[GeneratorEMA(3.0)])
+    assert torch.equal(weights(gan), weights(twin)), "the training weights are back"
+    assert torch.equal(shown(gan), shown(twin)) and not torch.equal(shown(gan), vector(gan.generator))
     fit(gan, 1, val=batches(1), callbacks=[ema], num_sanity_val_steps=0)
-    assert not torch.equal(vector(gan.generator), learned), "it has learned on"
+    assert not torch.equal(weights(gan), weights(twin)), "training continues"
 
 
 # ---------------------------------------------------------------- checkpoints
@@ -227,8 +230,8 @@ def networks(gan):
 
 
 @pytest.mark.parametrize("place", ["module", "trainer"])
-@pytest.mark.parametrize("when", ["training", "presented", "validation"])
-def test_a_checkpoint_has_the_average_as_the_generator_and_resumes_what_learns(
+@pytest.mark.parametrize("when", ["training", "evaluation", "validation"])
+def test_a_checkpoint_has_the_average_as_the_generator_and_resumes_the_training_weights(
     make_gan, batches, fit, weights, tmp_path, place, when
 ):
     def run(epochs, **kwargs):
@@ -243,7 +246,7 @@ def test_a_checkpoint_has_the_average_as_the_generator_and_resumes_what_learns(
     gan, trainer, path = run(2)
     if when == "training":
         trainer.save_checkpoint(path := tmp_path / "run.ckpt")
-    elif when == "presented":
+    elif when == "evaluation":
         with gan.evaluation_weights():
             trainer.save_checkpoint(path := tmp_path / "run.ckpt")
     again = GAN.load_from_checkpoint(path, **networks(make_gan(seed=1)))
@@ -257,7 +260,7 @@ def test_a_checkpoint_has_the_average_as_the_generator_and_resumes_what_learns(
 
 
 @pytest.mark.parametrize("place", ["module", "trainer"])
-def test_another_half_life_goes_on_with_the_average_of_the_checkpoint(make_gan, fit, tmp_path, place):
+def test_another_half_life_continues_with_the_average_of_the_checkpoint(make_gan, fit, tmp_path, place):
     def run(half_life, **kwargs):
         gan, ema = make_gan(), GeneratorEMA(half_life, ramp_up=None)
         gan.stabilizers += [ema] if place == "module" else []
@@ -270,7 +273,7 @@ def test_another_half_life_goes_on_with_the_average_of_the_checkpoint(make_gan, 
     assert not torch.equal(vector(again.generator), vector(gan.generator))
 
 
-def test_a_run_without_it_can_go_on_with_it(make_gan, fit, weights, tmp_path):
+def test_a_run_without_it_can_be_resumed_with_it(make_gan, fit, weights, tmp_path):
     gan = make_gan()
     fit(gan, 3).save_checkpoint(tmp_path / "run.ckpt")
     again, ema = make_gan(), GeneratorEMA(3.0)
@@ -283,7 +286,7 @@ def test_a_run_without_it_can_go_on_with_it(make_gan, fit, weights, tmp_path):
 @pytest.mark.parametrize("place", ["module", "trainer"])
 @pytest.mark.parametrize("first_with", [True, False])
 def test_a_checkpoint_that_is_tested_is_tested_as_it_is(make_gan, batches, fit, tmp_path, place, first_with):
-    """Not with the average of the run that went on meanwhile."""
+    """Not with the average of the run that continued meanwhile."""
     gan, ema = make_gan(), GeneratorEMA(3.0)
     loader = DataLoader(batches(1), batch_size=None)
     if first_with:
@@ -300,15 +303,28 @@ def test_a_checkpoint_that_is_tested_is_tested_as_it_is(make_gan, batches, fit, 
     assert torch.equal(sees.seen[0], early)
 
 
-def test_a_checkpoint_of_weights_alone_is_tested_as_it_is(make_gan, batches, fit, tmp_path):
-    gan, ema, sees = make_gan(), GeneratorEMA(3.0), Sees()
-    trainer = fit(gan, 3, callbacks=[ema])
-    trainer.save_checkpoint(tmp_path / "weights.ckpt", weights_only=True)
-    average = shown(gan)
+@pytest.mark.parametrize("place", ["module", "trainer"])
+@pytest.mark.parametrize("by", ["trainer", "callback"])
+def test_a_checkpoint_of_weights_alone_has_the_average(make_gan, batches, fit, weights, tmp_path, place, by):
+    def run(epochs, **kwargs):
+        gan, ema = make_gan(), GeneratorEMA(3.0)
+        gan.stabilizers += [ema] if place == "module" else []
+        saver = ModelCheckpoint(tmp_path / "by", save_weights_only=True, filename="weights")
+        callbacks = [saver, *([ema] if place == "trainer" else [])]
+        return gan, fit(gan, 3, max_epochs=epochs, callbacks=callbacks, enable_checkpointing=True, **kwargs)
+
+    gan, trainer = run(1)
+    path = tmp_path / "by" / "weights.ckpt"
+    if by == "trainer":
+        trainer.save_checkpoint(path := tmp_path / "weights.ckpt", weights_only=True)
+    assert "callbacks" not in torch.load(path, weights_only=True)
+    sees, average = Sees(), shown(gan)
     assert not torch.equal(average, vector(gan.generator))
+    again = GAN.load_from_checkpoint(path, **networks(make_gan(seed=1)))
+    assert torch.equal(vector(again.generator), average)
     trainer.callbacks.append(sees)
     loader = DataLoader(batches(1), batch_size=None)
-    trainer.validate(gan, loader, ckpt_path=tmp_path / "weights.ckpt", verbose=False)
+    trainer.validate(gan, loader, ckpt_path=path, verbose=False)
     assert torch.equal(sees.seen[0], average)
 
 
@@ -319,7 +335,7 @@ def test_a_checkpoint_of_single_precision_has_the_average_once(fit, tmp_path):
         fit(gan, 2, callbacks=[ema]).save_checkpoint(tmp_path / "run.ckpt")
         sizes[ema.half_life] = (tmp_path / "run.ckpt").stat().st_size
     more = (sizes[3.0] - sizes[0.0]) / (4 * len(vector(gan.generator)))
-    assert 0.95 < more < 1.3, "the learned weights, not a third copy"
+    assert 0.95 < more < 1.3, "the training weights, not a third copy"
 
 
 def test_the_command_line_samples_the_average_and_resumes(tmp_path, monkeypatch):
@@ -350,13 +366,13 @@ def test_the_command_line_samples_the_average_and_resumes(tmp_path, monkeypatch)
 @pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
 @pytest.mark.parametrize("name", ["half_life", "half_life_images"])
 def test_half_lives_out_of_range_are_refused(name, value):
-    with pytest.raises(ValueError, match=rf"GeneratorEMA\({name}={value}\): expected a finite number of at least 0"):
+    with pytest.raises(ValueError, match=rf"GeneratorEMA\({name}={value}\): expected a number of at least 0"):
         GeneratorEMA(**{name: value})
 
 
 @pytest.mark.parametrize("value", [0.0, -0.1, math.nan])
 def test_a_ramp_out_of_range_is_refused(value):
-    with pytest.raises(ValueError, match=rf"GeneratorEMA\(ramp_up={value}\): expected a number above 0"):
+    with pytest.raises(ValueError, match=rf"GeneratorEMA\(ramp_up={value}\): expected a finite number above 0"):
         GeneratorEMA(ramp_up=value)
 
 
@@ -366,6 +382,6 @@ def test_a_second_average_is_refused(make_gan, fit):
     with pytest.raises(ValueError, match=r"GeneratorEMA\(half_life=500.0, .* beside GeneratorEMA\(half_life=3.0"):
         gan.stabilizers[1].apply_to(gan)
     if not hasattr(lightning_callbacks, "EMAWeightAveraging"):
-        pytest.skip("this version of Lightning has no average of its own")
+        pytest.skip("this version of Lightning has no averaging")
     with pytest.raises(ValueError, match=r"GeneratorEMA\(.* beside EMAWeightAveraging: expected one average"):
         fit(make_gan(), callbacks=[GeneratorEMA(), lightning_callbacks.EMAWeightAveraging()])

@@ -13,7 +13,7 @@ from lightning_gans.objectives import NonSaturating, Wasserstein
 from lightning_gans.stabilizers import GradientPenalty
 
 
-def game(discriminator, penalty, **kwargs):
+def gan_with(discriminator, penalty, **kwargs):
     gan = GAN(MLPGenerator(discriminator.sample_shape, 3, width=4), discriminator, Wasserstein(), **kwargs)
     gan.stabilizers.append(penalty)
     return gan
@@ -30,7 +30,7 @@ SHAPES = [(1,), (5,), (2, 3), (1, 8, 8), (3, 4, 5)]
 @pytest.mark.parametrize("n", [1, 2, 7])
 def test_a_linear_critic_pays_its_slope(shape, n):
     w = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    gan = game(LinearDiscriminator(w), GradientPenalty(3.0, target=0.5))
+    gan = gan_with(LinearDiscriminator(w), GradientPenalty(3.0, target=0.5))
     expected = 3.0 * (w.norm().item() - 0.5) ** 2
     assert penalty_of(gan, torch.rand(n, *shape)) == pytest.approx(expected, rel=1e-5)
 
@@ -39,12 +39,12 @@ def test_a_linear_critic_pays_its_slope(shape, n):
 @pytest.mark.parametrize("n", [1, 2, 64])
 def test_a_1_lipschitz_critic_pays_nothing_whatever_the_batch_and_shape(shape, n):
     w = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    assert penalty_of(game(LinearDiscriminator(w / w.norm()), GradientPenalty()), torch.rand(n, *shape)) < 1e-10
+    assert penalty_of(gan_with(LinearDiscriminator(w / w.norm()), GradientPenalty()), torch.rand(n, *shape)) < 1e-10
 
 
 def test_it_is_added_to_the_loss_with_its_weight():
     gan, x, fake = (
-        game(LinearDiscriminator(torch.tensor([3.0, 4.0])), GradientPenalty(2.0)),
+        gan_with(LinearDiscriminator(torch.tensor([3.0, 4.0])), GradientPenalty(2.0)),
         torch.rand(4, 2),
         torch.rand(4, 2),
     )
@@ -56,7 +56,7 @@ def test_it_is_added_to_the_loss_with_its_weight():
 
 @pytest.mark.parametrize("shape", [(2,), (2, 4, 4)])
 def test_the_norm_is_per_sample(shape):
-    gan = game(critic := QuadraticDiscriminator(shape), GradientPenalty(10.0))
+    gan = gan_with(critic := QuadraticDiscriminator(shape), GradientPenalty(10.0))
     penalty = penalty_of(gan, torch.randn(6, *shape), torch.randn(6, *shape))
     slopes = [math.sqrt(sum(value**2 for value in x.flatten().tolist())) for x in critic.shown[2]]
     assert penalty == pytest.approx(10 * sum((slope - 1) ** 2 for slope in slopes) / 6, rel=1e-5)
@@ -65,7 +65,7 @@ def test_the_norm_is_per_sample(shape):
 
 @pytest.mark.parametrize("shape", [(2,), (3, 4, 4)])
 def test_one_epsilon_per_sample_puts_it_between_real_and_fake(shape):
-    gan = game(critic := QuadraticDiscriminator(shape), GradientPenalty())
+    gan = gan_with(critic := QuadraticDiscriminator(shape), GradientPenalty())
     real, fake = torch.randn(2, 400, *shape)
     gan.discriminator_step(real, fake)
     mixed = critic.shown[2]
@@ -108,7 +108,7 @@ def test_its_gradient_equals_finite_differences(num_classes):
             assert gradient.view(-1)[index].item() == pytest.approx(difference, rel=1e-6, abs=1e-8)
 
 
-def test_a_conditional_critic_is_judged_with_its_labels():
+def test_a_conditional_critic_gets_its_labels():
     gan = smooth(num_classes=3)
     seen = []
     gan.discriminator.register_forward_pre_hook(lambda module, args: seen.append(args[1:]))
@@ -127,7 +127,7 @@ def test_its_gradient_reaches_the_critic_only(make_gan, batches):
 
 
 def test_a_flat_critic_has_a_finite_gradient():
-    gan = game(LinearDiscriminator(torch.zeros(3)), GradientPenalty())
+    gan = gan_with(LinearDiscriminator(torch.zeros(3)), GradientPenalty())
     loss = gan.discriminator_step(torch.rand(4, 3)).loss
     loss.backward()
     assert loss.item() == pytest.approx(10.0) and gan.discriminator.head[0].weight.grad.isfinite().all()
@@ -140,7 +140,7 @@ def test_every_argument_changes_the_loss(change):
     for arguments in ({}, change):
         torch.manual_seed(0)
         losses.append(
-            game(LinearDiscriminator(torch.tensor([3.0, 4.0])), GradientPenalty(**arguments))
+            gan_with(LinearDiscriminator(torch.tensor([3.0, 4.0])), GradientPenalty(**arguments))
             .discriminator_step(x, fake)
             .loss
         )
@@ -158,14 +158,14 @@ def test_the_penalty_is_in_single_precision_under_autocast(make_gan, batches):
     torch.manual_seed(0)
     single = penalty_of(gan, x, fake.bfloat16().float())
     assert dtypes[:3] == [torch.bfloat16, torch.bfloat16, torch.float32]
-    assert mixed == single, "as without autocast, to the bit"
+    assert mixed == single, "bitwise identical to the penalty without autocast"
 
 
 def test_the_players_steps_see_it_once(make_gan, batches):
-    gan, judged = make_gan(), []
+    gan, calls = make_gan(), []
     gan.stabilizers.append(GradientPenalty())
-    gan.discriminator.register_forward_hook(lambda *args: judged.append(1))
-    assert "gradient_penalty" not in gan.generator_step(batches(1)[0]).terms and len(judged) == 1
+    gan.discriminator.register_forward_hook(lambda *args: calls.append(1))
+    assert "gradient_penalty" not in gan.generator_step(batches(1)[0]).terms and len(calls) == 1
 
 
 @pytest.mark.parametrize("norm", [nn.BatchNorm2d, nn.InstanceNorm2d, None])

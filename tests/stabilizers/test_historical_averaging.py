@@ -46,18 +46,18 @@ def test_its_means_are_those_of_the_values_after_each_step(make_image_gan, batch
 
 
 def after(make_gan, batches, *stabilizers, steps=4):
-    """A game after some steps, and the batch to come."""
+    """A GAN after some steps, and the next batch."""
     gan = make_gan()
     gan.stabilizers += stabilizers
-    *played, last = batches(steps + 1)
+    *earlier, last = batches(steps + 1)
     optimizers = adams(gan)
-    for batch in played:
+    for batch in earlier:
         gan.train_batch(batch, *optimizers)
     return gan, last
 
 
 @pytest.mark.parametrize("player", PLAYERS)
-def test_each_player_pays_the_squared_distance_from_its_mean(make_gan, batches, player):
+def test_each_players_loss_has_the_squared_distance_from_its_mean(make_gan, batches, player):
     averaging = HistoricalAveraging(0.3, 0.5)
     gan, batch = after(make_gan, batches, averaging)
     network, weight = getattr(gan, player), {"generator": 0.3, "discriminator": 0.5}[player]
@@ -109,7 +109,7 @@ def test_weights_may_follow_schedules_and_the_mean_begins_at_once(make_gan, batc
     assert gan.train_batch(batch, *adams(gan))["generator"].terms["historical_averaging_generator"] > 0
 
 
-def test_a_look_ahead_pulls_the_imagined_weights_and_remembers_nothing():
+def test_a_lookahead_has_the_term_too_and_changes_no_mean():
     averaging = HistoricalAveraging(0.0, 2.0)
     gan = smooth(averaging, unroll_steps=3)
     x, z = torch.randn(6, 2, dtype=torch.float64), torch.randn(6, 3, dtype=torch.float64)
@@ -127,7 +127,7 @@ def test_a_look_ahead_pulls_the_imagined_weights_and_remembers_nothing():
     assert all(torch.equal(before[name], mean) for name, mean in state["means"]["discriminator"].items())
 
 
-def test_the_first_look_ahead_starts_on_the_mean_itself(weights):
+def test_the_first_lookahead_starts_at_the_mean(weights):
     """There the distance is 0, whose square is smooth."""
     gan = smooth(HistoricalAveraging(1.0, 1.0), unroll_steps=2)
     for _ in range(2):
@@ -164,7 +164,7 @@ def test_weights_of_half_the_width_have_means_in_single_precision(make_gan, batc
         assert term.dtype == torch.float32 and term > 0
 
 
-def test_what_is_learned_is_not_tied_to_the_means(make_gan, batches):
+def test_the_means_do_not_share_memory_with_the_parameters(make_gan, batches):
     averaging = HistoricalAveraging(1.0, 1.0)
     gan, _ = after(make_gan, batches, averaging, steps=1)
     first = {name: mean.clone() for name, mean in averaging.state_dict()["means"]["generator"].items()}
@@ -199,7 +199,7 @@ def test_the_dirac_gan_converges_with_it_and_circles_without(dirac, objective):
     assert with_it[-100:].max() < 0.05 and without[-100:].min() > 0.9
 
 
-def test_the_distance_falls_like_the_power_of_the_number_of_steps_that_theory_says(dirac):
+def test_the_distance_falls_like_the_theoretical_power_of_the_number_of_steps(dirac):
     """The players follow the mean m at once, x = m/(1 − ia), and dm/d log t = x − m; f′(0) is ½."""
     distance = dirac(HistoricalAveraging(0.25, 0.25), objective=NonSaturating(), steps=1200).norm(dim=1)
     a = 0.5 / (2 * 0.25)

@@ -73,7 +73,7 @@ def test_no_fake_that_entered_the_full_pool_is_shown_twice(gan):
     assert len(filled) <= 64 and len(set(filled)) == 32, "those that filled it are shown when they come and go"
 
 
-def test_what_is_shown_late_leaves_its_place_to_the_fake_it_replaces(gan):
+def test_a_stored_fake_that_is_shown_is_replaced_by_the_new_one(gan):
     pool = ImagePool(8, 0.5)
     show(pool, gan, 1, 8)
     fake = torch.arange(100, 106).float().view(6, 1)

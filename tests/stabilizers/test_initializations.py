@@ -1,4 +1,4 @@
-"""Orthogonal and normal weights at the start of a game, and at no other time."""
+"""Orthogonal and normal initial weights, drawn before training only."""
 
 import math
 
@@ -13,7 +13,7 @@ both = pytest.mark.parametrize("kind", [NormalInitialization, OrthogonalInitiali
 
 
 @pytest.mark.parametrize("gain", [1.0, 0.5])
-def test_orthogonal_weights_turn_and_scale(make_gan, make_image_gan, gain):
+def test_orthogonal_weights_rotate_and_scale(make_gan, make_image_gan, gain):
     for gan in (make_gan(), make_image_gan(size=16)):
         OrthogonalInitialization(gain).apply_to(gan)
         for _, layer in weighted_layers(gan):
@@ -66,7 +66,7 @@ def test_each_argument_chooses_a_network(make_gan, weights, kind, who):
 
 
 @both
-def test_a_game_under_way_is_left_alone(make_gan, fit, weights, kind):
+def test_a_gan_in_training_is_left_unchanged(make_gan, fit, weights, kind):
     gan = make_gan()
     fit(gan)
     before = weights(gan)
@@ -101,9 +101,9 @@ def test_with_a_spectral_norm_in_either_order(make_gan, kind, first):
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan])
 def test_numbers_out_of_range_are_refused(value):
-    with pytest.raises(ValueError, match=rf"OrthogonalInitialization\(gain={value}\): expected a number above 0"):
+    with pytest.raises(ValueError, match=rf"OrthogonalInitialization\(gain={value}\): expected a finite number a"):
         OrthogonalInitialization(gain=value)
-    with pytest.raises(ValueError, match=rf"NormalInitialization\(std={value}\): expected a number above 0"):
+    with pytest.raises(ValueError, match=rf"NormalInitialization\(std={value}\): expected a finite number above 0"):
         NormalInitialization(std=value)
 
 

@@ -19,7 +19,7 @@ def test_real_and_fake_get_gaussian_noise_of_their_own(make_gan):
     assert len(noise.unique()) > 3900
 
 
-def test_the_steps_of_both_players_see_noisy_samples(make_gan, batches):
+def test_the_steps_of_both_players_use_noisy_samples(make_gan, batches):
     gan, x, fake = make_gan(), batches(1)[0], torch.zeros(8, 2)
     gan.stabilizers.append(InstanceNoise(0.1))
     step = gan.discriminator_step(x, fake)
@@ -52,7 +52,7 @@ def test_the_precision_of_the_samples_is_kept(make_gan, dtype):
     assert InstanceNoise(0.1).on_discriminator_input(make_gan(), torch.zeros(4, 2, dtype=dtype)).dtype == dtype
 
 
-def test_a_look_ahead_sees_noise_too(make_gan, batches):
+def test_a_lookahead_has_noise_too(make_gan, batches):
     gan = make_gan(kind=UnrolledGAN, unroll_steps=2)
     gan.stabilizers += [InstanceNoise(0.1), recorder := Recorder()]
     gan.generator_step(batches(1)[0])
@@ -64,7 +64,7 @@ def test_a_look_ahead_sees_noise_too(make_gan, batches):
 def test_with_it_the_dirac_gan_comes_to_rest(dirac):
     distance = [dirac(InstanceNoise(s), objective=Minimax(), steps=600)[-200:].norm(dim=1) for s in (0.7, 0.0)]
     assert distance[0].mean() < 0.5, "as noisy samples say where the data are"
-    assert distance[1].min() > 0.9, "while without it the players go in circles"
+    assert distance[1].min() > 0.9, "without it the players cycle"
 
 
 @pytest.mark.parametrize("sigma", [-0.1, math.nan, math.inf, Linear(0.1, -0.1)])

@@ -1,10 +1,10 @@
-"""The regulariser of the Jensen-Shannon game against its formula, and what it refuses."""
+"""The regulariser of the Jensen-Shannon GAN against its formula, and what it refuses."""
 
 import math
 
 import pytest
 import torch
-from penalties import LinearDiscriminator, QuadraticDiscriminator, alternating, game, one_step
+from penalties import LinearDiscriminator, QuadraticDiscriminator, alternating, gan_with, one_step
 
 from lightning_gans.objectives import (
     Hinge,
@@ -26,7 +26,7 @@ def sigmoid(x):
 
 @pytest.mark.parametrize("n", [1, 2, 7])
 def test_a_linear_discriminator_pays_where_it_is_not_sure(n):
-    gan = game(LinearDiscriminator(torch.tensor([3.0, -4.0]), b=0.3), JSRegularizer(0.8))
+    gan = gan_with(LinearDiscriminator(torch.tensor([3.0, -4.0]), b=0.3), JSRegularizer(0.8))
     real, fake = torch.randn(2, n, 2)
     expected = 0.0
     for x, y in real.tolist():
@@ -39,7 +39,7 @@ def test_a_linear_discriminator_pays_where_it_is_not_sure(n):
 
 def test_each_slope_has_the_factor_of_its_own_sample():
     real, fake = torch.randn(2, 6, 3)
-    gan = game(QuadraticDiscriminator((3,)), JSRegularizer(2.0))
+    gan = gan_with(QuadraticDiscriminator((3,)), JSRegularizer(2.0))
     squares = [[sum(value**2 for value in row) for row in x.tolist()] for x in (real, fake)]
     expected = sum((1 - sigmoid(square / 2)) ** 2 * square for square in squares[0]) / 6
     expected += sum(sigmoid(square / 2) ** 2 * square for square in squares[1]) / 6
@@ -48,14 +48,14 @@ def test_each_slope_has_the_factor_of_its_own_sample():
 
 
 def test_a_discriminator_that_is_sure_and_right_pays_nothing():
-    gan = game(LinearDiscriminator(torch.tensor([100.0])), JSRegularizer(2.0))
+    gan = gan_with(LinearDiscriminator(torch.tensor([100.0])), JSRegularizer(2.0))
     step = gan.discriminator_step(torch.ones(3, 1), -torch.ones(3, 1))
     assert step.terms["js_regularizer"] == 0 and step.loss.isfinite()
 
 
 def test_its_default_is_the_papers_schedule():
     assert JSRegularizer().weight == Exponential(2.0, 0.02, 10_000)
-    gan = game(LinearDiscriminator(torch.tensor([0.0])), JSRegularizer())
+    gan = gan_with(LinearDiscriminator(torch.tensor([0.0])), JSRegularizer())
     gan.discriminator.head[0].weight.data.fill_(1.0)
     for updates, weight in ((0, 2.0), (5_000, 0.2), (20_000, 0.02)):
         gan.generator_updates = updates
@@ -76,7 +76,9 @@ def test_cross_entropy_is_accepted(make_gan, objective):
 )
 def test_other_costs_are_refused(make_gan, fit, objective):
     gan = make_gan(objective=objective)
-    with pytest.raises(ValueError, match=r"JSRegularizer with .*: expected an objective .* cross-entropy") as raised:
+    with pytest.raises(
+        ValueError, match=r"JSRegularizer with .*: expected an objective whose discriminator's cost .*cross-entr"
+    ) as raised:
         fit(gan, callbacks=[JSRegularizer()])
     assert repr(objective) in str(raised.value) and "use NonSaturating" in str(raised.value)
 

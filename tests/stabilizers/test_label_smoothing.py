@@ -21,7 +21,7 @@ def smoothed(size=2, **arguments):
     return LabelSmoothing(**arguments).on_targets(None, torch.ones(size), torch.zeros(size))
 
 
-def test_by_default_real_targets_move_and_fake_ones_stay():
+def test_by_default_only_real_targets_change():
     real, fake = smoothed()
     assert real.tolist() == pytest.approx([0.9, 0.9]) and fake.tolist() == [0, 0]
 

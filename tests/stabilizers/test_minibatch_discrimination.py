@@ -1,4 +1,4 @@
-"""Minibatch discrimination in a game; its formula is tested with its layer."""
+"""Minibatch discrimination in training; its formula is tested with its layer."""
 
 import math
 

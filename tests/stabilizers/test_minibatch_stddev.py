@@ -1,4 +1,4 @@
-"""Minibatch standard deviation in a game; its formula is tested with its layer."""
+"""Minibatch standard deviation in training; its formula is tested with its layer."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def test_the_head_sees_one_number_more(make_gan, batches):
     torch.testing.assert_close(gan.discriminator(x), before + 2 * deviation)
 
 
-def test_the_generator_learns_to_vary(make_gan):
+def test_the_gradient_makes_the_generator_vary(make_gan):
     gan = make_gan()
     MinibatchStdDev().apply_to(gan)
     with torch.no_grad():

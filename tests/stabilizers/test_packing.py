@@ -1,4 +1,4 @@
-"""Packing in a game; the discriminator of packs is tested with the networks."""
+"""Packing in training; the discriminator of packs is tested with the networks."""
 
 import math
 
@@ -27,7 +27,7 @@ def test_one_sample_changes_nothing(make_gan):
     assert gan.discriminator is before
 
 
-def test_a_penalty_and_accumulation_play_along(make_gan, fit, weights):
+def test_it_works_with_a_penalty_and_accumulation(make_gan, fit, weights):
     gan = make_gan(discriminator_accumulation=2, generator_accumulation=4)
     fit(gan, 3, callbacks=[Packing(), GradientPenalty()])
     assert isinstance(gan.discriminator, PackedDiscriminator) and weights(gan).isfinite().all()
@@ -54,5 +54,5 @@ def test_what_cannot_be_packed_is_refused(make_gan):
     with pytest.raises(ValueError, match=r"Packing\(samples=4\): the discriminator is a PackedDiscriminator already"):
         Packing(4).apply_to(gan)
     gan.discriminator = nn.Identity()
-    with pytest.raises(ValueError, match=r"Packing\(samples=3\): Identity is no Discriminator"):
+    with pytest.raises(ValueError, match=r"Packing\(samples=3\): Identity is not a Discriminator"):
         Packing(3).apply_to(gan)

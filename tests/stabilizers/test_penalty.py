@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from games import gradients, sgds, with_fixed_latents
-from penalties import LinearDiscriminator, QuadraticDiscriminator, assert_derivative, game, smooth
+from penalties import LinearDiscriminator, QuadraticDiscriminator, assert_derivative, gan_with, smooth
 from torch import nn
 
 from lightning_gans import GAN
@@ -63,7 +63,7 @@ def test_fakes_that_carry_a_gradient_keep_it(kind):
 
 
 @every_penalty
-def test_the_generators_gradient_through_a_look_ahead_equals_finite_differences(kind):
+def test_the_generators_gradient_through_a_lookahead_equals_finite_differences(kind):
     gan = smooth(kind(0.5), unroll_steps=2)
     x, z = torch.randn(6, 2, dtype=torch.float64), torch.randn(6, 3, dtype=torch.float64)
 
@@ -101,7 +101,9 @@ def test_the_example_of_the_documentation_works():
         def penalty(self, gan, step):
             return self.slopes(gan, step, step.fake).abs().sum(1).mean()
 
-    step = game(LinearDiscriminator(torch.tensor([3.0, -4.0])), SlopeOnFakes(0.5)).discriminator_step(torch.rand(5, 2))
+    step = gan_with(LinearDiscriminator(torch.tensor([3.0, -4.0])), SlopeOnFakes(0.5)).discriminator_step(
+        torch.rand(5, 2)
+    )
     assert step.terms["slope_on_fakes"].item() == pytest.approx(3.5)
 
 
@@ -123,25 +125,25 @@ def terms(gan, name, steps, x):
 
 @pytest.mark.parametrize("n_critic", [1, 4])
 def test_lazy_regularisation_acts_on_every_nth_update_with_n_times_the_weight(batches, n_critic):
-    gan = game(LinearDiscriminator(torch.tensor([3.0, 4.0])), R1Penalty(0.2, every=3), n_critic=n_critic)
+    gan = gan_with(LinearDiscriminator(torch.tensor([3.0, 4.0])), R1Penalty(0.2, every=3), n_critic=n_critic)
     seen = terms(gan, "r1_penalty", 7, batches(1)[0])
     assert [term is not None for term in seen] == [False, False, True, False, False, True, False]
-    gan = game(LinearDiscriminator(torch.tensor([3.0, 4.0])), R1Penalty(0.2, every=3))
+    gan = gan_with(LinearDiscriminator(torch.tensor([3.0, 4.0])), R1Penalty(0.2, every=3))
     gan.discriminator_updates = 2
     assert gan.discriminator_step(batches(1)[0]).terms["r1_penalty"].item() == pytest.approx(3 * 0.1 * 25)
 
 
 @every_penalty
 @pytest.mark.parametrize("arguments", [{"weight": 0.0}, {"every": 2}], ids=str)
-def test_a_step_without_it_is_as_if_there_were_none(kind, arguments, make_gan, batches):
+def test_a_step_without_the_penalty_is_an_ordinary_step(kind, arguments, make_gan, batches):
     results, x, fake = [], batches(1)[0], torch.rand(8, 2)
     for penalties in ([], [kind(**arguments)]):
-        gan, judged = make_gan(), []
-        gan.discriminator.register_forward_hook(lambda *args, judged=judged: judged.append(1))
+        gan, calls = make_gan(), []
+        gan.discriminator.register_forward_hook(lambda *args, calls=calls: calls.append(1))
         gan.stabilizers += penalties
         torch.manual_seed(5)
         step = gan.discriminator_step(x, fake)
-        results.append((step.loss.item(), len(judged), torch.rand(()).item()))
+        results.append((step.loss.item(), len(calls), torch.rand(()).item()))
         assert not step.terms
     assert results[0] == results[1] and results[0][1] == 2
 
@@ -160,7 +162,7 @@ def test_imagined_steps_all_pay_the_weight_once(every):
 
 
 def test_its_weight_may_follow_a_schedule_of_generator_updates():
-    gan = game(LinearDiscriminator(torch.tensor([3.0, 4.0])), R1Penalty(Linear(2.0, 0.0, updates=10)))
+    gan = gan_with(LinearDiscriminator(torch.tensor([3.0, 4.0])), R1Penalty(Linear(2.0, 0.0, updates=10)))
     for updates, expected in ((0, 25.0), (5, 12.5)):
         gan.generator_updates = updates
         assert gan.discriminator_step(torch.rand(4, 2)).terms["r1_penalty"].item() == pytest.approx(expected)
@@ -194,7 +196,7 @@ def test_it_is_in_single_precision_under_autocast(kind, make_gan, batches):
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             terms.append(gan.discriminator_step(x, fake).terms[NAMES[kind]])
     assert dtypes[:3] == [torch.bfloat16, torch.bfloat16, torch.float32]
-    assert torch.equal(*terms), "as without autocast, to the bit"
+    assert torch.equal(*terms), "bitwise identical to the penalty without autocast"
 
 
 @every_penalty
@@ -208,7 +210,7 @@ def test_weights_of_half_the_width_are_fine(kind, make_gan, batches):
 
 
 @every_penalty
-def test_a_conditional_discriminator_is_judged_with_its_labels(kind):
+def test_a_conditional_discriminator_gets_its_labels(kind):
     gan, seen = smooth(kind(1.0), num_classes=3), []
     gan.discriminator.register_forward_pre_hook(lambda module, args: seen.append(args[1:]))
     gan.discriminator_step((torch.randn(6, 2, dtype=torch.float64), LABELS))
@@ -218,7 +220,7 @@ def test_a_conditional_discriminator_is_judged_with_its_labels(kind):
 @every_penalty
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_a_flat_discriminator_pays_its_distance_from_the_target_whatever_the_batch(kind, n):
-    gan = game(LinearDiscriminator(torch.zeros(3, 4, 4)), kind(2.0))
+    gan = gan_with(LinearDiscriminator(torch.zeros(3, 4, 4)), kind(2.0))
     step = gan.discriminator_step(torch.rand(n, 3, 4, 4))
     step.loss.backward()
     assert gan.discriminator.head[0].weight.grad.isfinite().all()
@@ -282,7 +284,7 @@ def test_weights_out_of_range_are_refused(kind, weight):
 @every_penalty
 @pytest.mark.parametrize("every", [0, -1, 1.5, math.nan, True])
 def test_an_every_that_counts_no_steps_is_refused(kind, every):
-    with pytest.raises(ValueError, match=rf"{kind.__name__}\(every={every}\): expected an integer of at least 1"):
+    with pytest.raises(ValueError, match=rf"{kind.__name__}\(every={every}\): expected a whole number of at least 1"):
         kind(every=every)
 
 

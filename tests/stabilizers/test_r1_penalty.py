@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 from conftest import _DiracDiscriminator, _DiracGenerator
-from penalties import LinearDiscriminator, QuadraticDiscriminator, alternating, game, one_step
+from penalties import LinearDiscriminator, QuadraticDiscriminator, alternating, gan_with, one_step
 
 from lightning_gans import GAN
 from lightning_gans.objectives import LeastSquares, NonSaturating
@@ -22,21 +22,23 @@ def penalty_of(gan, x):
 def test_a_linear_discriminator_pays_half_its_squared_slope(shape, n):
     w = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     expected = 3.0 / 2 * sum(value**2 for value in w.flatten().tolist())
-    assert penalty_of(game(LinearDiscriminator(w), R1Penalty(3.0)), torch.rand(n, *shape)) == pytest.approx(expected)
+    assert penalty_of(gan_with(LinearDiscriminator(w), R1Penalty(3.0)), torch.rand(n, *shape)) == pytest.approx(
+        expected
+    )
 
 
 @pytest.mark.parametrize("shape", [(2,), (2, 4, 4)])
 def test_it_is_the_mean_over_real_samples(shape):
     x = torch.randn(6, *shape)
     expected = 10 / 2 * sum(value**2 for value in x.flatten().tolist()) / 6
-    assert penalty_of(game(QuadraticDiscriminator(shape), R1Penalty()), x) == pytest.approx(expected, rel=1e-5)
+    assert penalty_of(gan_with(QuadraticDiscriminator(shape), R1Penalty()), x) == pytest.approx(expected, rel=1e-5)
 
 
 def test_its_gradient_is_the_weight_times_the_slope():
-    gan = game(LinearDiscriminator(w := torch.tensor([3.0, -4.0])), R1Penalty(0.7))
+    gan = gan_with(LinearDiscriminator(w := torch.tensor([3.0, -4.0])), R1Penalty(0.7))
     x, fake = torch.rand(2, 5, 2)
     loss = gan.discriminator_step(x, fake).loss
-    plain = game(gan.discriminator).discriminator_step(x, fake).loss
+    plain = gan_with(gan.discriminator).discriminator_step(x, fake).loss
     slopes = [torch.autograd.grad(part, gan.discriminator.head[0].weight)[0][0] for part in (loss, plain)]
     torch.testing.assert_close(slopes[0] - slopes[1], 0.7 * w, atol=1e-5, rtol=1e-5)
 

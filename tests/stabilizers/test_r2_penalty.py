@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from penalties import LinearDiscriminator, QuadraticDiscriminator, alternating, game, one_step
+from penalties import LinearDiscriminator, QuadraticDiscriminator, alternating, gan_with, one_step
 
 from lightning_gans.objectives import NonSaturating, Relativistic
 from lightning_gans.stabilizers import R1Penalty, R2Penalty
@@ -12,7 +12,7 @@ from lightning_gans.stabilizers import R1Penalty, R2Penalty
 @pytest.mark.parametrize("n", [1, 2, 7])
 def test_a_linear_discriminator_pays_half_its_squared_slope(shape, n):
     w = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    gan = game(LinearDiscriminator(w), R2Penalty(3.0))
+    gan = gan_with(LinearDiscriminator(w), R2Penalty(3.0))
     expected = 3.0 / 2 * sum(value**2 for value in w.flatten().tolist())
     step = gan.discriminator_step(torch.rand(n, *shape), torch.rand(n, *shape))
     assert step.terms["r2_penalty"].item() == pytest.approx(expected)
@@ -20,7 +20,7 @@ def test_a_linear_discriminator_pays_half_its_squared_slope(shape, n):
 
 @pytest.mark.parametrize("shape", [(2,), (2, 4, 4)])
 def test_it_is_the_mean_over_fakes_and_r1_that_over_real_samples(shape):
-    gan = game(QuadraticDiscriminator(shape), R1Penalty(1.0), R2Penalty(10.0))
+    gan = gan_with(QuadraticDiscriminator(shape), R1Penalty(1.0), R2Penalty(10.0))
     real, fake = torch.randn(2, 6, *shape)
     step = gan.discriminator_step(real, fake)
     for name, weight, x in (("r1_penalty", 1.0, real), ("r2_penalty", 10.0, fake)):

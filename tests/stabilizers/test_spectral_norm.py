@@ -87,7 +87,7 @@ def test_what_is_parametrised_already_is_refused(make_gan):
 
 
 def make_gan_with(gan):
-    """The same game, its discriminator as it was."""
+    """The same GAN without the norm in its discriminator."""
     for _, layer in weighted_layers(gan.discriminator):
         nn.utils.parametrize.remove_parametrizations(layer, "weight")
     return gan
@@ -108,7 +108,7 @@ def test_a_network_without_layers_is_refused(make_gan):
 
 
 @pytest.mark.parametrize("detached", [False, True])
-def test_a_look_ahead_leaves_no_trace(make_gan, batches, weights, detached):
+def test_a_lookahead_changes_nothing(make_gan, batches, weights, detached):
     gan = make_gan(kind=UnrolledGAN, unroll_steps=2, detached=detached)
     SpectralNorm().apply_to(gan)
     before = weights(gan.discriminator)
@@ -128,7 +128,7 @@ def test_a_copy_is_a_network_of_its_own(make_gan, batches):
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
-def test_it_plays_in_half_precision(make_image_gan, fit, weights, precision):
+def test_it_trains_in_half_precision(make_image_gan, fit, weights, precision):
     gan = make_image_gan(size=16, norm=None)
     fit(gan, callbacks=[SpectralNorm(generator=True)], precision=precision)
     assert weights(gan).isfinite().all()

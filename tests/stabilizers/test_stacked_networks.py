@@ -1,4 +1,4 @@
-"""Several stabilizers that change one discriminator: every order plays, or says which must come first."""
+"""Several stabilizers that change one discriminator: every order trains, or names which must come first."""
 
 from itertools import permutations
 
@@ -39,7 +39,7 @@ def players(gan):
 
 @pytest.mark.parametrize("order", list(permutations(CHANGES)), ids="-".join)
 @pytest.mark.parametrize("unrolled", [False, True], ids=["plain", "unrolled"])
-def test_any_order_plays_or_says_what_must_come_first(make_image_gan, batches, weights, order, unrolled):
+def test_any_order_trains_or_names_what_must_come_first(make_image_gan, batches, weights, order, unrolled):
     gan = make_image_gan(size=16, num_classes=2)
     if unrolled:
         gan = UnrolledGAN(gan.generator, gan.discriminator, unroll_steps=2, detached=True)

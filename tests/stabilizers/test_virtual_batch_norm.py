@@ -1,4 +1,4 @@
-"""Virtual batch normalisation in a game; its norm and its networks are tested with the networks."""
+"""Virtual batch normalisation in training; its layer and its networks are tested with the networks."""
 
 import math
 
@@ -92,7 +92,7 @@ def test_a_resumed_run_keeps_the_reference(make_image_gan, fit, batches, tmp_pat
     assert torch.equal(second.generator.reference, first.generator.reference)
 
 
-def test_a_look_ahead_leaves_no_trace(make_image_gan, batches, weights):
+def test_a_lookahead_changes_nothing(make_image_gan, batches, weights):
     plain, (x,) = make_image_gan(size=16), batches(1, (1, 16, 16))
     gan = UnrolledGAN(plain.generator, plain.discriminator, unroll_steps=2)
     VirtualBatchNorm(size=4).apply_to(gan)
@@ -111,7 +111,7 @@ def test_a_gradient_penalty_does_not_warn_after_it(make_image_gan, fit, recwarn)
     assert not [w for w in recwarn if "BatchNorm in the discriminator" in str(w.message)]
 
 
-def test_a_norm_in_the_head_does_not_see_the_reference_and_stays(make_image_gan, batches):
+def test_a_norm_in_the_head_is_not_replaced(make_image_gan, batches):
     gan = make_image_gan(size=16)
     gan.discriminator.head.insert(0, nn.BatchNorm1d(gan.discriminator.num_features))
     VirtualBatchNorm(generator=False, size=4).apply_to(gan)
@@ -139,12 +139,12 @@ def test_networks_that_it_cannot_change_are_refused(make_gan, make_image_gan):
             return super().forward(x, labels)
 
     gan = GAN(MLPGenerator((2,), 3), Own((2,), norm=nn.BatchNorm1d))
-    with pytest.raises(ValueError, match=r"VirtualBatchNorm\(.*\): Own is no Discriminator of features and head"):
+    with pytest.raises(ValueError, match=r"VirtualBatchNorm\(.*\): Own is not a Discriminator of features and head"):
         VirtualBatchNorm().apply_to(gan)
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
-def test_it_plays_in_half_precision(make_image_gan, fit, weights, precision):
+def test_it_trains_in_half_precision(make_image_gan, fit, weights, precision):
     gan = make_image_gan(size=16)
     fit(gan, callbacks=[VirtualBatchNorm(size=4)], precision=precision)
     assert weights(gan).isfinite().all() and gan.discriminator.filled

@@ -45,8 +45,10 @@ def test_the_generator_faces_the_clipped_weights(make_gan, fit):
 
 
 @pytest.mark.parametrize("limit", [0.0, -1.0, math.nan])
-def test_a_limit_that_is_none_is_refused(limit):
-    with pytest.raises(ValueError, match=rf"WeightClipping\(limit={limit}\): expected a number above 0, such as 0.01"):
+def test_a_limit_out_of_range_is_refused(limit):
+    with pytest.raises(
+        ValueError, match=rf"WeightClipping\(limit={limit}\): expected a finite number above 0, such as 0.01"
+    ):
         WeightClipping(limit=limit)
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from games import sgds
-from penalties import QuadraticDiscriminator, alternating, assert_derivative, game, one_step, smooth
+from penalties import QuadraticDiscriminator, alternating, assert_derivative, gan_with, one_step, smooth
 from torch import nn
 
 from lightning_gans.objectives import NonSaturating
@@ -72,7 +72,7 @@ def test_adam_rescales_it_and_plain_descent_does_not(make_gan, batches):
         torch.testing.assert_close(gan.discriminator.layers[0].weight.detach(), expected, atol=1e-5, rtol=0)
 
 
-def test_of_a_computed_weight_it_takes_what_is_learned_and_computes_nothing(make_gan):
+def test_of_a_computed_weight_the_trained_tensors_are_decayed_without_computing_it(make_gan):
     gan = make_gan()
     linear = nn.utils.parametrizations.spectral_norm(gan.discriminator.layers[0])
     nn.utils.parametrizations.weight_norm(gan.discriminator.head[0])
@@ -98,7 +98,7 @@ def test_weights_that_layers_share_count_once(make_gan):
     torch.testing.assert_close(loss, expected)
 
 
-def test_a_look_ahead_decays_the_imagined_weights(weights):
+def test_a_lookahead_decays_its_own_weights(weights):
     gan = smooth(WeightDecay(0.5), unroll_steps=2)
     x, z = torch.randn(6, 2, dtype=torch.float64), torch.randn(6, 3, dtype=torch.float64)
     seen, step_of = [], gan.discriminator_step
@@ -142,7 +142,7 @@ def test_weights_out_of_range_are_refused(weight):
 
 def test_a_discriminator_without_such_layers_is_refused():
     with pytest.raises(ValueError, match="WeightDecay: Bare has no linear, convolutional or embedding layer"):
-        WeightDecay().apply_to(game(Bare((2,))))
+        WeightDecay().apply_to(gan_with(Bare((2,))))
 
 
 class Bare(QuadraticDiscriminator):

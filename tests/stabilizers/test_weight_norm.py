@@ -54,7 +54,7 @@ def test_two_norms_on_one_network_are_refused(make_gan):
     WeightNorm(generator=False).apply_to(gan)
 
 
-def test_it_plays_in_half_precision(make_image_gan, fit, weights):
+def test_it_trains_in_half_precision(make_image_gan, fit, weights):
     gan = make_image_gan(norm=None)
     fit(gan, callbacks=[WeightNorm()], precision="bf16-true")
     assert weights(gan).isfinite().all()
