@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 import torch
-from games import Scale, Steps, sgds
+from helpers import Scale, Steps, sgds
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.logger import DummyLogger

@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from conftest import _batches, _make_gan
-from games import ensemble
+from helpers import ensemble
 from lightning.pytorch import Trainer
 from test_contract import EVERY, ON_IMAGES, small
 from torch.overrides import TorchFunctionMode

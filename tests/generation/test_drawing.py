@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from games import ensemble, linear_gan
+from helpers import ensemble, linear_gan
 from torch import nn
 
 from lightning_gans import DCGAN, generation

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from games import LinearGenerator, ensemble, linear_gan
+from helpers import LinearGenerator, ensemble, linear_gan
 from PIL import Image
 
 from lightning_gans import generation

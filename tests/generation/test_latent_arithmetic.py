@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from games import ensemble, linear_gan
+from helpers import ensemble, linear_gan
 from PIL import Image
 
 from lightning_gans import generation

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from games import linear_gan
+from helpers import linear_gan
 from PIL import Image
 from torch import nn
 from torch.utils.data import Dataset

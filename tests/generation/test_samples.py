@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from games import ensemble
+from helpers import ensemble
 from PIL import Image
 
 from lightning_gans import DCGAN, WGAN, generation

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 import torch.multiprocessing as mp
-from games import named
+from helpers import named
 from lightning.pytorch import Trainer
 from torch import nn
 from torch.autograd import grad
