@@ -82,7 +82,9 @@ def test_none_passes_where_it_is_the_default(check):
 def test_a_schedule_is_checked_at_both_ends():
     at_least(OWNER, 0, rate=Linear(1.0, 0.0))
     for bad in (Linear(1.0, -0.1), Linear(-0.1, 1.0)):
-        with pytest.raises(ValueError, match="expected a number of at least 0"):
+        with pytest.raises(
+            ValueError, match=r"^Owner\(rate=Linear\(.*\)\): expected a number of at least 0, such as 0\.25"
+        ):
             at_least(OWNER, 0, rate=bad)
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from lightning_gans import arguments
 from lightning_gans.distributed import mean
-from lightning_gans.schedules import Schedule, not_negative
+from lightning_gans.schedules import Schedule
 from lightning_gans.stabilizers.penalty import Penalty
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class DRAGANPenalty(Penalty):
 
     def __init__(self, weight: float | Schedule = 10.0, sigma: float = 0.5, target: float = 1.0, every: int = 1):
         super().__init__(weight, every)
-        not_negative(type(self).__name__, sigma=sigma, target=target)
+        arguments.at_least(self, 0, sigma=sigma, target=target)
         self.sigma = sigma
         self.target = target
 

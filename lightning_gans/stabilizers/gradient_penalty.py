@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lightning_gans.schedules import Schedule, not_negative
+from lightning_gans import arguments
+from lightning_gans.schedules import Schedule
 from lightning_gans.stabilizers.penalty import Penalty
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class GradientPenalty(Penalty):
 
     def __init__(self, weight: float | Schedule = 10.0, target: float = 1.0, every: int = 1):
         super().__init__(weight, every)
-        not_negative(type(self).__name__, target=target)
+        arguments.at_least(self, 0, target=target)
         self.target = target
 
     def penalty(self, gan: GAN, step: Step) -> Tensor:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from lightning_gans.schedules import Schedule, bounds, not_negative, value
+from lightning_gans import arguments
+from lightning_gans.schedules import Schedule, bounds, value
 from lightning_gans.stabilizer import Stabilizer
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class HistoricalAveraging(Stabilizer):
 
     def __init__(self, generator_weight: float | Schedule = 0.01, discriminator_weight: float | Schedule = 0.01):
         weights = {"generator_weight": generator_weight, "discriminator_weight": discriminator_weight}
-        not_negative("HistoricalAveraging", **weights)
+        arguments.at_least(self, 0, **weights)
         self.generator_weight = generator_weight
         self.discriminator_weight = discriminator_weight
         self._updates = {"generator": 0, "discriminator": 0}

@@ -13,7 +13,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from lightning_gans.schedules import Schedule, not_negative, value
+from lightning_gans import arguments
+from lightning_gans.schedules import Schedule, value
 from lightning_gans.stabilizer import Stabilizer
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Penalty(Stabilizer, ABC):
     """
 
     def __init__(self, weight: float | Schedule, every: int = 1):
-        not_negative(type(self).__name__, weight=weight)
+        arguments.at_least(self, 0, weight=weight)
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise ValueError(f"{type(self).__name__}(every={every}): expected an integer of at least 1, every step.")
         self.weight = weight

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from lightning_gans.schedules import Schedule, not_negative, value
+from lightning_gans import arguments
+from lightning_gans.schedules import Schedule, value
 from lightning_gans.stabilizer import Stabilizer
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class WeightDecay(Stabilizer):
     """
 
     def __init__(self, weight: float | Schedule = 1e-4):
-        not_negative("WeightDecay", weight=weight)
+        arguments.at_least(self, 0, weight=weight)
         self.weight = weight
 
     def apply_to(self, gan: GAN) -> None:
