@@ -26,8 +26,8 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/distributed")]
 
 from conftest import _make_gan  # noqa: E402
-from group import together  # noqa: E402
-from plays import MODELS, NORMED, PARTLY, STABILIZERS, everything, learned, play  # noqa: E402
+from process_group import run_in_processes  # noqa: E402
+from setups import MODELS, NORMED, PER_PROCESS, STABILIZERS, parameters_of, state_of, train  # noqa: E402
 
 from lightning_gans import DCGAN, distributed  # noqa: E402
 
@@ -40,7 +40,7 @@ def main() -> list[Row]:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
-    partly = {kind.__name__ for kind in PARTLY}
+    partly = {kind.__name__ for kind in PER_PROCESS}
     exact = [name for name in [*MODELS, *STABILIZERS] if name not in partly]
     whole = {name: end for name, (end, _) in _play(exact, alike=True).items()}
     rows = []
@@ -48,14 +48,14 @@ def main() -> list[Row]:
         kinds = {"models": [*MODELS, *NORMED], "stabilizers": list(STABILIZERS)}
         for kind, names in kinds.items():
             began = time.perf_counter()
-            answers = together(world, _play, names, False, seconds=500)
+            answers = run_in_processes(world, _play, names, False, seconds=500)
             passed = [name for name in names if _alike([answer[name] for answer in answers])]
             rows.append(
                 (f"{kind}, {world} processes: alike to the bit, latents differ", len(names), len(passed), began)
             )
             _show(rows, set(names) - set(passed))
             began, names = time.perf_counter(), [name for name in names if name in whole]
-            found = together(world, _play, names, True, seconds=500)[0]
+            found = run_in_processes(world, _play, names, True, seconds=500)[0]
             passed = [name for name in names if np.abs(found[name][0] - whole[name]).max() <= 1e-6]
             farthest = max(np.abs(found[name][0] - whole[name]).max() for name in names)
             rows.append(
@@ -83,8 +83,8 @@ def _play(names, alike):
     found = {}
     for name in names:
         first = _First()
-        gan, _ = play(name, alike=alike, callbacks=[first])
-        end = learned(gan) if alike else everything(gan)
+        gan, _ = train(name, shared_draws=alike, callbacks=[first])
+        end = parameters_of(gan) if alike else state_of(gan)
         found[name] = end, first.made[0].flatten().double().numpy()[-8:]
     return found
 
@@ -107,7 +107,8 @@ def cost(repeats: int = 7) -> None:
     warnings.filterwarnings("ignore")
     for name, big, steps in (("perceptrons of width 8", False, 150), ("DCGAN 32 x 32, width 16", True, 25)):
         rounds = [
-            (together(2, _time, False, big, steps)[0], together(2, _time, True, big, steps)[0]) for _ in range(repeats)
+            (run_in_processes(2, _time, False, big, steps)[0], run_in_processes(2, _time, True, big, steps)[0])
+            for _ in range(repeats)
         ]
         assert all(theirs["weights"] == ours["weights"] for theirs, ours in rounds), "another game"
         for kind in ("processor", "clock"):
@@ -141,7 +142,7 @@ def _time(ours, big, steps):
     )
     trainer.fit(gan, DataLoader([batch] * steps, batch_size=None))
     wall, processor = np.median(1e3 * np.diff(clock.times, axis=0)[5:], axis=0)
-    return {"clock": float(wall), "processor": float(processor), "weights": learned(gan).tolist()}
+    return {"clock": float(wall), "processor": float(processor), "weights": parameters_of(gan).tolist()}
 
 
 class _Clock(Callback):
