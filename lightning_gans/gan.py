@@ -155,8 +155,12 @@ class GAN(ReproducibleModule):
 
     def generate(self, num: int, labels: Tensor | None = None) -> Tensor:
         """Return `num` samples from fresh latents, in the precision of the parameters."""
-        z = self.generator.latents.sample(num, device=self.device, dtype=self.dtype)  # type: ignore[arg-type]
+        z = self.sample_latents(num)
         return self(z, labels).to(z.dtype)
+
+    def sample_latents(self, num: int) -> Tensor:
+        """Return latents (num, latent_dim) on the module's device, in the precision of the parameters."""
+        return self.generator.latents.sample(num, device=self.device, dtype=self.dtype)  # type: ignore[arg-type]
 
     def opponent(self, batch: Batch, fake: Tensor) -> Callable[..., Tensor]:
         """Return the discriminator that the generator faces with these fakes, which require grad."""

@@ -177,7 +177,7 @@ class SEPGAN(GAN):
     def _along_routes(self, num: int, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """Images, and the group of each in the last stochastic layer."""
         generator: StochasticGenerator = self.generator  # type: ignore[assignment]
-        z = generator.latents.sample(num, device=self.device, dtype=self.dtype)  # type: ignore[arg-type]
+        z = self.sample_latents(num)
         route = generator.draw_routes(num, self.device)
         fake = generator(z, labels, route).to(z.dtype)
         return fake, generator.last_group(route, num)
