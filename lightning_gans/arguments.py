@@ -36,7 +36,7 @@ def fraction(owner: object, /, *, include_one: bool = True, **values: Any) -> No
 def whole(owner: object, least: int, /, **values: Any) -> None:
     """Require whole numbers (int, not bool) of at least `least`."""
     fits = lambda x: isinstance(x, int) and not isinstance(x, bool) and x >= least  # noqa: E731
-    _check(owner, f"a whole number of at least {least}", least, fits, values)
+    _check(owner, f"a whole number of at least {least}", least, fits, values, schedules=False)
 
 
 def one_of(owner: object, choices: Collection[Any], /, **values: Any) -> None:
@@ -47,9 +47,16 @@ def one_of(owner: object, choices: Collection[Any], /, **values: Any) -> None:
             raise ValueError(f"{_named(owner)}({name}={value!r}): expected one of {listed}.")
 
 
-def _check(owner: object, kind: str, fallback: float, fits: Callable[[Any], bool], values: dict[str, Any]) -> None:
+def _check(
+    owner: object,
+    kind: str,
+    fallback: float,
+    fits: Callable[[Any], bool],
+    values: dict[str, Any],
+    schedules: bool = True,
+) -> None:
     for name, value in values.items():
-        ends = (value.start, value.end) if hasattr(value, "end") else (value,)
+        ends = (value.start, value.end) if schedules and hasattr(value, "end") else (value,)
         try:
             good = all(fits(end) for end in ends)
         except TypeError:  # cannot be compared with a number

@@ -1,4 +1,4 @@
-"""What several processes do together in a step: means over all their batches, of gradients too, and equal buffers."""
+"""Collective operations of a training step: means over the batches of all processes, and equal buffers."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from typing_extensions import override
 
 _synchronized = False
 
 
 @contextmanager
 def synchronized(network: nn.Module | None) -> Iterator[None]:
-    """A step that all processes play at the same time; what is below acts in here, and nowhere else.
+    """Run a step in all processes together: the functions of this file communicate inside the block, and only there.
 
-    What one process computes alone, such as an observer's figures, would wait for the others for ever. DDP is kept
-    from averaging gradients itself: in every backward it waits for those of both players, of whom one moves.
+    Outside, a process that computes something alone, such as the figures of a callback, would wait for the others for
+    ever. DDP is kept from averaging gradients itself: in every backward it waits for the gradients of both players, and
+    only one is updated.
 
     Args:
-        network: what the Trainer's strategy has made of the module; only what DDP wraps is played together.
+        network: what the Trainer's strategy made of the module; processes communicate where DDP wraps it.
     """
     global _synchronized
     before, _synchronized = _synchronized, isinstance(network, DistributedDataParallel) and dist.get_world_size() > 1
@@ -35,16 +37,16 @@ def synchronized(network: nn.Module | None) -> Iterator[None]:
 
 
 def mean(x: Tensor) -> Tensor:
-    """The mean of a tensor over the processes, all of whose losses it then moves; `x` itself where there is one.
+    """Return the mean of a tensor over the processes, differentiably; `x` itself where there is one process.
 
-    Losses are averaged over processes through their gradients, so a loss that is a mean over samples needs nothing. A
-    function of a mean over samples is that of the whole batch only with this one.
+    Gradients are averaged over processes, so a loss that is a mean over samples needs nothing else. A loss that is
+    another function of a mean over samples equals that of the whole batch only with this mean.
     """
     return _Mean.apply(x) if _synchronized else x
 
 
 def mean_of_logarithms(x: Tensor) -> Tensor:
-    """The logarithm of the mean over the processes of exp(x), which may be out of a number's range."""
+    """Return the logarithm of the mean over the processes of exp(x), without overflow or underflow of exp."""
     if not _synchronized:
         return x
     dist.all_reduce(most := x.detach().clone(), dist.ReduceOp.MAX)
@@ -52,25 +54,25 @@ def mean_of_logarithms(x: Tensor) -> Tensor:
 
 
 class _Mean(torch.autograd.Function):
-    """Its derivative is the mean of the derivatives, and can be differentiated again."""
+    """The mean over processes; its derivative is the mean of the derivatives, and can be differentiated again."""
 
     @staticmethod
+    @override
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        """Add up and divide."""
         dist.all_reduce(x := x.clone(memory_format=torch.contiguous_format))
         return x.div_(dist.get_world_size())
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> Tensor:
-        """The same."""
-        return _Mean.apply(slope)
+    @override
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _Mean.apply(gradient)
 
 
 @torch.no_grad()
 def average_gradients(parameters: Iterable[Tensor]) -> None:
-    """Replace gradients by their means over the processes: one message for each precision.
+    """Replace gradients by their means over the processes, with one message for each dtype.
 
-    A parameter without a gradient counts as one with zeros, but keeps none where no process has one.
+    A parameter without a gradient counts as one with zeros, but keeps None where no process has a gradient.
     """
     kinds = defaultdict(list)
     for parameter in parameters if _synchronized else ():
@@ -92,7 +94,7 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
 
 @torch.no_grad()
 def broadcast_buffers(module: nn.Module) -> None:
-    """Give all processes the first one's buffers, such as the statistics of BatchNorm, whose batches differ."""
+    """Copy the buffers of the first process to all, such as the statistics of BatchNorm, whose batches differ."""
     kinds = defaultdict(list)
     for buffer in module.buffers() if _synchronized else ():
         kinds[buffer.dtype].append(buffer)
@@ -104,9 +106,9 @@ def broadcast_buffers(module: nn.Module) -> None:
 
 
 def gathered(state: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-    """Such tensors of all processes by rank, on the CPU, in the first process; nothing in the others.
+    """Return the tensors of all processes by rank, on the CPU, in the first process, and an empty list in the others.
 
-    All processes must ask at the same time.
+    All processes must call it at the same time.
     """
     states: list[Any] = [None] * dist.get_world_size()
     dist.gather_object({name: tensor.cpu() for name, tensor in state.items()}, states if dist.get_rank() == 0 else None)

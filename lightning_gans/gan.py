@@ -144,8 +144,12 @@ class GAN(ReproducibleModule):
 
     def generate(self, num: int, labels: Tensor | None = None) -> Tensor:
         """Return `num` samples from fresh latents, in the precision of the parameters."""
-        z = self.generator.latents.sample(num, device=self.device, dtype=self.dtype)  # type: ignore[arg-type]
+        z = self.sample_latents(num)
         return self(z, labels).to(z.dtype)
+
+    def sample_latents(self, num: int) -> Tensor:
+        """Return latents (num, latent_dim) on the module's device, in the precision of the parameters."""
+        return self.generator.latents.sample(num, device=self.device, dtype=self.dtype)  # type: ignore[arg-type]
 
     def opponent(self, batch: Batch, fake: Tensor) -> Callable[..., Tensor]:
         """Return the discriminator that the generator faces with these fakes, which require grad."""
@@ -373,8 +377,7 @@ class GAN(ReproducibleModule):
         for stabilizer in self.stabilizers:  # as Lightning does for those of the Trainer
             stabilizer.setup(self.trainer, self, stage)
         clips = any((self.generator_clip, self.discriminator_clip))
-        stabilizers = self.active_stabilizers
-        averages = any(type(one).evaluation_weights is not Stabilizer.evaluation_weights for one in stabilizers)
+        averages = any(type(one).evaluation_weights != Stabilizer.evaluation_weights for one in self.active_stabilizers)
         attach_callbacks(self.trainer, clips, averages)
 
     @override

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from games import Scale, Steps, sgds
+from helpers import Scale, Steps, sgds
 from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 from torch.optim.lr_scheduler import ExponentialLR

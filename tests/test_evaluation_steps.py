@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from games import Steps
+from helpers import Steps
 from torch.utils.data import DataLoader
 
 from lightning_gans.stabilizers import GradientPenalty

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 import torch
-from games import both
+from helpers import both
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy

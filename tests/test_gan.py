@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 import torch
-from games import Recorder, Steps, both, gradients, sgds, slow_sgd, with_fixed_latents
+from helpers import Recorder, Steps, both, gradients, sgds, slow_sgd, with_fixed_latents
 from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn

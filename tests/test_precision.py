@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from games import Recorder, both
+from helpers import Recorder, both
 from lightning.pytorch.plugins import MixedPrecision
 from test_contract import EVERY, ON_IMAGES, small
 from torch.optim import Adam as TorchAdam

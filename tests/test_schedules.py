@@ -1,11 +1,11 @@
-"""Schedules against their formulas, at their ends and outside."""
+"""Schedules: their formulas, their ends, and arguments out of range."""
 
 import math
 from itertools import pairwise
 
 import pytest
 
-from lightning_gans.schedules import Cosine, Exponential, Linear, bounds, not_negative, value
+from lightning_gans.schedules import Cosine, Exponential, Linear, bounds, value
 
 EVERY = [Linear, Cosine, Exponential]
 every_schedule = pytest.mark.parametrize("kind", EVERY)
@@ -13,7 +13,7 @@ every_schedule = pytest.mark.parametrize("kind", EVERY)
 
 @every_schedule
 @pytest.mark.parametrize(("start", "end"), [(2.0, 0.5), (0.5, 2.0), (-1.0, -3.0), (1.0, 0.0)])
-def test_it_stands_at_its_start_then_moves_one_way_then_stands_at_its_end(kind, start, end):
+def test_it_is_constant_then_monotonic_then_constant(kind, start, end):
     schedule = kind(start, end, updates=10, begin=5)
     values = [schedule.at(updates) for updates in range(30)]
     assert values[:6] == [start] * 6 and values[15:] == [end] * 15
@@ -21,7 +21,7 @@ def test_it_stands_at_its_start_then_moves_one_way_then_stands_at_its_end(kind, 
     assert all(step > 0 for step in steps)
 
 
-def test_the_ramps_equal_their_formulas():
+def test_ramps_equal_their_formulas():
     for updates in range(1, 8):
         u = updates / 8
         assert Linear(1.0, 3.0, 8).at(updates) == pytest.approx(1 + 2 * u)
@@ -32,13 +32,13 @@ def test_the_ramps_equal_their_formulas():
     assert max(factors) == pytest.approx(min(factors)) == pytest.approx(0.01 ** (1 / 100))
 
 
-def test_a_number_stays_as_it_is():
+def test_a_number_is_a_constant_schedule():
     assert value(0.3, 0) == value(0.3, 10**6) == 0.3 and bounds(0.3) == (0.3, 0.3)
     assert value(Linear(1.0, 0.0, 4), 1) == 0.75 and bounds(Linear(0.1, 0.7)) == (0.1, 0.7)
 
 
 @every_schedule
-def test_schedules_can_be_compared_and_tell_their_arguments(kind):
+def test_schedules_compare_by_value_and_show_their_arguments(kind):
     assert kind(1.0) == kind(1.0, 0.0) != kind(1.0, 0.5)
     assert repr(kind(1.0, updates=5)) == f"{kind.__name__}(start=1.0, end=0.0, updates=5, begin=0)"
     assert Linear(1.0) != Cosine(1.0)
@@ -48,27 +48,21 @@ def test_schedules_can_be_compared_and_tell_their_arguments(kind):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"updates": 0}, "expected updates of at least 1"),
-        ({"updates": math.inf}, "expected updates of at least 1"),
-        ({"updates": math.nan}, "expected updates of at least 1"),
-        ({"begin": -1}, "expected begin of at least 0"),
-        ({"start": math.nan}, "start must be a finite number"),
-        ({"end": math.inf}, "end must be a finite number"),
+        ({"updates": 0}, "(updates=0): expected a number of at least 1, such as 10000."),
+        ({"updates": math.inf}, "(updates=inf): expected a number of at least 1, such as 10000."),
+        ({"updates": math.nan}, "(updates=nan): expected a number of at least 1, such as 10000."),
+        ({"begin": -1}, "(begin=-1): expected a number of at least 0, such as 0."),
+        ({"start": math.nan}, "(start=nan): expected a finite number, such as 0.1."),
+        ({"end": math.inf}, "(end=inf): expected a finite number, such as 0.1."),
     ],
 )
-def test_numbers_out_of_range_are_refused(kind, arguments, message):
-    with pytest.raises(ValueError, match=message):
+def test_arguments_out_of_range_are_refused(kind, arguments, message):
+    with pytest.raises(ValueError) as refused:
         kind(**{"start": 1.0, **arguments})
+    assert str(refused.value) == kind.__name__ + message
 
 
 @pytest.mark.parametrize(("start", "end"), [(0.0, 1.0), (1.0, -1.0)])
 def test_an_exponential_cannot_cross_zero(start, end):
-    with pytest.raises(ValueError, match="Linear crosses 0"):
+    with pytest.raises(ValueError, match="use Linear to cross 0"):
         Exponential(start, end)
-
-
-@pytest.mark.parametrize("strength", [-1.0, math.nan, math.inf, Linear(-0.1), Linear(1.0, -0.1)])
-def test_a_strength_that_becomes_negative_is_refused_in_the_name_of_its_owner(strength):
-    not_negative("Owner", weight=0.0, other=Linear(1.0, 0.0))
-    with pytest.raises(ValueError, match=r"^Owner\(weight=.*\): expected a number of at least 0"):
-        not_negative("Owner", weight=strength)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from games import Recorder, Scale, Steps, sgds
+from helpers import Recorder, Scale, Steps, sgds
 from lightning.pytorch import Callback
 from torch import nn
 from torch.utils.data import DataLoader

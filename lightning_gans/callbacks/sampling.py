@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lightning_gans import generation
 from lightning_gans.gan import GAN
+from lightning_gans.randomness import seeded
 from lightning_gans.step import Batch
 
 
@@ -107,9 +108,8 @@ class SampleGrid(Callback):
             return
         self._drawn = epoch
         labels = generation.class_labels(gan, len(self._latents))
-        with generation.seeded(self.seed), generation.showing(gan):  # the same routes every time
-            z = self._latents.to(gan.device, gan.dtype)  # type: ignore[arg-type]
-            samples = gan(z, None if labels is None else labels.to(gan.device)).float().cpu()
+        with seeded(self.seed), generation.showing(gan):  # the same routes every time
+            samples = generation.from_latents(gan, self._latents, labels).cpu()
         image = generation.picture(samples, self._real, self._row(gan))
         generation.save_picture(image, self._folder / f"epoch_{epoch:04d}.png")
         batches = gan.batches_seen - 1

@@ -1,4 +1,4 @@
-"""Data modules: toy distributions, image data sets, and a folder of pictures."""
+"""Data modules: toy distributions, image data sets, and folders of pictures."""
 
 from lightning_gans.data.base import BatchDataset, GANData, Samples
 from lightning_gans.data.blank import Blank

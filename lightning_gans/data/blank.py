@@ -1,19 +1,21 @@
-"""No data: blank images for a game that looks at none."""
+"""Blank images for `SEPGAN`, which trains without data."""
 
 from collections.abc import Sequence
 
 import torch
+from typing_extensions import override
 
-from lightning_gans.data.base import GANData, Samples, Split, at_least
+from lightning_gans import arguments
+from lightning_gans.data.base import GANData, Samples, Split
 
 
 class Blank(GANData):
-    """Blank images that only say how many samples a step makes, and of what shape.
+    """Blank images that only define how many samples a step makes, and their shape.
 
-    For `SEPGAN`, whose generator learns from a classifier alone. Nothing is read or downloaded.
+    For `SEPGAN`, whose generator is trained by a classifier alone. Nothing is read or downloaded.
 
     Args:
-        image_shape: (C, H, W) of the images to make.
+        image_shape: (C, H, W) of the images to generate.
         num_samples: images in an epoch, and in the test set; there is no validation set.
         batch_size: images in a batch, in each process.
 
@@ -24,17 +26,20 @@ class Blank(GANData):
     def __init__(self, image_shape: Sequence[int] = (3, 64, 64), num_samples: int = 6_400, batch_size: int = 64):
         super().__init__(batch_size)
         if len(image_shape) != 3:
-            raise ValueError(f"image_shape={image_shape!r} is no image; give channels, height and width")
-        at_least(1, channels=image_shape[0], height=image_shape[1], width=image_shape[2], num_samples=num_samples)
+            raise ValueError(
+                f"Blank(image_shape={image_shape!r}): expected channels, height and width, such as (3, 64, 64)."
+            )
+        arguments.whole(self, 1, **{f"image_shape[{i}]": size for i, size in enumerate(image_shape)})
+        arguments.whole(self, 1, num_samples=num_samples)
         self.image_shape = tuple(image_shape)
         self.num_samples = num_samples
 
     @property
+    @override
     def sample_shape(self) -> tuple[int, ...]:
-        """(C, H, W)."""
         return self.image_shape
 
+    @override
     def load(self, split: Split) -> Samples:
-        """As many blank images as the split has; they share their memory."""
         count = 0 if split == "val" else self.num_samples
-        return Samples(torch.zeros(1, 1, 1, 1).expand(count, *self.image_shape))
+        return Samples(torch.zeros(1, 1, 1, 1).expand(count, *self.image_shape))  # one pixel in memory

@@ -1,4 +1,4 @@
-"""CelebA: photographs of faces, read from the disk as they are needed."""
+"""CelebA: photographs of faces, read from disk as they are needed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,9 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from lightning_gans.data.base import Batch, BatchDataset, GANData, Split, as_index, at_least, to_unit_range
+from lightning_gans import arguments
+from lightning_gans.data.base import BatchDataset, GANData, Split, as_index, to_unit_range
 from lightning_gans.data.images import read_torchvision
+from lightning_gans.step import Batch
 
 _FILES = (
     "img_align_celeba",
@@ -21,22 +24,21 @@ _FILES = (
 
 
 class CelebA(GANData):
-    """202,599 aligned faces: the centre 178 × 178 of each, resized; the published split in three.
+    """202,599 aligned faces: the centre 178 × 178 of each, resized, in the three published splits.
 
     The download needs the package gdown, and Google limits it: copying the files is often quicker.
 
     Args:
-        root: folder that holds `celeba/img_align_celeba` and the annotation files beside it; downloaded
-            to when absent.
+        root: folder of `celeba/img_align_celeba` and of the annotation files beside it; they are downloaded to it
+            where they are missing.
         size: side of the square images in pixels, at least 8.
-        attribute: the one of the forty attributes that labels give, such as Smiling, Male or Eyeglasses.
+        attribute: which of the forty attributes is the label, such as Smiling, Male or Eyeglasses.
         batch_size: images in a batch, in each process.
-        labels: whether batches carry the attribute, 0 or 1.
+        labels: whether batches include the attribute, 0 or 1.
         num_workers: processes that read images beside the main one.
 
     Raises:
-        ValueError: for an argument out of range, an attribute that does not exist, or an image that
-            cannot be read.
+        ValueError: for an argument out of range, an attribute that does not exist, or an image that cannot be read.
         FileNotFoundError: when the files are absent and cannot be downloaded.
 
     Reference:
@@ -53,28 +55,28 @@ class CelebA(GANData):
         num_workers: int = 2,
     ):
         super().__init__(batch_size, labels, num_workers)
-        at_least(8, size=size)
+        arguments.whole(self, 8, size=size)
         self.root = root
         self.size = size
         self.attribute = attribute
 
     @property
+    @override
     def sample_shape(self) -> tuple[int, ...]:
-        """(3, size, size)."""
         return (3, self.size, self.size)
 
+    @override
     def count_classes(self) -> int:
-        """Without the attribute and with it."""
         return 2
 
     def prepare_data(self) -> None:
-        """Download the files when they are absent."""
+        """Download the files where they are missing."""
         place = Path(self.root).expanduser() / "celeba"
         if not all((place / name).exists() for name in _FILES):
             read_torchvision("CelebA", self.root, "celeba", download=True, split="train")
 
+    @override
     def load(self, split: Split) -> BatchDataset:
-        """The faces of a split."""
         from torchvision.transforms import v2
 
         published = "valid" if split == "val" else split
@@ -93,9 +95,11 @@ class _Faces(BatchDataset):
         self.faces = faces
         self.y = y
 
+    @override
     def __len__(self) -> int:
         return len(self.faces)
 
+    @override
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         x = to_unit_range(torch.stack([self._face(index) for index in indices]))
         return x if self.y is None else (x, self.y[as_index(indices)])

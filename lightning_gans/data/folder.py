@@ -1,4 +1,4 @@
-"""A folder of one's own pictures, in whatever formats Pillow reads."""
+"""A folder of pictures in any format that Pillow reads."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -10,37 +10,42 @@ from typing import Literal
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
+from typing_extensions import override
 
-from lightning_gans.data.base import Batch, BatchDataset, GANData, Split, as_index, at_least, to_unit_range
+from lightning_gans import arguments
+from lightning_gans.data.base import BatchDataset, GANData, Split, as_index, to_unit_range
 from lightning_gans.data.picture import is_picture_name, read_picture, why_unreadable
+from lightning_gans.step import Batch
 
 
 class ImageFolder(GANData):
     """All pictures of a folder and of its sub-folders, of any format and size, as squares or rectangles.
 
-    A picture is turned upright by its EXIF tag, laid on white where it is transparent, brought to eight
-    bits and to `channels`, scaled until it just covers `size` (antialiased), and cropped at the centre;
-    an animation gives its first frame. With `labels=True` the immediate sub-folders are the classes, in
-    the order of their names. Hidden files, links and what is no file are passed over: nothing outside the folder is
-    read. Formats for which other programs would have to run (EPS, WMF) are no pictures, whatever the file's name, nor
-    are pictures of more than `PIL.Image.MAX_IMAGE_PIXELS`. The split is fixed by the files' names.
+    A picture is turned upright by its EXIF tag, composited on white where it is transparent, converted to eight bits
+    and to `channels`, scaled until it just covers `size` (antialiased), and cropped at the centre; an animation gives
+    its first frame. With `labels=True` the immediate sub-folders are the classes, in the order of their names. The
+    split depends on the files' names alone.
+
+    Hidden files, links, pipes and the like are ignored: nothing outside the folder is read. Formats that Pillow
+    gives to other programs (EPS, WMF) are never read, whatever the file's name, nor are pictures of more than
+    `PIL.Image.MAX_IMAGE_PIXELS`.
 
     Args:
         root: the folder.
         size: side of the square images in pixels, or (height, width); at least 8.
         channels: 3 for colour, 1 for grey.
-        val_fraction: share of the pictures set apart for validation, in [0, 1).
-        test_fraction: share of the pictures set apart for testing, in [0, 1).
-        skip_corrupt: leave unreadable pictures out with one warning that names them. Every picture is
-            then decoded once at set-up, which takes milliseconds each; without it only headers are checked.
+        val_fraction: share of the pictures used for validation, in [0, 1).
+        test_fraction: share of the pictures used for testing, in [0, 1).
+        skip_corrupt: leave unreadable pictures out, with one warning that names them. Every picture is then decoded
+            once at set-up, which takes milliseconds each; otherwise only headers are checked.
         batch_size: images in a batch, in each process.
-        labels: whether batches carry the class.
+        labels: whether batches include the class.
         num_workers: processes that read pictures beside the main one.
 
     Raises:
-        ValueError: for an argument out of range, an empty folder, an unreadable picture, or labels
-            without class folders.
-        FileNotFoundError: when the folder does not exist.
+        ValueError: for an argument out of range, an empty folder, an unreadable picture, or `labels=True` without class
+            folders.
+        FileNotFoundError: where the folder does not exist.
     """
 
     def __init__(
@@ -57,13 +62,14 @@ class ImageFolder(GANData):
     ):
         super().__init__(batch_size, labels, num_workers)
         height, width = (size, size) if isinstance(size, int) else size
-        at_least(8, size=min(height, width))
-        if channels not in (1, 3):
-            raise ValueError(f"channels={channels} is out of range; give 3 for colour or 1 for grey")
-        if min(val_fraction, test_fraction) < 0 or not val_fraction + test_fraction < 1:
+        for side in (height, width):
+            arguments.whole(self, 8, size=side)
+        arguments.one_of(self, (1, 3), channels=channels)
+        arguments.fraction(self, include_one=False, val_fraction=val_fraction, test_fraction=test_fraction)
+        if not val_fraction + test_fraction < 1:
             raise ValueError(
-                f"val_fraction={val_fraction} and test_fraction={test_fraction} are out of range; "
-                f"give shares >= 0 whose sum is below 1"
+                f"ImageFolder(val_fraction={val_fraction}, test_fraction={test_fraction}): expected a sum below "
+                "1, which leaves pictures for training; use smaller fractions."
             )
         self.root = root
         self.size = (height, width)
@@ -73,12 +79,12 @@ class ImageFolder(GANData):
         self.skip_corrupt = skip_corrupt
 
     @property
+    @override
     def sample_shape(self) -> tuple[int, ...]:
-        """(channels, height, width)."""
         return (self.channels, *self.size)
 
+    @override
     def count_classes(self) -> int:
-        """One class for each sub-folder that holds a picture."""
         return len(self.classes)
 
     @cached_property
@@ -89,7 +95,7 @@ class ImageFolder(GANData):
         if not names:
             raise ValueError(
                 f"labels=True needs one sub-folder of pictures per class in {self._folder}, and there is "
-                f"none; make them, or use labels=False"
+                "none; make them, or use labels=False"
             )
         return names
 
@@ -100,14 +106,14 @@ class ImageFolder(GANData):
             raise FileNotFoundError(f"root={self.root} is not a folder; give the folder that holds the pictures")
         return folder
 
+    @override
     def load(self, split: Split) -> BatchDataset:
-        """The pictures of a split."""
         files = self._files
         val, test = _share(self.val_fraction, len(files)), _share(self.test_fraction, len(files))
         if val + test >= len(files):
             raise ValueError(
                 f"{self._folder} holds too few pictures ({len(files)}) to split in three; add pictures, or "
-                f"use val_fraction=0 and test_fraction=0"
+                "use val_fraction=0 and test_fraction=0"
             )
         order = torch.randperm(len(files), generator=torch.Generator().manual_seed(0)).tolist()
         parts = {"val": order[:val], "test": order[val : val + test], "train": order[val + test :]}
@@ -122,10 +128,10 @@ class ImageFolder(GANData):
     def _files(self) -> list[str]:
         """The readable pictures, as sorted paths relative to the folder, with forward slashes."""
         folder = self._folder
-        closed: list[OSError] = []
-        files = sorted(path.relative_to(folder).as_posix() for path in self._pictures(folder, closed))
+        unopened: list[OSError] = []
+        files = sorted(path.relative_to(folder).as_posix() for path in self._pictures(folder, unopened))
         loose = [name for name in files if "/" not in name] if self.labels else []
-        if loose and self.classes:  # where there is no class folder at all, `classes` says so
+        if loose and self.classes:  # `classes` raises an error of its own where there are no class folders at all
             raise ValueError(
                 f"{_named(loose)} in {folder} has no class; move it into a class folder or use labels=False"
             )
@@ -136,22 +142,22 @@ class ImageFolder(GANData):
         if bad and not self.skip_corrupt:
             raise ValueError(
                 f"{len(bad)} of {len(files)} files in {folder} cannot be read as pictures: {_named(bad)}; "
-                f"remove them or use skip_corrupt=True"
+                "remove them or use skip_corrupt=True"
             )
         if bad:
             rank_zero_warn(f"Left out {len(bad)} of {len(files)} files in {folder}: {_named(bad)}")
-        if closed:
-            names = [f"{error.filename} ({error.strerror})" for error in closed]
-            rank_zero_warn(f"Left out {len(closed)} folders in {folder} that cannot be opened: {_named(names)}")
+        if unopened:
+            names = [f"{error.filename} ({error.strerror})" for error in unopened]
+            rank_zero_warn(f"Left out {len(unopened)} folders in {folder} that cannot be opened: {_named(names)}")
         if len(bad) == len(files):
             raise ValueError(
-                f"{folder} holds no readable picture (hidden files and links are passed over); add pictures "
-                f"in a format that Pillow reads, such as PNG or JPEG"
+                f"{folder} holds no readable picture (hidden files and links are ignored); add pictures in a format "
+                "that Pillow reads, such as PNG or JPEG"
             )
         return [name for name, reason in zip(files, reasons, strict=True) if not reason]
 
-    def _pictures(self, folder: Path, closed: list[OSError] | None = None) -> Iterator[Path]:
-        """The pictures under a folder; links, which may lead out of it or make duplicates, are not followed."""
+    def _pictures(self, folder: Path, unopened: list[OSError] | None = None) -> Iterator[Path]:
+        """The pictures under a folder; links are not followed, since they may lead out of it or make duplicates."""
 
         def cannot_open(error: OSError) -> None:
             if not self.skip_corrupt:
@@ -159,14 +165,14 @@ class ImageFolder(GANData):
                     f"the folder {_shown(str(error.filename))} cannot be opened ({error.strerror}); make it readable, "
                     "or use skip_corrupt=True"
                 )
-            if closed is not None:
-                closed.append(error)
+            if unopened is not None:
+                unopened.append(error)
 
         for place, folders, names in os.walk(folder, onerror=cannot_open, followlinks=False):
             folders[:] = [name for name in folders if not name.startswith(".")]
             for path in (Path(place, name) for name in names):
                 if is_picture_name(path.name) and not _is_hidden_or_link(path) and path.is_file():
-                    yield path  # no pipe, from which reading would never end
+                    yield path  # is_file() leaves out pipes, where reading would block for ever
 
 
 def _share(fraction: float, count: int) -> int:
@@ -179,7 +185,7 @@ def _named(names: list[str], most: int = 5) -> str:
 
 
 def _shown(name: str) -> str:
-    """A name in one line, whatever bytes it is made of."""
+    """Return a name on one line, with control characters and undecodable bytes escaped."""
     return name if name.isprintable() else ascii(name)[1:-1]
 
 
@@ -194,9 +200,11 @@ class _PictureFiles(BatchDataset):
         self.size = size
         self.channels = channels
 
+    @override
     def __len__(self) -> int:
         return len(self.files)
 
+    @override
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         pictures = [read_picture(self.files[index], self.size, self.channels) for index in indices]
         x = to_unit_range(torch.stack(pictures))

@@ -1,4 +1,4 @@
-"""Image data sets held in memory: sklearn's digits, MNIST, Fashion-MNIST and CIFAR-10."""
+"""Image data sets held in memory: scikit-learn's digits, MNIST, Fashion-MNIST and CIFAR-10."""
 
 import contextlib
 import io
@@ -9,19 +9,21 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
+from typing_extensions import override
 
-from lightning_gans.data.base import BatchDataset, GANData, Samples, Split, at_least
+from lightning_gans import arguments
+from lightning_gans.data.base import BatchDataset, GANData, Samples, Split
 
 
 class Digits(GANData):
     """The 1,797 grey 8 × 8 handwritten digits that come with scikit-learn; nothing is downloaded.
 
-    The fixed split is stratified: a tenth of each class for validation, a tenth for testing.
+    The split is fixed and stratified: a tenth of each class for validation, a tenth for testing.
 
     Args:
         size: side of the square images in pixels, at least 8; beyond 8 they are enlarged (bicubic).
         batch_size: images in a batch, in each process.
-        labels: whether batches carry the digit, 0–9.
+        labels: whether batches include the digit, 0–9.
         num_workers: processes that make batches beside the main one; 0 is fastest here.
 
     Raises:
@@ -34,20 +36,20 @@ class Digits(GANData):
 
     def __init__(self, size: int = 8, batch_size: int = 64, labels: bool = False, num_workers: int = 0):
         super().__init__(batch_size, labels, num_workers)
-        at_least(8, size=size)
+        arguments.whole(self, 8, size=size)
         self.size = size
 
     @property
+    @override
     def sample_shape(self) -> tuple[int, ...]:
-        """(1, size, size)."""
         return (1, self.size, self.size)
 
+    @override
     def count_classes(self) -> int:
-        """Ten digits."""
         return 10
 
+    @override
     def load(self, split: Split) -> BatchDataset:
-        """The digits of a split."""
         from sklearn.datasets import load_digits
 
         digits = load_digits()
@@ -61,7 +63,7 @@ class Digits(GANData):
 
 
 def _stratified(y: Tensor, split: Split) -> Tensor:
-    """Indices of a split with a tenth of each class for validation and a tenth for testing."""
+    """Return the indices of a split: of each class a tenth validates, a tenth tests, and the rest trains."""
     generator = torch.Generator().manual_seed(0)
     chosen = []
     for label in y.unique():
@@ -78,22 +80,22 @@ def _stratified(y: Tensor, split: Split) -> Tensor:
 
 
 class TorchvisionData(GANData):
-    """An image data set that torchvision downloads, held in memory, with a validation set carved out.
+    """An image data set that torchvision downloads, held in memory; some training images are used for validation.
 
-    Subclasses name torchvision's class in `source`, its folder below `root` in `folder`, and the native
-    shape of an image in `native_shape`. Testing uses the published test set.
+    Subclasses name torchvision's class in `source`, its folder below `root` in `folder`, and the native shape of an
+    image in `native_shape`. Testing uses the published test set.
 
     Args:
-        root: folder that holds the data set's own folder; downloaded to when absent.
+        root: folder of the data set's own folder; the files are downloaded to it where they are missing.
         size: side of the square images in pixels, at least 8; None keeps the native size.
-        val_size: training images set apart for validation, at least 0; always the same ones.
+        val_size: training images used for validation, at least 0; always the same ones.
         batch_size: images in a batch, in each process.
-        labels: whether batches carry the class.
+        labels: whether batches include the class.
         num_workers: processes that make batches beside the main one; 0 is fastest here.
 
     Raises:
         ValueError: for an argument out of range.
-        FileNotFoundError: when the files are absent and cannot be downloaded.
+        FileNotFoundError: where the files are missing and cannot be downloaded.
     """
 
     source: str
@@ -110,37 +112,36 @@ class TorchvisionData(GANData):
         num_workers: int = 0,
     ):
         super().__init__(batch_size, labels, num_workers)
-        if size is not None:
-            at_least(8, size=size)
-        at_least(0, val_size=val_size)
+        arguments.whole(self, 8, size=size)
+        arguments.whole(self, 0, val_size=val_size)
         self.root = root
         self.size = size
         self.val_size = val_size
 
     @property
+    @override
     def sample_shape(self) -> tuple[int, ...]:
-        """(C, H, W), square of side `size` where that is given."""
         channels, height, width = self.native_shape
         return (channels, self.size or height, self.size or width)
 
+    @override
     def count_classes(self) -> int:
-        """Ten classes."""
         return 10
 
     def prepare_data(self) -> None:
-        """Download the files when they are absent."""
+        """Download the files where they are missing."""
         try:
             read_torchvision(self.source, self.root, self.folder, download=False, train=True)
         except FileNotFoundError:
             read_torchvision(self.source, self.root, self.folder, download=True, train=True)
 
+    @override
     def load(self, split: Split) -> BatchDataset:
-        """The images of a split."""
         x, y = self.images(split)
         return Samples(x, y if self.labels else None)
 
     def images(self, split: Split) -> tuple[Tensor, Tensor]:
-        """The images of a split as bytes (M, C, H, W), resized, and their classes (M,)."""
+        """Return the images of a split as bytes (M, C, H, W), resized, and their classes (M,)."""
         train = split != "test"
         source = read_torchvision(self.source, self.root, self.folder, download=False, train=train)
         x = torch.as_tensor(source.data)
@@ -149,8 +150,8 @@ class TorchvisionData(GANData):
         if train:
             if self.val_size >= len(x):
                 raise ValueError(
-                    f"val_size={self.val_size} leaves nothing of the {len(x)} training images of "
-                    f"{self.source}; use val_size < {len(x)}"
+                    f"val_size={self.val_size} leaves nothing of the {len(x)} training images of {self.source}; "
+                    f"use val_size < {len(x)}"
                 )
             order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
             chosen = order[: self.val_size] if split == "val" else order[self.val_size :]
@@ -159,7 +160,7 @@ class TorchvisionData(GANData):
 
 
 def _resized(x: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Bytes (M, C, H, W) at another size, bicubic and antialiased, a slice at a time to spare memory."""
+    """Resize bytes (M, C, H, W), bicubic and antialiased, in parts to save memory."""
     if x.shape[2:] == size or len(x) == 0:
         return x.reshape(-1, x.shape[1], *size)
     parts = [F.interpolate(part.float(), size=size, mode="bicubic", antialias=True) for part in x.split(1024)]
@@ -167,7 +168,12 @@ def _resized(x: Tensor, size: tuple[int, ...]) -> Tensor:
 
 
 def read_torchvision(source: str, root: str, folder: str, download: bool, **options: Any) -> Any:
-    """A data set of torchvision's, or one clear line: what, where it was looked for, and the remedy."""
+    """Return a data set of torchvision, or raise an error of one line: what is missing, where, and the remedy.
+
+    Raises:
+        FileNotFoundError: where files are missing and `download` is False, or the download fails.
+        ValueError: where files are damaged.
+    """
     from torchvision import datasets
 
     place = Path(root).expanduser() / folder
@@ -181,7 +187,7 @@ def read_torchvision(source: str, root: str, folder: str, download: bool, **opti
         tried = " and could not be downloaded" if download else ""
         raise FileNotFoundError(
             f"{source} is missing or incomplete in {place}{tried} ({type(error).__name__}); copy its files "
-            f"to that folder, or run once with a network"
+            "to that folder, or run once with a network"
         ) from None
     except Exception as error:
         raise ValueError(
@@ -193,7 +199,7 @@ def read_torchvision(source: str, root: str, folder: str, download: bool, **opti
 class MNIST(TorchvisionData):
     """Handwritten digits: 60,000 for training and validation, 10,000 for testing; grey 28 × 28.
 
-    `root` holds `MNIST/raw`; labels are the digits 0–9. Arguments are those of `TorchvisionData`.
+    The files are in `MNIST/raw` below `root`; labels are the digits 0–9. Arguments are those of `TorchvisionData`.
 
     Reference:
         LeCun, Bottou, Bengio and Haffner, Gradient-Based Learning Applied to Document Recognition,
@@ -208,7 +214,7 @@ class MNIST(TorchvisionData):
 class FashionMNIST(MNIST):
     """Articles of clothing in the format of MNIST: 60,000 and 10,000, grey 28 × 28, ten classes.
 
-    `root` holds `FashionMNIST/raw`. Arguments are those of `TorchvisionData`.
+    The files are in `FashionMNIST/raw` below `root`. Arguments are those of `TorchvisionData`.
 
     Reference:
         Xiao, Rasul and Vollgraf, Fashion-MNIST, 2017, arXiv 1708.07747.
@@ -221,7 +227,7 @@ class FashionMNIST(MNIST):
 class CIFAR10(TorchvisionData):
     """Small colour photographs of ten classes: 50,000 and 10,000, RGB 32 × 32.
 
-    `root` holds `cifar-10-batches-py`. Arguments are those of `TorchvisionData`.
+    The files are in `cifar-10-batches-py` below `root`. Arguments are those of `TorchvisionData`.
 
     Reference:
         Krizhevsky, Learning Multiple Layers of Features from Tiny Images, University of Toronto, 2009.

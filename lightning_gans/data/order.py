@@ -1,32 +1,31 @@
-"""The order of training samples, and what is drawn for them: functions of the run's seed and of the batch."""
+"""Training samples in an order, and with random numbers, that depend only on the run's seed and the batch."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
+from lightning_gans.randomness import mix, seeded
 
-class Shuffled(DistributedSampler):
-    """Every sample once a pass, in an order that follows from (seed, pass), shared among processes.
+
+class ResumableSampler(DistributedSampler):
+    """Every sample once in each pass, in an order that depends on (seed, pass), shared among processes.
 
     Process r of W takes places r, r + W, r + 2W, … of the order, so that the batches of all processes together hold the
-    same samples whatever W is. A pass may begin in its middle: that is how an interrupted run goes on. What it yields
-    tells `Drawn` the pass as well as the sample: pass · size + index.
+    same samples whatever W is. A pass may begin in its middle, where an interrupted run resumes. The sampler yields
+    pass · size + index, from which `SeededDataset` reads the pass as well as the sample.
 
     Args:
-        data: what is shuffled; only its length is read.
+        data: the data set to shuffle; only its length is read.
         seed: of the order.
-        processes: how many share the samples, at least 1; each gets as many, and a rest is left out of the pass.
+        processes: how many share the samples, at least 1; each gets the same number, and a pass omits the remainder.
         process: which of them this is, from 0.
-        place: gives the pass, and how many of its samples this process has had; asked whenever a pass begins. None
-            counts the passes that were begun.
+        place: returns the number of the pass, and how many of its samples this process has had; called at the start of
+            every pass. None counts the passes from 0.
     """
 
     def __init__(
@@ -43,80 +42,63 @@ class Shuffled(DistributedSampler):
     def __iter__(self) -> Iterator[int]:
         number, done = (self.epoch, 0) if self.place is None else self.place()
         self.epoch = number + 1
-        size: int = len(self.dataset)  # type: ignore[arg-type]
-        source = torch.Generator().manual_seed(_mixed(self.seed, number))
+        size = size_of(self.dataset)
+        source = torch.Generator().manual_seed(mix(self.seed, number))
         order = torch.randperm(size, generator=source)[self.rank : self.total_size : self.num_replicas]
         return iter((order[done:] + number * size).tolist())
 
     def set_epoch(self, epoch: int) -> None:
-        """Count on from another pass; where the place is asked for, that is heard alone."""
+        """Set the number of the next pass; ignored where `place` gives it."""
         if self.place is None:
             super().set_epoch(epoch)
 
 
-class Drawn(Dataset):
-    """A data set whose random numbers follow from the seed, the pass and the batch, by whichever worker it is made.
+class SeededDataset(Dataset):
+    """A data set whose random numbers depend on the seed, the pass and the batch, not on the worker that makes it.
 
-    What the wrapped one draws from torch's default generator, and from those of numpy and Python where it makes its
-    samples one by one, is seeded for every batch, and afterwards they are as they were. Indices are those of
-    `Shuffled`; others, below the size, belong to pass 0.
+    For every batch torch's default generator is seeded, and for data sets that make samples one by one NumPy's and
+    Python's too; afterwards all are restored. Indices are those of `ResumableSampler`; below the size they belong to
+    pass 0.
 
     Args:
-        data: a sized map-style data set.
-        seed: of what it draws.
+        data: a map-style data set of known size.
+        seed: of the random numbers.
     """
 
     def __init__(self, data: Dataset, seed: int):
-        self.data = data
+        self.data: Any = data
         self.seed = seed
         self.whole_batches = hasattr(data, "__getitems__")
-        self.size: int = len(data)  # type: ignore[arg-type]
+        self.size = size_of(data)
 
     def __len__(self) -> int:
         return self.size
 
     def __getitem__(self, index: int) -> Any:
-        with _seeded(_mixed(self.seed, index), everything=True):
+        with seeded(mix(self.seed, index), libraries=True):
             return self.data[index % self.size]
 
     def __getitems__(self, indices: Sequence[int]) -> Any:
-        """A batch, or a list of samples where the data set makes no batches."""
-        size = self.size
-        chosen = [index % size for index in indices]
-        with _seeded(_mixed(self.seed, indices[0]), everything=not self.whole_batches):
-            return self.data.__getitems__(chosen) if self.whole_batches else [self.data[i] for i in chosen]  # type: ignore[attr-defined]
+        """Return a batch, or a list of samples where the data set makes samples one by one."""
+        chosen = [index % self.size for index in indices]
+        with seeded(mix(self.seed, indices[0]), libraries=not self.whole_batches):
+            return self.data.__getitems__(chosen) if self.whole_batches else [self.data[i] for i in chosen]
 
 
 class ResumableLoader(DataLoader):
-    """A loader that goes on where it stopped, which Lightning knows by these two methods.
+    """A loader that resumes in the middle of an epoch, which Lightning recognises by these two methods.
 
-    There is nothing to keep: the place is known to the Trainer and the seed to the data module.
+    It has no state of its own: the Trainer knows the place and the data module the seed.
     """
 
     def state_dict(self) -> dict[str, int]:
-        """Nothing."""
+        """Return an empty state."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Do nothing."""
+        """Do nothing, as there is no state."""
 
 
-def _mixed(*numbers: int) -> int:
-    return hash(numbers) % 2**63
-
-
-@contextmanager
-def _seeded(seed: int, everything: bool) -> Iterator[None]:
-    before = torch.default_generator.get_state()
-    others = (random.getstate(), np.random.get_state()) if everything else None
-    torch.default_generator.manual_seed(seed)
-    if everything:
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-    try:
-        yield
-    finally:
-        torch.default_generator.set_state(before)
-        if others:
-            random.setstate(others[0])
-            np.random.set_state(others[1])
+def size_of(data: Dataset) -> int:
+    """Return the number of samples of a data set; torch's base class does not declare a length."""
+    return len(data)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Reading one picture file: which files are pictures, whether they can be read, and their pixels."""
+"""Picture files: which names are those of pictures, whether a file can be read, and its pixels."""
 
 from functools import cache
 from pathlib import Path
@@ -9,11 +9,11 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 _NO_PIXELS = {"BUFR", "GRIB", "HDF5", "MPEG"}  # formats that Pillow names but cannot decode
-_PROGRAMS = {"EPS", "WMF"}  # which other programs would have to run
+_PROGRAMS = {"EPS", "WMF"}  # formats that Pillow gives to other programs to read
 
 
 def is_picture_name(name: str) -> bool:
-    """Whether a file's suffix, in either case, is that of a format that Pillow reads."""
+    """Return whether a name ends in the suffix of a format that Pillow reads, in upper or lower case."""
     return Path(name).suffix.lower() in _suffixes()
 
 
@@ -30,7 +30,7 @@ def _formats() -> tuple[str, ...]:
 
 
 def _open(path: Path) -> Image.Image:
-    """A picture whose content, whatever its name, is of a format that is read, and that is not enormous."""
+    """Open a picture by its content, whatever its name; refuse other formats and enormous pictures."""
     picture = Image.open(path, formats=_formats())
     width, height = picture.size
     if Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS:  # Pillow only warns up to twice that
@@ -40,17 +40,17 @@ def _open(path: Path) -> Image.Image:
 
 
 def why_unreadable(path: Path, decode: bool) -> str:
-    """The kind of error that opening a picture gives, or nothing where it opens.
+    """Return the class name of the error that a picture raises, or an empty string where it can be read.
 
     Args:
         path: the file.
-        decode: decode all of it, which finds every fault, in place of its header only.
+        decode: decode the whole picture, which finds every fault, instead of its header only.
     """
     try:
         with _open(path) as picture:
-            _opaque(_eight_bit(Image.new(picture.mode, (1, 1))))  # whether its colours are known
+            _opaque(_eight_bit(Image.new(picture.mode, (1, 1))))  # raises for an unknown colour mode
             if decode:
-                picture.draft("RGB", (64, 64))  # a JPEG decodes faster small, and is read to its end
+                picture.draft("RGB", (64, 64))  # decodes a JPEG faster at a small size, yet reads the whole file
                 picture.load()
                 picture.getexif()
             else:
@@ -61,10 +61,10 @@ def why_unreadable(path: Path, decode: bool) -> str:
 
 
 def read_picture(path: Path, size: tuple[int, int], channels: int) -> Tensor:
-    """The pixels of a picture, uint8 of shape (channels, *size): upright, opaque, covering, cropped.
+    """Return a picture, uint8 of shape (channels, *size): upright, on white, scaled to cover `size` and cropped.
 
     Raises:
-        ValueError: when it cannot be decoded, naming the file.
+        ValueError: where it cannot be decoded, naming the file.
     """
     try:
         with _open(path) as opened:
@@ -79,7 +79,7 @@ def read_picture(path: Path, size: tuple[int, int], channels: int) -> Tensor:
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:
-    """Deep pictures at eight bits: integers are taken as 16-bit; floats as [0, 1], or as 0–255 beyond 1."""
+    """Convert deep pictures to eight bits: integers count as 16-bit; floats as [0, 1], or 0–255 if any is above 1."""
     if not (picture.mode.startswith("I") or picture.mode == "F"):
         return picture
     values = np.nan_to_num(np.asarray(picture).astype(np.float64))
@@ -91,7 +91,7 @@ def _eight_bit(picture: Image.Image) -> Image.Image:
 
 
 def _opaque(picture: Image.Image) -> Image.Image:
-    """RGB, with whatever is transparent laid on white."""
+    """Convert a picture to RGB, composited on white where it is transparent."""
     if picture.mode in ("RGBA", "RGBa", "LA", "PA") or "transparency" in picture.info:
         colours = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours)

@@ -4,40 +4,34 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from lightning_gans.data.base import (
-    Batch,
-    BatchDataset,
-    Split,
-    as_index,
-    at_least,
-    batch_generator,
-    fixed_generator,
-    to_unit_range,
-)
+from lightning_gans import arguments
+from lightning_gans.data.base import BatchDataset, Split, as_index, batch_generator, fixed_generator, to_unit_range
 from lightning_gans.data.images import MNIST
+from lightning_gans.step import Batch
 
 
 class StackedMNIST(MNIST):
-    """Three random MNIST digits stacked as red, green and blue: 1000 modes, equal up to MNIST's own shares.
+    """Three random MNIST digits stacked as red, green and blue: 1000 modes, about as frequent as each other.
 
-    Training images are made on the fly, new for every batch; validation and test images are fixed, and
-    made of MNIST's validation and test digits. The label of the digits (a, b, c) is 100a + 10b + c.
+    Training images are stacked anew for every batch; validation and test images are fixed, and made of MNIST's
+    validation and test digits. The label of the digits (a, b, c) is 100a + 10b + c.
 
     Args:
-        root: folder that holds `MNIST/raw`; downloaded to when absent.
+        root: folder of `MNIST/raw`; the files are downloaded to it where they are missing.
         size: side of the images in pixels, at least 8; None keeps 28.
-        val_size: training digits set apart for validation, at least 1; always the same ones.
-        num_samples: images in an epoch.
-        num_val_samples: images in the validation set.
-        num_test_samples: images in the test set; 26,000 is what scores are counted on.
+        val_size: training digits used for validation, at least 1; always the same ones.
+        num_samples: images in an epoch, at least 1.
+        num_val_samples: images in the validation set, at least 1.
+        num_test_samples: images in the test set, at least 1; published scores are counted on 26,000.
         batch_size: images in a batch, in each process.
-        labels: whether batches carry the mode, 0–999.
+        labels: whether batches include the mode, 0–999.
         num_workers: processes that make batches beside the main one; 0 is fastest here.
 
     Raises:
         ValueError: for an argument out of range.
-        FileNotFoundError: when MNIST is absent and cannot be downloaded.
+        FileNotFoundError: where MNIST is missing and cannot be downloaded.
 
     Reference:
         Metz et al., Unrolled Generative Adversarial Networks, ICLR 2017, arXiv 1611.02163; Srivastava et
@@ -57,21 +51,21 @@ class StackedMNIST(MNIST):
         num_workers: int = 0,
     ):
         super().__init__(root, size, val_size, batch_size, labels, num_workers)
-        at_least(1, val_size=val_size, num_samples=num_samples)
-        at_least(1, num_val_samples=num_val_samples, num_test_samples=num_test_samples)
+        arguments.whole(self, 1, val_size=val_size, num_samples=num_samples)
+        arguments.whole(self, 1, num_val_samples=num_val_samples, num_test_samples=num_test_samples)
         self._sizes: dict[Split, int] = {"train": num_samples, "val": num_val_samples, "test": num_test_samples}
 
     @property
+    @override
     def sample_shape(self) -> tuple[int, ...]:
-        """(3, H, W)."""
         return (3, *super().sample_shape[1:])
 
+    @override
     def count_classes(self) -> int:
-        """One class a triple of digits."""
         return 1000
 
+    @override
     def load(self, split: Split) -> BatchDataset:
-        """The stacked digits of a split."""
         x, y = self.images(split)
         count = self._sizes[split]
         fixed = None
@@ -90,9 +84,11 @@ class _Stacked(BatchDataset):
         self.fixed = fixed
         self.labels = labels
 
+    @override
     def __len__(self) -> int:
         return self.count
 
+    @override
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         if self.fixed is None:
             shape = (len(indices), 3)

@@ -7,17 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from lightning_gans.data.base import (
-    Batch,
-    BatchDataset,
-    GANData,
-    Samples,
-    Split,
-    at_least,
-    batch_generator,
-    fixed_generator,
-)
+from lightning_gans import arguments
+from lightning_gans.data.base import BatchDataset, GANData, Samples, Split, batch_generator, fixed_generator
+from lightning_gans.step import Batch
 
 Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor | None]]
 
@@ -36,20 +30,20 @@ class _Planar(GANData):
         num_workers: int,
     ):
         super().__init__(batch_size, labels, num_workers)
-        at_least(1, num_samples=sizes[0], num_val_samples=sizes[1], num_test_samples=sizes[2])
-        at_least(0, data_seed=data_seed)
+        arguments.whole(self, 1, num_samples=sizes[0], num_val_samples=sizes[1], num_test_samples=sizes[2])
+        arguments.whole(self, 0, data_seed=data_seed)
         self.fresh = fresh
         self.data_seed = data_seed
         self._draw = draw
         self._sizes: dict[Split, int] = {"train": sizes[0], "val": sizes[1], "test": sizes[2]}
 
     @property
+    @override
     def sample_shape(self) -> tuple[int, ...]:
-        """One point: (2,)."""
         return (2,)
 
+    @override
     def load(self, split: Split) -> BatchDataset:
-        """The points of a split; validation and test points are independent fixed draws."""
         if self.fresh and split == "train":
             return _FreshDraws(self._draw, self._sizes[split], self.labels)
         x, y = self._draw(self._sizes[split], fixed_generator(self.data_seed, split))
@@ -62,9 +56,11 @@ class _FreshDraws(BatchDataset):
         self.length = length
         self.labels = labels
 
+    @override
     def __len__(self) -> int:
         return self.length
 
+    @override
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         x, y = self.draw(len(indices), batch_generator(indices))
         return (x, y) if self.labels and y is not None else x
@@ -78,13 +74,13 @@ class _GaussianMixture(_Planar):
         self.sigma = sigma
         super().__init__(_Mixture(means, sigma), *others)
 
+    @override
     def count_classes(self) -> int:
-        """One class a mode."""
         return len(self.means)
 
 
 class _Mixture:
-    """Draws from equal Gaussians, with the index of the mode."""
+    """Draws points of equal Gaussians, and the index of the Gaussian of each."""
 
     def __init__(self, means: Tensor, sigma: float):
         self.means = means
@@ -97,23 +93,23 @@ class _Mixture:
 
 
 class GaussianRing(_GaussianMixture):
-    """Equal Gaussians on a circle, the standard test for lost modes.
+    """Equal Gaussians on a circle, the standard test for dropped modes.
 
-    Mode k is at radius · (cos 2πk/K, sin 2πk/K), k = 0 … K − 1. The defaults are the variant of VEEGAN
-    and PacGAN; that of the Unrolled GAN paper is `radius=2, sigma=0.02`; figures of the two do not
-    compare. For scoring, `means` (K, 2) and `sigma` are public; labels are the indices of modes.
+    Mode k is at radius · (cos 2πk/K, sin 2πk/K), k = 0 … K − 1. The defaults are those of VEEGAN and PacGAN; those of
+    the Unrolled GAN paper are `radius=2, sigma=0.02`, whose scores are not comparable. Metrics read `means` (K, 2) and
+    `sigma`; labels are the indices of modes.
 
     Args:
         num_modes: K, at least 1.
         radius: distance of the modes from the origin, above 0.
         sigma: standard deviation of a mode along each axis, above 0.
         num_samples: points in the training set; with `fresh`, points in an epoch.
-        fresh: draw new points for every batch in place of a fixed set.
+        fresh: draw new points for every batch instead of a fixed set.
         num_val_samples: points in the validation set, always fixed.
         num_test_samples: points in the test set, always fixed.
-        data_seed: seed of the fixed sets, at least 0; the seed of the run does not touch them.
+        data_seed: seed of the fixed sets, at least 0; they do not depend on the run's seed.
         batch_size: points in a batch, in each process.
-        labels: whether batches carry the index of the mode.
+        labels: whether batches include the index of the mode.
         num_workers: processes that make batches beside the main one; 0 is fastest here.
 
     Raises:
@@ -138,8 +134,8 @@ class GaussianRing(_GaussianMixture):
         labels: bool = False,
         num_workers: int = 0,
     ):
-        at_least(1, num_modes=num_modes)
-        _positive(radius=radius, sigma=sigma)
+        arguments.whole(self, 1, num_modes=num_modes)
+        arguments.positive(self, radius=radius, sigma=sigma)
         angles = torch.arange(num_modes, dtype=torch.float64) * (2 * math.pi / num_modes)
         means = radius * torch.stack([angles.cos(), angles.sin()], dim=1).float()
         sizes = (num_samples, num_val_samples, num_test_samples)
@@ -149,20 +145,20 @@ class GaussianRing(_GaussianMixture):
 class GaussianGrid(_GaussianMixture):
     """Equal Gaussians on a square grid centred at the origin; by default 25 at {−4, −2, 0, 2, 4}².
 
-    Mode r · side + c is in row r (second coordinate) and column c (first), both rising. For scoring,
-    `means` (side², 2) and `sigma` are public; labels are the indices of modes.
+    Mode r · side + c is in row r (second coordinate) and column c (first), both ascending. Metrics read `means`
+    (side², 2) and `sigma`; labels are the indices of modes.
 
     Args:
         side: modes along each side, at least 1.
         spacing: distance between neighbours, above 0.
         sigma: standard deviation of a mode along each axis, above 0.
         num_samples: points in the training set; with `fresh`, points in an epoch.
-        fresh: draw new points for every batch in place of a fixed set.
+        fresh: draw new points for every batch instead of a fixed set.
         num_val_samples: points in the validation set, always fixed.
         num_test_samples: points in the test set, always fixed.
-        data_seed: seed of the fixed sets, at least 0; the seed of the run does not touch them.
+        data_seed: seed of the fixed sets, at least 0; they do not depend on the run's seed.
         batch_size: points in a batch, in each process.
-        labels: whether batches carry the index of the mode.
+        labels: whether batches include the index of the mode.
         num_workers: processes that make batches beside the main one; 0 is fastest here.
 
     Raises:
@@ -187,8 +183,8 @@ class GaussianGrid(_GaussianMixture):
         labels: bool = False,
         num_workers: int = 0,
     ):
-        at_least(1, side=side)
-        _positive(spacing=spacing, sigma=sigma)
+        arguments.whole(self, 1, side=side)
+        arguments.positive(self, spacing=spacing, sigma=sigma)
         axis = (torch.arange(side) - (side - 1) / 2) * spacing
         means = torch.cartesian_prod(axis, axis).flip(1).contiguous()
         sizes = (num_samples, num_val_samples, num_test_samples)
@@ -198,18 +194,18 @@ class GaussianGrid(_GaussianMixture):
 class ParallelLines(_Planar):
     """Points on the vertical segment x = offset, 0 ≤ y ≤ 1, for the study of disjoint supports.
 
-    A generator that starts on the segment x = 0, such as g_θ(z) = (θ, z) with z ~ U[0, 1] and θ = 0, has
-    a support that is parallel to this one and apart from it: their JS divergence is ln 2 whatever the
-    gap and gives no gradient; their Wasserstein-1 distance is |offset − θ|. Instance noise with a σ of the
-    order of the gap makes the supports overlap.
+    A generator that starts on the segment x = 0, such as g_θ(z) = (θ, z) with z ~ U[0, 1] and θ = 0, has a support that
+    is parallel to this one and disjoint from it: their JS divergence is ln 2 whatever the gap and gives no gradient;
+    their Wasserstein-1 distance is |offset − θ|. Instance noise with a σ of the order of the gap makes the supports
+    overlap.
 
     Args:
-        offset: where the segment is; its size is the gap that the generator has to cross.
+        offset: x of the segment; |offset| is the gap that the generator has to cross.
         num_samples: points in the training set; with `fresh`, points in an epoch.
-        fresh: draw new points for every batch in place of a fixed set.
+        fresh: draw new points for every batch instead of a fixed set.
         num_val_samples: points in the validation set, always fixed.
         num_test_samples: points in the test set, always fixed.
-        data_seed: seed of the fixed sets, at least 0; the seed of the run does not touch them.
+        data_seed: seed of the fixed sets, at least 0; they do not depend on the run's seed.
         batch_size: points in a batch, in each process.
         num_workers: processes that make batches beside the main one; 0 is fastest here.
 
@@ -232,7 +228,7 @@ class ParallelLines(_Planar):
         num_workers: int = 0,
     ):
         if not math.isfinite(offset):
-            raise ValueError(f"offset={offset} is out of range; give a finite number")
+            raise ValueError(f"ParallelLines(offset={offset}): expected a finite number, such as 1.0.")
         self.offset = offset
         sizes = (num_samples, num_val_samples, num_test_samples)
         super().__init__(partial(_segment, offset), sizes, fresh, data_seed, batch_size, False, num_workers)
@@ -241,9 +237,3 @@ class ParallelLines(_Planar):
 def _segment(offset: float, count: int, generator: torch.Generator) -> tuple[Tensor, None]:
     height = torch.rand(count, generator=generator)
     return torch.stack([torch.full_like(height, offset), height], dim=1), None
-
-
-def _positive(**values: float) -> None:
-    for name, value in values.items():
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name}={value} is out of range; give a finite number above 0")

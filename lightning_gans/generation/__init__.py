@@ -1,13 +1,13 @@
-"""What one does with a trained generator: draw samples, look at them, walk and calculate among their latents."""
+"""Use of a trained generator: samples, interpolation, latent arithmetic, nearest neighbours, pictures, export."""
 
 from lightning_gans.generation.drawing import (
     class_labels,
     draw,
     draw_by_route,
     evaluating,
+    from_latents,
     render,
     seed_latents,
-    seeded,
     showing,
 )
 from lightning_gans.generation.interpolation import draw_path, interpolate, slerp
@@ -28,6 +28,7 @@ __all__ = [
     "evaluating",
     "export",
     "find_neighbours",
+    "from_latents",
     "interpolate",
     "load",
     "load_generator",
@@ -39,7 +40,6 @@ __all__ = [
     "save_animation",
     "save_picture",
     "seed_latents",
-    "seeded",
     "showing",
     "slerp",
 ]

@@ -1,41 +1,42 @@
-"""Samples of a trained generator: drawn from a seed, in evaluation mode."""
+"""Samples of a trained generator, drawn from seeds and in evaluation mode."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lightning_gans import arguments
 from lightning_gans.gan import GAN
 from lightning_gans.networks import StochasticGenerator
+from lightning_gans.randomness import seeded
 
 
 @torch.no_grad()
 def draw(
     gan: GAN, num: int, seed: int | None = None, labels: Sequence[int] | None = None, batch_size: int = 256
 ) -> tuple[Tensor, Tensor | None]:
-    """Samples of the generator in evaluation mode, (num, …) on the CPU, and their labels if it has classes.
+    """Return samples of the generator, (num, …) on the CPU, and their labels if it has classes.
 
     Args:
-        gan: its mode is left as it was.
-        num: how many, at least 1.
-        seed: of the latents and whatever else the generator draws; None draws from torch's own generator.
+        gan: its mode is restored afterwards.
+        num: number of samples, at least 1.
+        seed: of the latents and of whatever else the generator draws; None draws from torch's own generator.
         labels: classes to draw, repeated as often as needed; None takes all classes in turn.
-        batch_size: how many at a time.
+        batch_size: samples to generate at a time.
     """
-    if num < 1:
-        raise ValueError(f"num={num}: expected at least 1 sample.")
+    arguments.whole("draw", 1, num=num)
     classes = class_labels(gan, num, labels)
     samples = []
     with seeded(seed), showing(gan):
         z = gan.generator.latents.sample(num)
         for start in range(0, num, batch_size):
             part = slice(start, start + batch_size)
-            part_labels = None if classes is None else classes[part].to(gan.device)
-            samples.append(gan(z[part].to(gan.device, gan.dtype), part_labels).float().cpu())  # type: ignore[arg-type]
+            samples.append(from_latents(gan, z[part], None if classes is None else classes[part]).cpu())
     return torch.cat(samples), classes
 
 
@@ -43,12 +44,14 @@ def draw(
 def draw_by_route(
     gan: GAN, routes: int, per_route: int = 8, seed: int | None = None, labels: Sequence[int] | None = None
 ) -> Tensor:
-    """The same latents along several routes of a stochastic ensemble, (routes, per_route, …) on the CPU.
+    """Return samples of the same latents along several routes of a stochastic ensemble.
+
+    Their shape is (routes, per_route, …); they are on the CPU.
 
     Args:
-        gan: its generator must have routes; its mode is left as it was.
-        routes: how many, drawn without repetition.
-        per_route: samples along each.
+        gan: its generator must have routes; its mode is restored afterwards.
+        routes: number of routes, drawn without repetition.
+        per_route: samples along each, at least 1.
         seed: of latents and routes; None draws from torch's own generator.
         labels: classes to draw, repeated as often as needed; None takes all classes in turn.
     """
@@ -56,23 +59,36 @@ def draw_by_route(
     if not isinstance(generator, StochasticGenerator):
         raise ValueError(f"routes={routes}, but {type(generator).__name__} has none; leave them out.")
     if not 1 <= routes <= generator.num_routes:
-        raise ValueError(f"routes={routes}: expected 1 to {generator.num_routes}, which is all that there are.")
-    if per_route < 1:
-        raise ValueError(f"per_route={per_route}: expected at least 1 sample.")
+        raise ValueError(f"routes={routes}: expected 1 to {generator.num_routes}, the number of routes that there are.")
+    arguments.whole("draw_by_route", 1, per_route=per_route)
     classes = class_labels(gan, per_route, labels)
     with seeded(seed), showing(gan):
-        z = generator.latents.sample(per_route).to(gan.device, gan.dtype)  # type: ignore[arg-type]
+        z = generator.latents.sample(per_route)
         chosen = random.Random(torch.randint(2**62, ()).item()).sample(range(generator.num_routes), routes)
-        rows = [generator(z, None if classes is None else classes.to(gan.device), route) for route in chosen]
-    return torch.stack(rows).float().cpu()
+        rows = [from_latents(gan, z, classes, route) for route in chosen]
+    return torch.stack(rows).cpu()
+
+
+def from_latents(gan: GAN, z: Tensor, labels: Tensor | None = None, route: int | None = None) -> Tensor:
+    """Return the samples of given latents, float32 on the GAN's device, computed in the precision of its parameters.
+
+    Args:
+        gan: in whatever mode it is.
+        z: latents (N, latent_dim) on any device.
+        labels: classes (N,) on any device, of a conditional generator.
+        route: the route of a stochastic ensemble; None lets it draw one for each sample.
+    """
+    z = z.to(gan.device, gan.dtype)  # type: ignore[arg-type] # Lightning annotates dtype as str | torch.dtype
+    labels = None if labels is None else labels.to(gan.device)
+    return (gan(z, labels) if route is None else gan.generator(z, labels, route)).float()
 
 
 @torch.no_grad()
 def seed_latents(gan: GAN, seeds: Sequence[int]) -> Tensor:
-    """The latents of seeds, (N, latent_dim) on the CPU, each drawn alone: what sheets of numbered samples show.
+    """Return one latent for each seed, (N, latent_dim) on the CPU: those of the numbered samples of `sample`.
 
     Args:
-        gan: its generator knows its latents.
+        gan: the GAN whose latents to draw.
         seeds: from 0 to 2⁶³ − 1, at least one.
     """
     if not seeds or not all(0 <= seed < 2**63 for seed in seeds):
@@ -86,15 +102,15 @@ def seed_latents(gan: GAN, seeds: Sequence[int]) -> Tensor:
 
 @torch.no_grad()
 def render(gan: GAN, z: Tensor, seeds: Sequence[int], classes: Tensor | None = None) -> Tensor:
-    """Samples of given latents, (N, …) on the CPU, made one at a time, so that none depends on its company.
+    """Return the samples of given latents, (N, …) on the CPU, made one at a time, so that none depends on the others.
 
-    Whatever else the generator draws, such as a route or a dropout, is what it would draw for the sample of the seed:
-    along a path of one seed it stays the same.
+    Whatever else the generator draws, such as a route or a dropout mask, is what it draws for the sample of the seed:
+    it stays the same along a path with one seed.
 
     Args:
-        gan: its mode is left as it was.
+        gan: its mode is restored afterwards.
         z: latents (N, latent_dim).
-        seeds: one a sample.
+        seeds: one for each sample.
         classes: for a conditional generator, the weights of its classes, (N, num_classes): 1 for one class and 0 for
             the others, or a mixture, which mixes the embeddings of the classes.
     """
@@ -104,26 +120,30 @@ def render(gan: GAN, z: Tensor, seeds: Sequence[int], classes: Tensor | None = N
         labels = labels if mixed is None else mixed
         for i, seed in enumerate(seeds):
             with seeded(seed):
-                gan.generator.latents.sample(1)  # which the random numbers that follow come after
-                label = None if labels is None else labels[i : i + 1].to(gan.device)
-                samples.append(gan(z[i : i + 1].to(gan.device, gan.dtype), label).float().cpu())  # type: ignore[arg-type]
+                gan.generator.latents.sample(1)  # so that the next random numbers are those of the seed's own sample
+                samples.append(from_latents(gan, z[i : i + 1], None if labels is None else labels[i : i + 1]).cpu())
     return torch.cat(samples)
 
 
 @contextmanager
 def _mixed_embeddings(gan: GAN, classes: Tensor | None) -> Iterator[Tensor | None]:
-    """For a while, an embedding that has mixtures of classes as classes of its own, and their labels."""
+    """Append the mixtures of classes to the generator's embedding inside the block; yield their labels.
+
+    Yields None where no class is mixed.
+    """
     if classes is None or bool(((classes == 0) | (classes == 1)).all() & (classes.sum(1) == 1).all()):
         yield None
         return
-    owners = [one for one in gan.generator.modules() if isinstance(getattr(one, "embedding", None), nn.Embedding)]
+    owners: list[Any] = [
+        module for module in gan.generator.modules() if isinstance(getattr(module, "embedding", None), nn.Embedding)
+    ]
     if len(owners) != 1:
         raise ValueError(
             f"{type(gan.generator).__name__} has {len(owners)} embeddings of classes: classes can be mixed where there "
             "is one; give a single class."
         )
     (owner,) = owners
-    embedding: nn.Embedding = owner.embedding  # type: ignore[assignment]
+    embedding: nn.Embedding = owner.embedding
     weight = embedding.weight
     mixtures = classes.to(weight.device, weight.dtype) @ weight
     owner.embedding = nn.Embedding.from_pretrained(torch.cat([weight, mixtures]))
@@ -133,19 +153,17 @@ def _mixed_embeddings(gan: GAN, classes: Tensor | None) -> Iterator[Tensor | Non
         owner.embedding = embedding
 
 
-@contextmanager
-def seeded(seed: int | None) -> Iterator[None]:
-    """Torch's random numbers from a seed for a while, and as they were afterwards; None leaves them alone."""
-    if seed is None:
-        yield
-        return
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
-
-
 def class_labels(gan: GAN, num: int, labels: Sequence[int] | None = None) -> Tensor | None:
-    """`num` labels in turn, or None for an unconditional generator."""
+    """Return `num` labels in turn, or None for an unconditional generator.
+
+    Args:
+        gan: the GAN whose classes they are.
+        num: number of labels.
+        labels: classes to repeat; None takes all classes.
+
+    Raises:
+        ValueError: for a class that the generator does not have.
+    """
     num_classes = gan.generator.num_classes
     if not num_classes:
         if labels is not None:
@@ -159,14 +177,14 @@ def class_labels(gan: GAN, num: int, labels: Sequence[int] | None = None) -> Ten
 
 @contextmanager
 def showing(gan: GAN) -> Iterator[None]:
-    """The generator that is to be shown, in evaluation mode for a while: dropout off, BatchNorm by its statistics."""
+    """Put the generator in evaluation mode, with its evaluation weights, inside the block."""
     with evaluating(gan.generator), gan.evaluation_weights():
         yield
 
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """A network in evaluation mode for a while, every part of it as it was afterwards."""
+    """Put a network in evaluation mode inside the block, and restore the mode of each of its modules afterwards."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:

@@ -1,4 +1,4 @@
-"""`lightning-gans arithmetic`: a − b + c of what makes samples, after the figure of the DCGAN paper."""
+"""`lightning-gans arithmetic`: a − b + c of the latents of samples, as in the DCGAN paper."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_gans import arguments
 from lightning_gans.gan import GAN
-from lightning_gans.generation.drawing import class_labels, draw, render, seed_latents, seeded
+from lightning_gans.generation.drawing import class_labels, draw, render, seed_latents
 from lightning_gans.generation.loading import load
 from lightning_gans.generation.pictures import COLOURS, GREY, ORANGE, picture, point_map, save_picture, with_text
+from lightning_gans.randomness import seeded
 
 
 def arithmetic(
@@ -26,30 +28,30 @@ def arithmetic(
     seed: int = 0,
     trust: bool = False,
 ) -> None:
-    """Calculate with what samples have in common: a - b + c, such as smiling woman - neutral woman + neutral man.
+    """Draw the sample of a - b + c in latent space, such as smiling woman - neutral woman + neutral man.
 
-    Each of a, b and c is a list of seeds whose samples share something. Choose them from a numbered sheet:
+    Each of a, b and c is a list of seeds whose samples have a property in common. Choose them from numbered samples:
 
       lightning-gans sample --checkpoint last.ckpt --numbered true --num 96 --out sheet.png
       lightning-gans arithmetic --checkpoint last.ckpt --a=[3,18,40] --b=[7,21,64] --c=[5,33,90]
 
-    The picture is that of the DCGAN paper: a column for each list, its samples above and the sample of their mean
-    latents below; at the right, in the middle of nine, the sample of a - b + c, and around it what a little noise
-    makes of it. Take three seeds or so for each: single ones do not work as well, and with three the result is
-    about as long as latents usually are. A one-hot code (GaussianWithCode), a route of a stochastic ensemble and the
-    noise of a dropout cannot be averaged: they are those of the list's first seed, and c's for the result. (Radford
-    et al., "Unsupervised Representation Learning with Deep Convolutional GANs", ICLR 2016, arXiv 1511.06434,
-    figure 7.)
+    The picture is laid out as in the DCGAN paper: a column for each list, with its samples above and the sample of
+    their mean latents below; at the right nine samples, that of a - b + c in the centre and eight with a little noise
+    added to its latents around it. Give about three seeds in each list: single seeds do not work as well, and with
+    three the result is about as long as latents usually are. A one-hot code (GaussianWithCode), the route of a
+    stochastic ensemble and the noise of a dropout cannot be averaged: they are those of the list's first seed, and for
+    the result those of c. (Radford et al., "Unsupervised Representation Learning with Deep Convolutional GANs", ICLR
+    2016, arXiv 1511.06434, figure 7.)
 
     Args:
-        checkpoint: a checkpoint of `lightning-gans fit`, runs/<experiment>/<version>/checkpoints/last.ckpt, or what
-            `lightning-gans export` made of it.
+        checkpoint: a checkpoint of `lightning-gans fit`, runs/<experiment>/<version>/checkpoints/last.ckpt, or a file
+            that `lightning-gans export` made of it.
         a: seeds of samples that have the property, as a list such as [3,18,40].
-        b: seeds of samples that are like a without it.
-        c: seeds of samples that shall get it.
-        out: the picture to write; the name's ending chooses the format. A file of that name is replaced.
+        b: seeds of samples that are like those of a without the property.
+        c: seeds of samples to add the property to.
+        out: the picture to write; the name's ending chooses the format. An existing file is replaced.
         labels: for a conditional generator, the classes of a, b and c as a list such as [7,1,4], or one class for all;
-            their embeddings take part in the sum. Class 0 if left out.
+            their embeddings are added and subtracted too. Class 0 if left out.
         noise: half the width of the uniform noise around the result, in units of z, at least 0.
         seed: of that noise.
         trust: import and build whatever classes the checkpoint names, once you know who made it.
@@ -72,7 +74,7 @@ def arithmetic(
 
 
 class Arithmetic(NamedTuple):
-    """What `draw_arithmetic` makes.
+    """The samples that `draw_arithmetic` returns.
 
     Attributes:
         concepts: the samples of a, b and c, each (n, …).
@@ -95,28 +97,27 @@ def draw_arithmetic(
     noise: float = 0.25,
     seed: int = 0,
 ) -> Arithmetic:
-    """Samples of the mean latents of three lists of seeds, and of a − b + c.
+    """Return the samples of the mean latents of three lists of seeds, and of a − b + c.
 
         result = G(z̄_a − z̄_b + z̄_c + u),    u ~ U(−noise, noise) in every coordinate, and 0 for the fifth
 
-    The mean of n latents is shorter than each, 1/√n of it for Gaussian ones, and the sum of three longer, √3 times;
-    with three seeds a list, the two cancel.
+    For Gaussian latents the mean of n is shorter than each, by 1/√n, and the sum of three is longer, by √3; with three
+    seeds a list, the two cancel.
 
     Args:
-        gan: its mode is left as it was.
+        gan: its mode is restored afterwards.
         a: seeds, at least one.
-        b: likewise.
-        c: likewise.
+        b: seeds, at least one.
+        c: seeds, at least one.
         labels: classes of a, b and c of a conditional generator, or one for all; None is class 0. The embeddings of
             classes are combined as the latents are.
         noise: at least 0.
         seed: of the noise.
     """
-    if not 0 <= noise < float("inf"):
-        raise ValueError(f"noise={noise}: expected a number of at least 0, such as 0.25.")
+    arguments.at_least("arithmetic", 0, noise=noise)
     for name, seeds in (("a", a), ("b", b), ("c", c)):
         if not seeds:
-            raise ValueError(f"{name}=[]: expected at least one seed, such as those of a numbered sheet of `sample`.")
+            raise ValueError(f"{name}=[]: expected at least one seed, such as those of `sample --numbered true`.")
     latents, width = gan.generator.latents, gan.generator.latents.continuous_dim
     if width == 0:
         raise ValueError(f"{latents} has nothing continuous to calculate with; use latents such as Gaussian.")
@@ -143,7 +144,7 @@ def draw_arithmetic(
 
 
 def _figure(drawn: Arithmetic) -> Tensor:
-    """The columns a, b and c with their means below, and the nine results."""
+    """Return a picture of the columns a, b and c with their means below, and of the nine results."""
     gap, line = 14, 16
     columns = [picture(concept, columns=1) for concept in drawn.concepts]
     below = [picture(one, columns=1) for one in drawn.means.split(1)]

@@ -1,4 +1,4 @@
-"""Trained generators: loaded from a checkpoint, or exported to a file of their own that holds nothing else."""
+"""Trained generators: loaded from a checkpoint, or exported to a file that contains nothing else."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _RECIPE = ("gan_class", "hyper_parameters", "gan_network_changes")
 
 
 def load(checkpoint: str | Path, trust: bool = False) -> GAN:
-    """The GAN that a run of `lightning-gans fit` wrote to a checkpoint, on the CPU and in evaluation mode.
+    """Load the GAN of a checkpoint of `lightning-gans fit`, on the CPU and in evaluation mode.
 
-    Only tensors and plain types are read from the file, its class must be a `GAN`, and it can have nothing built but
-    what a GAN is made of. Of an exported generator it is a GAN whose discriminator knows nothing.
+    Only tensors and plain types are read from the file; its class must be a `GAN`, and only the classes that a GAN is
+    made of are built. For an exported generator the discriminator is untrained.
 
     Args:
         checkpoint: a checkpoint, or a generator.safetensors of `lightning-gans export`.
@@ -31,7 +31,7 @@ def load(checkpoint: str | Path, trust: bool = False) -> GAN:
 
     Raises:
         FileNotFoundError: where there is no such file.
-        ValueError: where the file is no checkpoint of a GAN made by the command line, or names unknown classes.
+        ValueError: where the file is not a checkpoint of a GAN made by the command line, or names unknown classes.
     """
     if not Path(checkpoint).is_file():
         raise FileNotFoundError(
@@ -42,16 +42,16 @@ def load(checkpoint: str | Path, trust: bool = False) -> GAN:
             gan = _gan_of_export(checkpoint, trust)
         else:
             gan = GAN.load_from_checkpoint(checkpoint, map_location="cpu", trust=trust)
-    except Exception as error:  # a class unknown, a network missing, a value refused
+    except Exception as error:  # an unknown class, a missing network, a refused argument
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(f"'{checkpoint}' cannot be rebuilt as a GAN: {reason}") from error
     return gan.eval()
 
 
 def load_generator(path: str | Path, trust: bool = False) -> Generator:
-    """The generator of a file made by `export`, or of a checkpoint, on the CPU and in evaluation mode.
+    """Load the generator of an exported file or of a checkpoint, on the CPU and in evaluation mode.
 
-    Draw from it with `generator(generator.latents.sample(n))`, or with labels (n,) where it has classes.
+    Draw samples with `generator(generator.latents.sample(n))`, or with labels (n,) where it has classes.
 
     Args:
         path: such as generator.safetensors.
@@ -59,23 +59,23 @@ def load_generator(path: str | Path, trust: bool = False) -> Generator:
 
     Raises:
         FileNotFoundError: where there is no such file.
-        ValueError: where the file is something else, or names unknown classes.
+        ValueError: where the file is neither, or names unknown classes.
     """
     return load(path, trust).generator
 
 
 def export(checkpoint: str, out: str = "generator.safetensors", trust: bool = False) -> None:
-    """Write the generator of a checkpoint, and nothing else of it, to a file that others can load without risk.
+    """Write the generator of a checkpoint, without the rest, to a file that is safe to share and to load.
 
-    The file is in the format safetensors, which has no room for code: the weights of the generator (the average, where
-    GeneratorEMA kept one) and, as JSON in the head of the file, the classes and arguments from which it is built. It is
-    a fraction of the checkpoint, and every command that looks at a generator takes it as `--checkpoint`; in Python
+    The file is in the format safetensors, which cannot contain code: the weights of the generator (their average, with
+    GeneratorEMA) and, as JSON in the file's header, the classes and arguments from which it is built. It is a fraction
+    of the checkpoint's size. All commands for trained generators accept it as `--checkpoint`; in Python, load it by
 
       generator = lightning_gans.generation.load_generator("generator.safetensors")
 
     Args:
         checkpoint: a checkpoint of `lightning-gans fit`, runs/<experiment>/<version>/checkpoints/last.ckpt.
-        out: the file to write, with the ending .safetensors. A file of that name is replaced.
+        out: the file to write, with the ending .safetensors. An existing file is replaced.
         trust: import and build whatever classes the checkpoint names, once you know who made it.
     """
     from safetensors.torch import save
@@ -83,7 +83,7 @@ def export(checkpoint: str, out: str = "generator.safetensors", trust: bool = Fa
     if not _is_exported(out):
         raise ValueError(f"out='{out}': expected a name that ends in .safetensors.")
     if _is_exported(checkpoint):
-        raise ValueError(f"'{checkpoint}' is a generator already; give a checkpoint.")
+        raise ValueError(f"'{checkpoint}' is an exported generator already; give a checkpoint.")
     gan = load(checkpoint, trust)
     content = checkpoints.read_checkpoint(checkpoint)
     recipe = {name: content[name] for name in _RECIPE if name in content}
@@ -97,7 +97,7 @@ def export(checkpoint: str, out: str = "generator.safetensors", trust: bool = Fa
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(data)
-        os.replace(part, out)  # never half a file
+        os.replace(part, out)  # so that the file is complete or as before
     finally:
         part.unlink(missing_ok=True)
     print(
@@ -116,11 +116,11 @@ def _gan_of_export(path: str | Path, trust: bool) -> GAN:
     with safe_open(path, framework="pt") as file:
         marks = file.metadata() or {}
         if marks.get("format") != _FORMAT:
-            raise ValueError("it is no generator of `lightning-gans export`; give one, or a checkpoint.")
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+            raise ValueError("it is not a generator of `lightning-gans export`; give one, or a checkpoint.")
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     recipe: Any = json.loads(marks.get("recipe", ""))
     if not isinstance(recipe, dict):
-        raise ValueError("its recipe is no list of settings by name; the file is damaged.")
+        raise ValueError("its recipe does not hold settings by name; the file is damaged: export it again.")
     if not trust:
         checkpoints.check_settings(recipe)
     kind: Any = checkpoints.class_that_made(recipe, GAN, trust)

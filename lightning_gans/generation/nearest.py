@@ -1,12 +1,16 @@
-"""`lightning-gans neighbours`: the training samples that a generator's samples are closest to."""
+"""`lightning-gans neighbours`: the training samples closest to a generator's samples, which show memorisation."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_gans import arguments
 from lightning_gans.data import GANData
+from lightning_gans.data.order import size_of
 from lightning_gans.generation.drawing import class_labels, draw, render, seed_latents
 from lightning_gans.generation.loading import load
 from lightning_gans.generation.pictures import COLOURS, GREY, ORANGE, captioned, point_map, save_picture
@@ -19,7 +23,8 @@ from lightning_gans.generation.training_data import (
 )
 from lightning_gans.metrics.distances import distance_blocks
 
-_BLOCK = 1024  # training samples at a time
+BLOCK = 1024
+"""Number of training samples that are read and compared at a time."""
 
 
 def neighbours(
@@ -34,35 +39,34 @@ def neighbours(
     compared: int = 250,
     trust: bool = False,
 ) -> None:
-    """Look whether a trained generator has learned its training set by heart: its samples beside the closest ones.
+    """Check whether a trained generator has memorised its training set: draw its samples beside the closest ones.
 
       lightning-gans neighbours --checkpoint last.ckpt
       lightning-gans neighbours --checkpoint last.ckpt --data=MNIST --data.root=data --features=DigitFeatures
 
-    A row of the picture is a sample and the k training samples closest to it, the distance under each. A generator that
-    copies shows the same image twice. The verdict compares distances to the closest training sample: of generated
-    samples, and of held-out real ones, which are new for certain. Copies are much closer than those. Closer by a little
-    may also mean samples that are simpler than the data, such as smooth ones, so look at the rows. The whole training
-    set is read once.
+    A row of the picture is a sample and the k training samples closest to it, with the distance under each. If the
+    generator copies, a row shows the same image twice. The printed verdict compares the distances to the closest
+    training sample of generated samples and of held-out real ones, which are certainly not copies. Copies are much
+    closer than those. Slightly smaller distances may also mean samples that are simpler than the data, such as smooth
+    ones: compare the rows. The whole training set is read once.
 
     Args:
-        checkpoint: a checkpoint of `lightning-gans fit`, runs/<experiment>/<version>/checkpoints/last.ckpt, or what
-            `lightning-gans export` made of it.
-        data: the data, as for fit; those of the config.yaml in the run's folder if left out.
-        out: the picture to write; the name's ending chooses the format. A file of that name is replaced.
-        num: how many samples to show, at least 1.
-        k: how many neighbours of each, at least 1.
-        seed: of the first sample, which the next ones follow, as in `lightning-gans sample --numbered true`.
+        checkpoint: a checkpoint of `lightning-gans fit`, runs/<experiment>/<version>/checkpoints/last.ckpt, or a file
+            that `lightning-gans export` made of it.
+        data: the data, as for fit; if left out, that of the config.yaml in the run's folder.
+        out: the picture to write; the name's ending chooses the format. An existing file is replaced.
+        num: number of samples to show, at least 1.
+        k: number of neighbours of each, at least 1.
+        seed: of the first sample; the next ones have the next seeds, as in `lightning-gans sample --numbered true`.
         labels: classes to draw, for a conditional generator, as a list such as [3,7]; all in turn if left out.
-        features: a network with `num_features`, such as DigitFeatures, ImageNetFeatures or InceptionFeatures, in
-            whose features distances are taken; those of pixels if left out.
-        compared: how many samples, and held-out ones, the verdict rests on, at least 20.
+        features: a network with `num_features`, such as DigitFeatures, ImageNetFeatures or InceptionFeatures, whose
+            features are compared; if left out, pixels are compared.
+        compared: number of generated samples, and of held-out ones, that the verdict compares, at least 20.
         trust: import and build whatever classes the checkpoint names, once you know who made it.
     """
     gan = load(checkpoint, trust)
-    for name, value, least in (("num", num, 1), ("k", k, 1), ("compared", compared, 20)):
-        if value < least:
-            raise ValueError(f"{name}={value}: expected at least {least}.")
+    arguments.whole("neighbours", 1, num=num, k=k)
+    arguments.whole("neighbours", 20, compared=compared)
     if features is not None and not isinstance(getattr(features, "num_features", None), int):
         raise ValueError(
             f"features={type(features).__name__}: expected a network with num_features, the width of what it returns; "
@@ -78,16 +82,8 @@ def neighbours(
     held_out = held_out_samples(data, compared)
     many = draw(gan, compared, seed, labels)[0]
     found = find_neighbours(torch.cat([samples, many, held_out]), data, k, features)
-    if samples.dim() == 4:
-        image = _rows(samples, seeds, Neighbours(found.distances[:num], found.samples[:num], found.searched))
-    else:
-        lines = _between(samples, found.samples[:num, 0])
-        near = found.samples[:num].flatten(0, 1)
-        marks = list(zip(samples, map(str, seeds), strict=True))
-        image = point_map(
-            [(some_training_samples(data), GREY), (lines, COLOURS[-1]), (near, COLOURS[1]), (samples, ORANGE)], marks
-        )
-    save_picture(image, out)
+    shown = Neighbours(found.distances[:num], found.samples[:num], found.searched)
+    save_picture(_rows(samples, seeds, shown) if samples.dim() == 4 else _map(samples, seeds, shown, data), out)
     print(
         f"{num} samples of {type(gan).__name__} after {gan.generator_updates} generator updates beside the {k} closest "
         f"of {found.searched:,} training samples: {out}"
@@ -96,29 +92,28 @@ def neighbours(
     print(verdict(nearest[:compared], nearest[compared:]))
 
 
-class Neighbours:
-    """The training samples closest to others.
+class Neighbours(NamedTuple):
+    """The training samples closest to N other samples.
 
-    Args:
-        distances: (N, k), rising.
+    Attributes:
+        distances: (N, k), ascending.
         samples: the training samples at these distances, (N, k, …).
-        searched: how many training samples there are.
+        searched: number of training samples.
     """
 
-    def __init__(self, distances: Tensor, samples: Tensor, searched: int):
-        self.distances = distances
-        self.samples = samples
-        self.searched = searched
+    distances: Tensor
+    samples: Tensor
+    searched: int
 
 
 @torch.no_grad()
 def find_neighbours(samples: Tensor, data: GANData, k: int, features: nn.Module | None = None) -> Neighbours:
-    """Find the k training samples closest to each of some samples, reading the training set once, a block at a time.
+    """Find the k training samples closest to each of some samples; the training set is read once, a block at a time.
 
     Args:
         samples: (N, …) on the CPU.
-        data: whose training split is searched, in order.
-        k: how many, at least 1.
+        data: its training split is searched.
+        k: number of neighbours, at least 1.
         features: a network with `num_features` whose features are compared by Euclidean distance; None compares the
             samples themselves.
 
@@ -128,14 +123,14 @@ def find_neighbours(samples: Tensor, data: GANData, k: int, features: nn.Module 
     from tqdm import tqdm
 
     training = data.load("train")
-    size: int = len(training)  # type: ignore[arg-type]
+    size = size_of(training)
     if not 1 <= k <= size:
         raise ValueError(f"k={k}: expected 1 to {size}, the number of training samples.")
-    wanted = torch.cat([_features(part, features) for part in samples.split(_BLOCK)])
+    wanted = torch.cat([_features(part, features) for part in samples.split(BLOCK)])
     distances = torch.full((len(samples), k), torch.inf)
     found = samples.new_zeros(len(samples), k, *samples.shape[1:])
-    blocks = in_blocks(training, _BLOCK, data.num_workers)
-    for block in tqdm(blocks, "training samples", -(-size // _BLOCK), leave=False, delay=3, disable=None):
+    blocks = in_blocks(training, BLOCK, data.num_workers)
+    for block in tqdm(blocks, "training samples", -(-size // BLOCK), leave=False, delay=3, disable=None):
         near = _features(block, features)
         for rows, apart in distance_blocks(wanted, near):
             closest, which = apart.topk(min(k, len(block)), largest=False)
@@ -147,14 +142,14 @@ def find_neighbours(samples: Tensor, data: GANData, k: int, features: nn.Module 
 
 
 def verdict(samples: Tensor, held_out: Tensor) -> str:
-    """One line on memorisation, from the distances of samples and of held-out data to their closest training samples.
+    """Return one line on memorisation, from the distances of samples and of held-out data to the training samples.
 
-    The share of pairs in which the sample is the closer one is the statistic of Mann and Whitney; half is what new
-    data has, within 3 standard deviations √((n + m + 1) / (12 n m)).
+    The share of pairs in which the sample is the closer one is the Mann–Whitney statistic; for new data it is one half
+    within 3 standard deviations √((n + m + 1) / (12 n m)).
 
     Args:
-        samples: distances (n,).
-        held_out: distances (m,).
+        samples: distances (n,) of generated samples to their closest training samples.
+        held_out: distances (m,) of held-out samples to theirs.
 
     Reference:
         Meehan, Chaudhuri, Dasgupta, A Non-Parametric Test to Detect Data-Copying in Generative Models, AISTATS 2020,
@@ -167,9 +162,9 @@ def verdict(samples: Tensor, held_out: Tensor) -> str:
     if share > 0.95:
         says = "the samples are copies of training samples, or nearly"
     elif share > 0.5 + 3 * deviation:
-        says = "closer than new data, by memory, or because samples are simpler than the data: look at the rows"
+        says = "closer than new data: memorised, or simpler than the data; compare the rows"
     elif share < 0.5 - 3 * deviation:
-        says = "farther than new data: no sign of memorisation, rather of samples that miss the data"
+        says = "farther than new data: no sign of memorisation, but the samples miss the data"
     else:
         says = "as far as new data: no sign of memorisation"
     return (
@@ -182,13 +177,22 @@ def _features(x: Tensor, features: nn.Module | None) -> Tensor:
     return x.flatten(1) if features is None else features.eval()(x).float().flatten(1)
 
 
-def _between(ends: Tensor, others: Tensor, dots: int = 60) -> Tensor:
-    """Dots on straight lines from ends to others, (N · dots, D)."""
+def _map(samples: Tensor, seeds: list[int], found: Neighbours, data: GANData) -> Tensor:
+    """Return a map of samples, their neighbours and lines to the closest ones, over training samples."""
+    lines = _lines(samples, found.samples[:, 0])
+    near = found.samples.flatten(0, 1)
+    layers = [(some_training_samples(data), GREY), (lines, COLOURS[-1]), (near, COLOURS[1]), (samples, ORANGE)]
+    return point_map(layers, list(zip(samples, map(str, seeds), strict=True)))
+
+
+def _lines(starts: Tensor, ends: Tensor, dots: int = 60) -> Tensor:
+    """Return dots on straight lines, (N · dots, D)."""
     t = torch.linspace(0, 1, dots)[:, None, None]
-    return torch.lerp(ends[None], others[None], t).flatten(0, 1)
+    return torch.lerp(starts[None], ends[None], t).flatten(0, 1)
 
 
 def _rows(samples: Tensor, seeds: list[int], found: Neighbours) -> Tensor:
+    """Return a picture with a row for each sample: the sample, then its neighbours with their distances."""
     left = captioned(samples, [f"seed {seed}" for seed in seeds], columns=1)
     k = found.distances.shape[1]
     right = captioned(

@@ -1,4 +1,4 @@
-"""Samples as pictures that a person can look at, and their files."""
+"""Samples as pictures, and their files."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-_CELL = 48  # a small image is enlarged to at least this many pixels per side, so that a person sees it
-_PLOT = 480  # side of the picture of two-dimensional samples, in pixels
+_CELL = 48  # small images are enlarged to at least this side, in pixels
+_PLOT = 480  # side of a map of points, in pixels
 _TEXT = 13  # height of a line of text, in pixels
 
 Colour = tuple[int, int, int]
@@ -20,12 +20,12 @@ COLOURS = (ORANGE, (31, 95, 175), (40, 140, 80), (140, 70, 160), (200, 150, 20),
 
 
 def picture(samples: Tensor, real: Tensor | None = None, columns: int = 8) -> Tensor:
-    """Samples as one picture, uint8 (H, W, 3): a grid of images, or a map of points.
+    """Return samples as one picture, uint8 (H, W, 3): a grid of images, or a map of points.
 
     Args:
-        samples: images (N, C, H, W) in [−1, 1], enlarged where they are small and averaged over channels
-            unless they have 1 or 3; or points (N, D), of which the first two coordinates are drawn.
-        real: real points to draw underneath, in grey; they also fix the map's extent.
+        samples: images (N, C, H, W) in [−1, 1], enlarged where they are small and averaged over channels unless they
+            have 1 or 3; or points (N, D), whose first two coordinates are drawn.
+        real: real points to draw underneath, in grey; they also define the extent of the map.
         columns: images per row.
     """
     if samples.dim() != 4:
@@ -34,7 +34,7 @@ def picture(samples: Tensor, real: Tensor | None = None, columns: int = 8) -> Te
 
 
 def captioned(samples: Tensor, captions: Sequence[str], columns: int = 8) -> Tensor:
-    """Images in a grid with a line of text under each, uint8 (H, W, 3).
+    """Return a grid of images with a line of text below each, uint8 (H, W, 3).
 
     Args:
         samples: images (N, C, H, W) as for `picture`.
@@ -51,12 +51,12 @@ def captioned(samples: Tensor, captions: Sequence[str], columns: int = 8) -> Ten
 
 
 def point_map(layers: Sequence[tuple[Tensor, Colour]], marks: Sequence[tuple[Tensor, str]] = ()) -> Tensor:
-    """Points in the plane as a map, uint8 (480, 480, 3), the second coordinate upwards.
+    """Return a map of points in the plane, uint8 (480, 480, 3), with the second coordinate upwards.
 
     Args:
-        layers: points (N, D), of which the first two coordinates are drawn, each with a colour; the first layer is at
-            the bottom and fixes the extent, and what lies outside is not drawn.
-        marks: points (D,) with a text to write beside them.
+        layers: points (N, D), whose first two coordinates are drawn, and their colour. The first layer is at the bottom
+            and defines the extent of the map; points outside it are not drawn.
+        marks: points (D,) and a text to write beside each.
     """
     planar = [_planar(points) for points, _ in layers]
     low, high = planar[0].min(0).values, planar[0].max(0).values
@@ -82,7 +82,7 @@ def _planar(points: Tensor) -> Tensor:
 
 
 def with_text(image: Tensor, texts: Sequence[tuple[int, int, str]]) -> Tensor:
-    """A picture (H, W, 3) with texts, each around a place (x, y) in pixels."""
+    """Return a picture (H, W, 3) with texts, each centred on a position (x, y) in pixels."""
     if not any(text for *_, text in texts):
         return image
     from PIL import Image, ImageDraw, ImageFont
@@ -106,28 +106,28 @@ def _grid(images: Tensor, columns: int) -> Tensor:
     from torchvision.utils import make_grid
 
     grid = make_grid(images, nrow=columns, padding=2, pad_value=255)
-    grid = nn.functional.pad(grid, (2, 2, 2, 2), value=255) if len(images) == 1 else grid  # which it leaves bare
+    grid = nn.functional.pad(grid, (2, 2, 2, 2), value=255) if len(images) == 1 else grid  # no border by itself
     return grid.permute(1, 2, 0).contiguous()
 
 
 def save_picture(image: Tensor, path: str | Path) -> None:
-    """Write a picture (H, W, 3) to a file in the format that its name says."""
+    """Write a picture (H, W, 3) to a file; the ending of the name chooses the format."""
     from PIL import Image
 
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     try:
         Image.fromarray(image.numpy()).save(path)
     except ValueError as error:
-        raise ValueError(f"'{path}' names no picture format; end it in .png.") from error
+        raise ValueError(f"'{path}' does not end in a picture format; end it in .png.") from error
 
 
 def save_animation(frames: Sequence[Tensor], path: str | Path, milliseconds: int = 60) -> None:
-    """Write pictures (H, W, 3) as a GIF that runs for ever.
+    """Write pictures (H, W, 3) as a GIF that repeats for ever.
 
     Args:
         frames: at least one, all of one size.
-        path: the file; a file of that name is replaced.
-        milliseconds: how long a frame stays.
+        path: the file; an existing one is replaced.
+        milliseconds: duration of a frame.
     """
     from PIL import Image
 

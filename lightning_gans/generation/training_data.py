@@ -1,4 +1,4 @@
-"""The data that a generator was trained on, found again from its run."""
+"""The data that a generator was trained on, found from its run."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from torch.utils.data import DataLoader
 
 from lightning_gans import checkpoints
 from lightning_gans.data import Blank, GANData
-from lightning_gans.data.base import BatchDataset, Split
+from lightning_gans.data.base import BatchDataset, Split, collate_of
+from lightning_gans.data.order import size_of
 from lightning_gans.gan import GAN
-from lightning_gans.generation.drawing import seeded
+from lightning_gans.randomness import seeded
 
 
 def data_of(checkpoint: str, trust: bool = False) -> GANData:
-    """The data of the run that made a checkpoint, from the config in its folder.
+    """Return the data of the run that made a checkpoint, from the config in the run's folder.
 
     Args:
-        checkpoint: in its run's folder.
+        checkpoint: a file in its run's folder.
         trust: import and build whatever classes the config names.
+
+    Raises:
+        ValueError: where there is no config, or one that names no data of this library.
     """
     import yaml
     from jsonargparse import ArgumentParser
@@ -38,13 +42,13 @@ def data_of(checkpoint: str, trust: bool = False) -> GANData:
         name = config if isinstance(config, str) else str(config["class_path"])
         if not trust:
             if not _is_known(name):
-                raise ValueError(f"{name} is no data of this library, and a file cannot have other code imported")
+                raise ValueError(f"{name} is not a data module of this library, and a file may not import other code")
             checkpoints.check_arguments({} if isinstance(config, str) else config.get("init_args", {}))
             checkpoints.check_arguments({} if isinstance(config, str) else config.get("dict_kwargs", {}))
         parser = ArgumentParser(exit_on_error=False)
         parser.add_subclass_arguments(GANData, "data")
         return parser.instantiate_classes(parser.parse_object({"data": config})).data
-    except Exception as error:  # whatever a strange file makes the parser raise
+    except Exception as error:  # a malformed file may raise anything
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(
             f"'{path}' does not say which data the run had ({reason}); name it, such as --data=Digits."
@@ -56,15 +60,15 @@ def _is_known(class_path: str) -> bool:
     if isinstance(kind, type) and issubclass(kind, GANData):
         return True
     known: list[type] = [GANData]
-    for one in known:  # grows as it goes: subclasses of subclasses too
+    for one in known:  # grows during the loop: subclasses of subclasses too
         known += one.__subclasses__()
     return any(class_path == one.__name__ for one in known)
 
 
 def check_data(data: GANData, gan: GAN) -> None:
-    """Refuse data that the generator cannot have been trained on."""
+    """Raise a ValueError for data that the generator cannot have been trained on."""
     if isinstance(data, Blank):
-        raise ValueError("the run has had no training samples (its data is Blank); name some, such as --data=Digits.")
+        raise ValueError("the run has no training samples (its data is Blank); name some, such as --data=Digits.")
     ours, theirs = tuple(gan.generator.sample_shape), tuple(data.sample_shape)
     if ours != theirs:
         raise ValueError(
@@ -74,27 +78,22 @@ def check_data(data: GANData, gan: GAN) -> None:
 
 
 def held_out_samples(data: GANData, number: int) -> Tensor:
-    """At most so many samples of the validation split, or of the test split where there is none."""
+    """Return at most `number` samples of the validation split, or of the test split where that is empty."""
     splits: tuple[Split, ...] = ("val", "test")
     for split in splits:
         held_out = data.load(split)
-        size: int = len(held_out)  # type: ignore[arg-type]
+        size = size_of(held_out)
         if size:
             chosen = torch.randperm(size, generator=torch.Generator().manual_seed(0))[:number].tolist()
             return take(held_out, chosen)
-    raise ValueError(f"{type(data).__name__} has neither validation nor test samples; use data that keeps some apart.")
+    raise ValueError(f"{type(data).__name__} has neither validation nor test samples; use data with held-out samples.")
 
 
 def in_blocks(dataset: Any, size: int, num_workers: int) -> Iterator[Tensor]:
-    """The samples of a split in order, so many at a time; what is drawn afresh is drawn from one seed."""
-    collate = _as_it_is if isinstance(dataset, BatchDataset) else None
+    """Yield the samples of a split in order, `size` at a time; fresh random samples are drawn from seed 0."""
     with seeded(0):
-        for batch in DataLoader(dataset, batch_size=size, num_workers=num_workers, collate_fn=collate):
+        for batch in DataLoader(dataset, batch_size=size, num_workers=num_workers, collate_fn=collate_of(dataset)):
             yield _samples(batch)
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
 
 
 def _samples(batch: Any) -> Tensor:
@@ -103,14 +102,14 @@ def _samples(batch: Any) -> Tensor:
 
 
 def take(dataset: Any, indices: list[int]) -> Tensor:
-    """The samples of a split with these indices."""
+    """Return the samples of a split with these indices."""
     if isinstance(dataset, BatchDataset):
         return _samples(dataset.__getitems__(indices))
     return torch.stack([_samples(dataset[index]) for index in indices])
 
 
 def some_training_samples(data: GANData) -> Tensor:
-    """Training samples to draw underneath."""
+    """Return up to 2,500 training samples, for the background of a map."""
     training = data.load("train")
     with seeded(0):
-        return take(training, list(range(min(2500, len(training)))))  # type: ignore[arg-type]
+        return take(training, list(range(min(2500, size_of(training)))))

@@ -1,4 +1,4 @@
-"""Scores of a generator, as torchmetrics with one signature: `update(samples, real)`."""
+"""Scores of a generator: torchmetrics with one signature, `update(samples, real)`."""
 
 from lightning_gans.metrics.class_coverage import ClassCoverage
 from lightning_gans.metrics.density_coverage import DensityCoverage

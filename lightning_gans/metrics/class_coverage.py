@@ -1,4 +1,4 @@
-"""Classes that samples reach, by a classifier: the 10 of MNIST, the 1000 of stacked MNIST."""
+"""Class coverage by a classifier: the 10 classes of MNIST, the 1000 of stacked MNIST."""
 
 from __future__ import annotations
 
@@ -6,33 +6,35 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
-from lightning_gans.metrics.score import Score, whole
+from lightning_gans import arguments
+from lightning_gans.metrics.score import Score
 from lightning_gans.networks.classifier import DigitClassifier, FrozenClassifier
 
 
 class ClassCoverage(Score):
-    """How many of K classes a classifier sees in the fakes, and how unevenly.
+    """How many of K classes a classifier finds in the fakes, and how unevenly.
 
-        classes            classes of at least one fake, by the largest logit
+        classes            number of classes with at least one fake, by the largest logit
         kl_uniform         KL(histogram of the fakes ‖ uniform) = ln K − H, in nats
-        kl_real            KL(histogram of the fakes ‖ histogram of the reals); left out where no reals were seen
-        confident          share of fakes of which the classifier is sure: probability above `confidence`, 0–1
-        confident_classes  classes of at least one such fake
+        kl_real            KL(histogram of the fakes ‖ histogram of the reals), in nats; left out without reals
+        confident          share of fakes with a class probability above `confidence`, 0–1
+        confident_classes  number of classes with at least one such fake
 
-    `kl_uniform` is what is published for stacked MNIST, with 26,000 samples. A generator of uniform classes has about
-    (K − 1) / 2N, printed as `kl_uniform_floor`; real digits, which are not quite uniform, have 0.0236. `kl_real` adds
+    `kl_uniform` is the figure published for stacked MNIST, on 26,000 samples. A generator of uniform classes has about
+    (K − 1) / 2N, reported as `kl_uniform_floor`; real digits, which are not quite uniform, have 0.0236. `kl_real` adds
     half a count to each class of the reals, so that it is finite; its floor is (K − 1) (1/N + 1/N_r) / 2. The numbers
-    of classes flatter: a classifier names every image, noise too, which `confident` shows, and one misread fake is
-    enough (of MNIST without four of its digits 8 are counted in 2,500), which the divergences show. Costs a forward
-    of the classifier.
+    of classes are optimistic: a classifier assigns a class to every image, noise too, which `confident` shows, and one
+    misclassified fake is enough (of MNIST without four of its digits 8 are counted in 2,500), which the divergences
+    show. Costs a forward of the classifier.
 
     Args:
-        classifier: maps images to logits, through `FrozenClassifier`; None is the digit classifier that ships.
-        channels: 1 classifies whole images, of any channels that the classifier takes; with more, as 3 for stacked
-            MNIST, each channel is an image of its own, and a class is a tuple of so many: 10³ = 1000, first channel
-            first.
-        confidence: probability above which a fake counts as confident, for each of its channels, 0–1.
+        classifier: maps images to logits, through `FrozenClassifier`; None is the digit classifier of this library.
+        channels: 1 classifies whole images, of any channels that the classifier takes. With more, such as 3 for stacked
+            MNIST, each channel is classified as an image of its own, and a class is a tuple of their classes: 10³ =
+            1000, the first channel being the first digit.
+        confidence: probability above which a fake counts as confident, in each of its channels, in [0, 1).
 
     Raises:
         ValueError: if an argument is out of its range, or images do not have the channels.
@@ -51,10 +53,10 @@ class ClassCoverage(Score):
 
     def __init__(self, classifier: nn.Module | None = None, channels: int = 1, confidence: float = 0.8) -> None:
         super().__init__()
-        if not 0 <= confidence < 1:
-            raise ValueError(f"ClassCoverage(confidence={confidence}): expected a probability, at least 0 and below 1.")
+        arguments.fraction(self, include_one=False, confidence=confidence)
         self.classifier = frozen(classifier)
-        self.channels = whole(self, "channels", channels, 1)
+        arguments.whole(self, 1, channels=channels)
+        self.channels = channels
         self.confidence = confidence
         classes = self.classifier.num_classes**channels
         if classes > 1_000_000:
@@ -66,17 +68,18 @@ class ClassCoverage(Score):
             self.add_state(name, torch.zeros(classes, dtype=torch.long), dist_reduce_fx="sum")
 
     @property
+    @override
     def network(self) -> nn.Module:
-        """The classifier."""
         return self.classifier.network
 
+    @override
     def fit_data(self, data: Any) -> None:
-        """Classify one blank sample of the data's shape."""
+        """Classify one blank sample of the data's shape, to refuse data that does not fit."""
         if hasattr(data, "sample_shape"):
             self._classify(torch.zeros(1, *data.sample_shape, device=self.device))
 
+    @override
     def update(self, samples: Tensor, real: bool) -> None:
-        """Classify and count images (N, C, H, W) of one kind."""
         self.check_samples(samples)
         classes, confident = self._classify(samples.detach().float())
         size = len(self.fake_counts)
@@ -86,8 +89,8 @@ class ClassCoverage(Score):
             self.fake_counts += torch.bincount(classes, minlength=size)
             self.fake_confident_counts += torch.bincount(classes[confident], minlength=size)
 
+    @override
     def compute(self) -> dict[str, Tensor]:
-        """The figures by name."""
         count = int(self.fake_counts.sum())
         self.check_count("fake", count)
         size = len(self.fake_counts)
@@ -107,7 +110,7 @@ class ClassCoverage(Score):
 
     @torch.no_grad()
     def _classify(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Class and confidence of each image; with several channels the class is a number with a digit for each."""
+        """Return each image's class, with several channels a number of one digit each, and whether it is confident."""
         if self.channels > 1:
             if x.dim() != 4 or x.shape[1] != self.channels:
                 raise ValueError(
@@ -122,16 +125,16 @@ class ClassCoverage(Score):
 
 
 def frozen(classifier: nn.Module | None) -> FrozenClassifier:
-    """The classifier, frozen; None is the digit classifier that ships."""
+    """Return the classifier frozen; None is the digit classifier of this library."""
     if isinstance(classifier, FrozenClassifier):
         return classifier
     if classifier is not None:
         return FrozenClassifier(classifier)
-    with torch.random.fork_rng(devices=[]):  # of the weights that the pretrained ones replace
+    with torch.random.fork_rng(devices=[]):  # initial weights are drawn before the pretrained ones replace them
         return FrozenClassifier(DigitClassifier())
 
 
 def _divergence(counts: Tensor, shares: Tensor) -> Tensor:
-    """KL of a histogram from shares, in nats."""
+    """Return KL(histogram ‖ shares), in nats."""
     own = counts.double() / counts.sum()
     return torch.special.xlogy(own, own / shares).sum().clamp(min=0)

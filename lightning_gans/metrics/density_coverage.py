@@ -1,28 +1,29 @@
-"""Density and coverage of samples, by the balls that reach each real sample's k-th neighbour."""
+"""Density and coverage of samples, by balls around the real samples that reach their k-th neighbour."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
+from lightning_gans import arguments
 from lightning_gans.metrics.distances import distance_blocks, distances_to_neighbours
 from lightning_gans.metrics.feature_score import KeptFeatures
-from lightning_gans.metrics.score import whole
 
 
 class DensityCoverage(KeptFeatures):
     """How deep fakes lie among the reals, and the share of reals that have a fake nearby.
 
-        density   mean over fakes of (number of balls of reals around it) / k; 1 for fakes like the reals, or above
-        coverage  share of reals whose ball holds a fake; 1 − ½ᵏ or nearly, for fakes like the reals and as many
+        density   mean over fakes of (number of balls of reals that contain it) / k; 1 or above for fakes like the reals
+        coverage  share of reals whose ball contains a fake; about 1 − ½ᵏ for as many fakes as reals, and like them
 
-    The ball of a real sample reaches to its k-th nearest other real one, without its edge. Balls of reals alone make
-    the two sturdier against outliers than `PrecisionRecall`. N² · D operations, distances in blocks; 10,000 by 2,048
-    take half a minute on one core.
+    The ball of a real sample reaches to its k-th nearest other real sample, boundary excluded. Since only reals have
+    balls, the two are more robust to outliers than `PrecisionRecall`. N² · D operations, distances in blocks; 10,000
+    samples of 2,048 features take half a minute on one core.
 
     Args:
         features: the feature network; None compares the samples themselves, flattened.
-        k: which neighbour the balls reach, at least 1.
+        k: which neighbour the balls reach to, at least 1.
 
     Raises:
         ValueError: if `k` is out of its range, there are not more than k samples of a kind, or every real sample has
@@ -37,11 +38,13 @@ class DensityCoverage(KeptFeatures):
 
     def __init__(self, features: nn.Module | None = None, k: int = 5) -> None:
         super().__init__(features)
-        self.k = whole(self, "k", k, 1)
+        arguments.whole(self, 1, k=k)
+        self.k = k
         self.least_samples = k + 1
 
+    @override
     def compute(self) -> dict[str, Tensor]:
-        """Density, 0 and above, and coverage, 0–1."""
+        """Return density, 0 and above, and coverage, 0–1."""
         real, fake = self.both()
         radii = distances_to_neighbours(real, self.k)
         if not radii.any():

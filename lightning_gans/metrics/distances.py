@@ -1,4 +1,4 @@
-"""Distances among many samples, a block of rows at a time."""
+"""Euclidean distances between many samples, a block of rows at a time."""
 
 from collections.abc import Iterator
 
@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 BLOCK = 2**23
-"""Distances that are held at a time, 64 MiB of float64."""
+"""Number of distances in memory at a time, 64 MiB of float64."""
 
 
 def distance_blocks(x: Tensor, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Euclidean distances from rows of x (N, D) to all of y (M, D): the rows, and (rows, M) in float32.
+    """Yield Euclidean distances from rows of x (N, D) to all of y (M, D): the rows, and (rows, M) in float32.
 
-    By inner products in float64, about the mean of y; what is below a millionth of the rows' lengths is rounding of
-    float32 features, and 0, so that equal rows are at distance 0.
+    Computed by inner products in float64, about the mean of y. Distances below a millionth of the rows' lengths are
+    rounding errors of float32 features and set to 0, so that equal rows are at distance 0.
     """
     centre = y.double().mean(0)
     others = y.double() - centre
@@ -28,7 +28,7 @@ def distance_blocks(x: Tensor, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
 
 
 def distances_to_neighbours(x: Tensor, k: int) -> Tensor:
-    """Distance (N,) from every row of x (N, D) to its k-th nearest other row."""
+    """Return the distance (N,) from every row of x (N, D) to its k-th nearest other row."""
     found = []
     for rows, distances in distance_blocks(x, x):
         own = torch.arange(rows.start, rows.stop, device=x.device)

@@ -1,12 +1,12 @@
-"""What scores share that compare samples through the features of a network."""
+"""What scores that compare samples through the features of a network share."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from lightning_gans.metrics.score import Score
 
@@ -17,10 +17,10 @@ class FeatureScore(Score):
     Args:
         features: maps samples to features (N, num_features), such as `DigitFeatures`; None compares the samples
             themselves: points, or pixels.
-        settings: of a class of torchmetrics that the score builds on.
+        settings: arguments of the torchmetrics class that the score builds on.
 
     Raises:
-        ValueError: if `features` is no network with `num_features`, or does not give features (N, num_features).
+        ValueError: if `features` is not a network with `num_features`, or does not return features (N, num_features).
     """
 
     def __init__(self, features: nn.Module | None = None, **settings: Any) -> None:
@@ -30,21 +30,23 @@ class FeatureScore(Score):
                 f"{type(self).__name__}(features={type(features).__name__}): expected a network with num_features, the "
                 "width of what it returns; set it, or use DigitFeatures, ImageNetFeatures or InceptionFeatures."
             )
-        self._hide(features)
+        if features is not None:
+            self.hide(features)
 
     @property
-    def features(self) -> nn.Module | None:
-        """The feature network, frozen, which is no part of the module."""
+    def features(self) -> Any:
+        """The feature network, frozen and hidden; None where the score compares the samples themselves."""
         return self.network
 
+    @override
     def fit_data(self, data: Any) -> None:
-        """Try the feature network on one blank sample of the data's shape."""
+        """Run the feature network on one blank sample of the data's shape, to refuse data that does not fit."""
         if hasattr(data, "sample_shape"):
             with torch.no_grad():
                 self.extract(torch.zeros(1, *data.sample_shape, device=self.device))
 
     def extract(self, samples: Tensor) -> Tensor:
-        """Map samples to features (N, D), float32."""
+        """Return the features (N, D) of samples, float32."""
         self.check_samples(samples)
         samples = samples.detach().float()
         if self.features is None:
@@ -60,11 +62,11 @@ class FeatureScore(Score):
 
 
 class KeptFeatures(FeatureScore):
-    """A feature score that keeps every feature vector: 4 · D bytes a sample, and all processes' together at the end.
+    """A feature score that keeps every feature vector, 4 · D bytes a sample; processes gather all of them at the end.
 
     Args:
         features: the feature network; None compares the samples themselves, flattened.
-        settings: of a class of torchmetrics that the score builds on.
+        settings: arguments of the torchmetrics class that the score builds on.
     """
 
     real_features: list[Tensor]
@@ -75,22 +77,10 @@ class KeptFeatures(FeatureScore):
         self.add_state("real_features", [], dist_reduce_fx="cat")
         self.add_state("fake_features", [], dist_reduce_fx="cat")
 
+    @override
     def update(self, samples: Tensor, real: bool) -> None:
-        """Keep the features of samples (N, …) of one kind."""
         (self.real_features if real else self.fake_features).append(self.extract(samples))
 
     def both(self) -> tuple[Tensor, Tensor]:
-        """Features of the reals and of the fakes, each in an order that does not depend on how they came."""
-        return self._kept("real", self.real_features), self._kept("fake", self.fake_features)
-
-    def _kept(self, kind: str, state: list[Tensor] | Tensor) -> Tensor:
-        parts = state if isinstance(state, list) else [state]  # processes have joined them
-        self.check_count(kind, sum(map(len, parts)))
-        return in_fixed_order(torch.cat(parts))
-
-
-def in_fixed_order(x: Tensor) -> Tensor:
-    """Rows of x (N, …) sorted along one fixed direction, so that draws among them do not depend on how they came."""
-    flat = x.flatten(1)
-    direction = torch.arange(1, flat.shape[1] + 1, device=x.device).mul(math.sqrt(2)).cos().double()
-    return x[torch.cat([part.double() @ direction for part in flat.split(4096)]).argsort(stable=True)]
+        """Return the features of the reals and of the fakes, each in an order that does not depend on how they came."""
+        return self.joined("real", self.real_features), self.joined("fake", self.fake_features)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
+from typing_extensions import override
 
 from lightning_gans.metrics.feature_score import FeatureScore
 from lightning_gans.networks.features import InceptionFeatures
@@ -18,8 +19,8 @@ class FrechetDistance(FeatureScore, FrechetInceptionDistance):
 
         ‖μ_r − μ_f‖² + tr(Σ_r + Σ_f − 2 (Σ_r Σ_f)^½)
 
-    Called `fid` with `InceptionFeatures`, else `fd`; figures of different feature networks do not compare. It falls
-    with the number of samples, even at equal distributions, so that figures compare at equal numbers only. The
+    Called `fid` with `InceptionFeatures`, else `fd`; figures of different feature networks are not comparable. It
+    decreases with the number of samples, even for equal distributions, so compare figures of equal numbers only. The
     distance is torchmetrics'. It keeps sums, in float64: 2 · D² · 8 bytes, 64 MiB for Inception.
 
     Args:
@@ -34,25 +35,27 @@ class FrechetDistance(FeatureScore, FrechetInceptionDistance):
     """
 
     def __init__(self, features: nn.Module | None = None) -> None:
-        super().__init__(features, feature=_Ready())
+        super().__init__(features, feature=_ExtractedFeatures())
         self.name = "fid" if isinstance(features, InceptionFeatures) else "fd"
-        if features is not None:
-            self._allocate(features.num_features)  # type: ignore[arg-type]
+        if self.features is not None:
+            self._allocate(self.features.num_features)
 
+    @override
     def fit_data(self, data: Any) -> None:
-        """Try the feature network on the data's shape, and learn from it how many samples are needed."""
+        """Run the feature network on the data's shape, which also tells how many samples are needed."""
         super().fit_data(data)
         if self.features is None and hasattr(data, "sample_shape"):
             self._allocate(math.prod(data.sample_shape))
 
+    @override
     def update(self, samples: Tensor, real: bool) -> None:
-        """Take in samples (N, …) of one kind."""
         features = self.extract(samples)
         self._allocate(features.shape[1])
         FrechetInceptionDistance.update(self, features, real)
 
+    @override
     def compute(self) -> Tensor:
-        """The distance, in units of the features squared."""
+        """Return the distance, in units of the features squared."""
         self.check_count("real", int(self.real_features_num_samples))
         self.check_count("fake", int(self.fake_features_num_samples))
         return FrechetInceptionDistance.compute(self)
@@ -67,15 +70,15 @@ class FrechetDistance(FeatureScore, FrechetInceptionDistance):
                     self.add_state(name, empty, dist_reduce_fx="sum")
                 elif state.shape != shape:
                     raise ValueError(
-                        f"FrechetDistance: samples have {width} numbers each, and those before them {len(state)}; "
-                        "give samples of one size, or a feature network."
+                        f"FrechetDistance: samples have {width} numbers each, and earlier ones {len(state)}; give "
+                        "samples of one size, or a feature network."
                     )
 
 
-class _Ready(nn.Module):
-    """What torchmetrics takes for its feature network: features that are extracted already, of a width to be known."""
+class _ExtractedFeatures(nn.Module):
+    """The feature network for torchmetrics: the identity, since `update` passes features."""
 
-    num_features = 0
+    num_features = 0  # `_allocate` sets the sizes of the states
 
     def forward(self, x: Tensor) -> Tensor:
         return x

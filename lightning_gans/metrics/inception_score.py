@@ -1,4 +1,4 @@
-"""Inception score: how sure a classifier is of each sample, and how varied its answers are."""
+"""Inception score: how confident a classifier is of each sample, and how varied its predictions are."""
 
 from __future__ import annotations
 
@@ -8,28 +8,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torchmetrics.image.inception import InceptionScore as _InceptionScore
+from typing_extensions import override
 
+from lightning_gans import arguments
 from lightning_gans.metrics.class_coverage import frozen
-from lightning_gans.metrics.feature_score import in_fixed_order
-from lightning_gans.metrics.score import Score, seeded, whole
+from lightning_gans.metrics.score import Score
+from lightning_gans.randomness import seeded
 
 
 class InceptionScore(Score, _InceptionScore):
-    """exp of the mean KL of a classifier's answer p(y | x) from its mean answer p(y), from 1 to the number of classes.
+    """exp of the mean KL divergence of a classifier's predictions from their mean, from 1 to the number of classes.
 
         is = mean over splits of  exp(mean_x KL(p(y | x) ‖ p(y)))
 
-    `is_std` is the standard deviation over the splits, left out for one; `is_real` the score of real samples, where
-    there are any, beside which it should be read. It neither sees that a class has one image only, nor compares
-    with the data. Published figures are those of Inception; this one is the classifier's. The score is torchmetrics'.
+    `is_std` is the standard deviation over the splits, left out for one split; `is_real` is the score of real samples,
+    where there are any: compare `is` with it. The score neither notices that a class has a single image nor compares
+    with the data. Published figures are those of Inception; these are the given classifier's. The score is
+    torchmetrics'.
 
     Args:
-        classifier: maps images to logits, through `FrozenClassifier`; None is the digit classifier that ships.
-        splits: groups at random of which each has a score, at least 1; fewer samples have lower scores.
-        seed: of the groups.
+        classifier: maps images to logits, through `FrozenClassifier`; None is the digit classifier of this library.
+        splits: number of random groups with a score each, at least 1; fewer samples have lower scores.
+        seed: of the groups, at least 0.
 
     Raises:
-        ValueError: if an argument is out of its range, or there are fewer samples than two a split.
+        ValueError: if an argument is out of its range, or there are fewer than two samples a split.
 
     Reference:
         Salimans, Goodfellow, Zaremba, Cheung, Radford, Chen, "Improved Techniques for Training GANs", NeurIPS 2016,
@@ -41,34 +44,36 @@ class InceptionScore(Score, _InceptionScore):
     fake_logits: list[Tensor]
 
     def __init__(self, classifier: nn.Module | None = None, splits: int = 10, seed: int = 0) -> None:
-        whole(self, "splits", splits, 1)
+        arguments.whole(self, 1, splits=splits)
+        arguments.whole(self, 0, seed=seed)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the memory that it takes: 4 bytes a class and sample
+            warnings.simplefilter("ignore")  # about its memory: 4 bytes a class and sample
             super().__init__(feature=nn.Identity(), splits=splits)
-        self.seed = whole(self, "seed", seed, 0)
+        self.seed = seed
         self.classifier = frozen(classifier)
         self.least_samples = 2 * splits
         self.add_state("real_logits", [], dist_reduce_fx="cat")
         self.add_state("fake_logits", [], dist_reduce_fx="cat")
 
     @property
+    @override
     def network(self) -> nn.Module:
-        """The classifier."""
         return self.classifier.network
 
+    @override
     def fit_data(self, data: Any) -> None:
-        """Classify one blank sample of the data's shape."""
+        """Classify one blank sample of the data's shape, to refuse data that does not fit."""
         if hasattr(data, "sample_shape"):
             with torch.no_grad():
                 self.classifier(torch.zeros(1, *data.sample_shape, device=self.device))
 
+    @override
     def update(self, samples: Tensor, real: bool) -> None:  # type: ignore[override]
-        """Classify images (N, C, H, W) of one kind."""
         self.check_samples(samples)
         (self.real_logits if real else self.fake_logits).append(self.classifier(samples.detach().float()))
 
+    @override
     def compute(self) -> dict[str, Tensor]:  # type: ignore[override]
-        """The figures by name."""
         score, deviation = self._score("fake", self.fake_logits)
         figures = {"is": score, "is_std": deviation} if self.splits > 1 else {"is": score}
         if len(self.real_logits):
@@ -76,12 +81,10 @@ class InceptionScore(Score, _InceptionScore):
         return figures
 
     def _score(self, kind: str, logits: list[Tensor] | Tensor) -> tuple[Tensor, Tensor]:
-        logits = torch.cat(logits) if isinstance(logits, list) and logits else logits
-        self.check_count(kind, len(logits))
         try:
-            self.features = [in_fixed_order(logits.double())]  # type: ignore[union-attr]
+            self.features = [self.joined(kind, logits).double()]
             with seeded(self.seed), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of the deviation of one split
+                warnings.simplefilter("ignore")  # about the standard deviation of one split
                 return _InceptionScore.compute(self)
         finally:
             self.features = []

@@ -6,10 +6,12 @@ import warnings
 
 from torch import Tensor, nn
 from torchmetrics.image.kid import KernelInceptionDistance
+from typing_extensions import override
 
+from lightning_gans import arguments
 from lightning_gans.metrics.feature_score import KeptFeatures
-from lightning_gans.metrics.score import seeded, whole
 from lightning_gans.networks.features import InceptionFeatures
+from lightning_gans.randomness import seeded
 
 
 class KernelDistance(KeptFeatures, KernelInceptionDistance):
@@ -17,16 +19,16 @@ class KernelDistance(KeptFeatures, KernelInceptionDistance):
 
         mean over subsets of  mean_{i≠j} k(r_i, r_j) + mean_{i≠j} k(f_i, f_j) − 2 mean_{i,j} k(r_i, f_j)
 
-    Called `kid` with `InceptionFeatures`, else `kd`; `kd_std` is the standard deviation over the subsets. Unbiased:
-    0 on average at equal distributions, at any number of samples, and hence sometimes below 0; prefer it to the
-    Fréchet distance where samples are few. The distance is torchmetrics', on subsets that follow `seed`; the defaults
-    take 20 s on one core for 2,048 features, and 2 s for 128.
+    Called `kid` with `InceptionFeatures`, else `kd`; `kd_std` is the standard deviation over the subsets. It is
+    unbiased: 0 on average for equal distributions, whatever the number of samples, and hence sometimes below 0; prefer
+    it to the Fréchet distance where samples are few. The distance is torchmetrics', on subsets drawn from `seed`; the
+    defaults take 20 s on one core for 2,048 features, and 2 s for 128.
 
     Args:
         features: the feature network; None compares the samples themselves, flattened.
         subsets: number of subsets, at least 1.
         subset_size: samples of each kind in a subset, at least 2, and at most as many as there are.
-        seed: of the subsets.
+        seed: of the subsets, at least 0.
 
     Raises:
         ValueError: if an argument is out of its range, or there are fewer samples than `subset_size`.
@@ -38,17 +40,18 @@ class KernelDistance(KeptFeatures, KernelInceptionDistance):
     def __init__(
         self, features: nn.Module | None = None, subsets: int = 100, subset_size: int = 1000, seed: int = 0
     ) -> None:
-        whole(self, "subsets", subsets, 1)
-        whole(self, "subset_size", subset_size, 2)
+        arguments.whole(self, 1, subsets=subsets)
+        arguments.whole(self, 2, subset_size=subset_size)
+        arguments.whole(self, 0, seed=seed)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the memory that it takes, which KeptFeatures tells
+            warnings.simplefilter("ignore")  # about its memory, which KeptFeatures documents
             super().__init__(features, feature=nn.Identity(), subsets=subsets, subset_size=subset_size)
-        self.seed = whole(self, "seed", seed, 0)
+        self.seed = seed
         self.name = "kid" if isinstance(features, InceptionFeatures) else "kd"
         self.least_samples = subset_size
 
+    @override
     def compute(self) -> dict[str, Tensor]:  # type: ignore[override]
-        """Mean and standard deviation over the subsets."""
         kept = self.real_features, self.fake_features
         real, fake = self.both()
         try:

@@ -1,4 +1,4 @@
-"""Modes of a mixture that samples reach, how evenly, and how much of them is noise."""
+"""Mode coverage of a Gaussian mixture: how many modes samples cover, how evenly, and how many samples are noise."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
+from lightning_gans import arguments
 from lightning_gans.metrics.score import Score
 
 
@@ -16,19 +18,19 @@ class ModeCoverage(Score):
     """Coverage of a mixture of K equal, round Gaussians whose means and σ are known, such as `GaussianRing`.
 
         high_quality  share of fakes within `radius` σ of the nearest mean, 0–1
-        modes         means that are nearest to at least one fake of high quality
+        modes         number of means that are the nearest of at least one high-quality fake
         reverse_kl    ln K − H(histogram of the high-quality fakes over the modes), in nats; ln K where there are none
         sigma_ratio   their σ within the modes, about their own means, over the true σ; NaN unless a mode has two
 
-    Samples of the mixture itself do not score 1: in the plane 0.9889 of them lie within 3σ, whose σ is 0.974 of the
-    true one. More of high quality than that, or a lower ratio, means modes that are too narrow. Their reverse KL is
-    about (K − 1) / 2N, printed as `reverse_kl_floor`, N being the number of fakes. Modes alone mislead: one sample is
-    enough, and a cloud meets modes by chance. Real samples are left aside. Next to no cost.
+    Samples of the mixture itself do not score 1: in the plane 0.9889 of them lie within 3σ, and the σ of these is 0.974
+    of the true one. A larger share of high quality, or a lower ratio, means modes that are too narrow. Their reverse KL
+    is about (K − 1) / 2N for N fakes, reported as `reverse_kl_floor`. The number of modes alone is misleading: one
+    sample is enough, and a broad cloud covers modes at random. Real samples are ignored. The cost is negligible.
 
     Args:
         means: the K centres (K, D); None takes `means` of the data module.
         sigma: standard deviation of a mode along each axis, above 0; None takes `sigma` of the data module.
-        radius: how many σ from a mean a sample of high quality may lie, above 0.
+        radius: largest distance of a high-quality sample from its mean, in units of σ, above 0.
 
     Raises:
         ValueError: if an argument is out of its range, the data module has no `means` and `sigma`, or samples have
@@ -52,9 +54,7 @@ class ModeCoverage(Score):
         self, means: Sequence[Sequence[float]] | None = None, sigma: float | None = None, radius: float = 3.0
     ) -> None:
         super().__init__()
-        for name, value in ("sigma", sigma), ("radius", radius):
-            if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"ModeCoverage({name}={value}): expected a finite number above 0.")
+        arguments.positive(self, sigma=sigma, radius=radius)
         self.means = means
         self.sigma = sigma
         self.radius = radius
@@ -63,8 +63,9 @@ class ModeCoverage(Score):
         if means is not None:
             self._allocate(means)
 
+    @override
     def fit_data(self, data: Any) -> None:
-        """Take the means and the σ that were not given from the data module."""
+        """Read the means and σ that were not given from the data module."""
         for name in ("means", "sigma"):
             if getattr(self, name) is None and getattr(data, name, None) is None:
                 raise ValueError(
@@ -78,8 +79,8 @@ class ModeCoverage(Score):
         if hasattr(data, "sample_shape"):
             self._check_shape(tuple(data.sample_shape))
 
+    @override
     def update(self, samples: Tensor, real: bool) -> None:
-        """Take in samples (N, D); real ones are left aside."""
         if real:
             return
         self.check_samples(samples)
@@ -95,8 +96,8 @@ class ModeCoverage(Score):
         self.fake_sums.index_add_(0, nearest, offsets)
         self.fake_squares += offsets.square().sum()
 
+    @override
     def compute(self) -> dict[str, Tensor]:
-        """The figures by name."""
         self.check_count("fake", int(self.fake_total))
         counts = self.fake_counts.double()
         good, captured, modes, sigma = counts.sum(), counts > 0, len(counts), self._sigma or math.nan
@@ -126,7 +127,7 @@ class ModeCoverage(Score):
         self.add_state("fake_total", torch.zeros((), dtype=torch.long, device=self.device), dist_reduce_fx="sum")
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
-        expected = tuple(self._centres.shape[1:])  # type: ignore[union-attr]
+        expected = tuple(self.fake_sums.shape[1:])
         if shape != expected:
             raise ValueError(
                 f"ModeCoverage: samples have shape {shape} and the modes {expected}; give means of as many dimensions."

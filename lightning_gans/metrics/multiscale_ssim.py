@@ -1,10 +1,11 @@
-"""Structural similarity of fakes to one another, over several scales."""
+"""MS-SSIM: the structural similarity of fakes to one another, over several scales."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from torch import Tensor
+from typing_extensions import override
 
 from lightning_gans.metrics.pair_score import PairScore
 
@@ -12,14 +13,13 @@ from lightning_gans.metrics.pair_score import PairScore
 class MultiScaleSSIM(PairScore):
     """Mean MS-SSIM of random pairs of fakes (`ms_ssim`), beside that of reals (`ms_ssim_real`); 1 for equal images.
 
-    Far above the reals' is a generator with little variety. The similarity is torchmetrics'. One scale for each of
-    `betas`, each at half the size of the one before: five take images of 176 pixels
-    or more, four of 99, three of 44.
+    A value far above the reals' means little variety. The similarity is torchmetrics'. There is one scale for each of
+    `betas`, each at half the size of the previous one: five need images of 176 pixels or more, four of 99, three of 44.
 
     Args:
         num_pairs: pairs of each kind, at least 1.
-        betas: exponent of each scale, above 0, as many as scales.
-        seed: of the pairs.
+        betas: exponent of each scale, above 0.
+        seed: of the pairs, at least 0.
 
     Raises:
         ValueError: if an argument is out of its range, or images are too small for the scales.
@@ -39,8 +39,8 @@ class MultiScaleSSIM(PairScore):
             raise ValueError(f"MultiScaleSSIM(betas={betas}): expected a finite number above 0 for each scale.")
         self.betas = tuple(float(beta) for beta in betas)
 
+    @override
     def check_images(self, shape: tuple[int, ...]) -> None:
-        """Refuse images that are too small for the scales."""
         super().check_images(shape)
         scales = len(self.betas)
         least = max(11 * max(1, scales - 1) ** 2, 6 * 2 ** (scales - 1))  # for torchmetrics' window of 11
@@ -50,8 +50,8 @@ class MultiScaleSSIM(PairScore):
                 f"{least} × {least}; use fewer betas, such as [0.0448, 0.2856, 0.3001] from 44 × 44 on."
             )
 
+    @override
     def compare(self, first: Tensor, second: Tensor) -> Tensor:
-        """MS-SSIM (N,) of each pair."""
         from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
         return multiscale_structural_similarity_index_measure(

@@ -1,4 +1,4 @@
-"""Number of bins in which fakes are significantly more or fewer than reals."""
+"""Number of statistically different bins (NDB): clusters with significantly more or fewer fakes than reals."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ import statistics
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
+from lightning_gans import arguments
 from lightning_gans.metrics.feature_score import KeptFeatures
-from lightning_gans.metrics.score import whole
 
 
 class NDB(KeptFeatures):
-    """Share of bins, the clusters of the reals, in which the shares of fakes and of reals differ significantly.
+    """Share of bins, clusters of the reals, in which the shares of fakes and of reals differ significantly.
 
         ndb     share of bins with |p_r − p_f| / √(p (1 − p) (1/N_r + 1/N_f)) above the normal quantile of α / 2
         ndb_js  Jensen–Shannon divergence of the two histograms, in nats, 0 to ln 2
 
-    For fakes like the reals `ndb` is about α, and `ndb_js` about (num_bins − 1) (1/N_r + 1/N_f) / 8, printed as
-    `ndb_floor` and `ndb_js_floor`. A lost mode shows as bins with few fakes. The bins are found by scikit-learn's
-    k-means, from `seed`; this takes seconds to minutes.
+    For fakes like the reals `ndb` is about α, and `ndb_js` about (num_bins − 1) (1/N_r + 1/N_f) / 8, reported as
+    `ndb_floor` and `ndb_js_floor`. A dropped mode shows as bins with few fakes. The bins are found by scikit-learn's
+    k-means from `seed`, which takes seconds to minutes.
 
     Args:
         features: the feature network; None compares the samples themselves, flattened.
         num_bins: number of bins, at least 2.
         alpha: level α of the test, above 0 and below 1.
-        seed: of k-means.
+        seed: of k-means, at least 0.
 
     Raises:
         ValueError: if an argument is out of its range, or fewer than `num_bins` real samples differ.
@@ -42,13 +43,15 @@ class NDB(KeptFeatures):
         super().__init__(features)
         if not 0 < alpha < 1:
             raise ValueError(f"NDB(alpha={alpha}): expected a level above 0 and below 1, such as 0.05.")
-        self.num_bins = whole(self, "num_bins", num_bins, 2)
+        arguments.whole(self, 2, num_bins=num_bins)
+        arguments.whole(self, 0, seed=seed)
+        self.num_bins = num_bins
         self.alpha = alpha
-        self.seed = whole(self, "seed", seed, 0)
+        self.seed = seed
         self.least_samples = num_bins
 
+    @override
     def compute(self) -> dict[str, Tensor]:
-        """The figures by name."""
         from sklearn.cluster import KMeans
 
         real, fake = (features.cpu() for features in self.both())

@@ -1,24 +1,25 @@
-"""Whether fakes are copies of real samples."""
+"""Nearest-neighbour distances of fakes to real samples, which show copies."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from lightning_gans.metrics.distances import distance_blocks, distances_to_neighbours
 from lightning_gans.metrics.feature_score import KeptFeatures
 
 
 class NearestNeighbour(KeptFeatures):
-    """How near fakes are to their nearest real sample, beside how near reals are to their nearest other one.
+    """How close fakes are to their nearest real sample, beside how close reals are to their nearest other real.
 
         nn_ratio   mean_f min_r ‖f − r‖ / mean_r min_{r'≠r} ‖r − r'‖
-        nn_closer  probability that a fake is nearer to the reals than a real is to the other reals, ties half
+        nn_closer  probability that a fake is closer to the reals than a real is to the other reals; ties count half
 
     New samples of the reals' distribution have 1 and 0.5; copies of the reals 0 and 1; poor samples have a ratio above
-    1 and a probability towards 0. Memorisation is of the training set, so the reals must be that: split: train of
-    Evaluation. `nn_closer` is the Mann–Whitney statistic of Meehan's test, over the whole space as one cell, where
-    the distances of held-out samples are those of each real to the others. N² · D operations, in blocks.
+    1 and a probability near 0. To detect memorisation the reals must be the training set: give `Evaluation` the split
+    train. `nn_closer` is the Mann–Whitney statistic of Meehan's test with the whole space as one cell, and with the
+    distances of each real to the others in place of those of held-out samples. N² · D operations, in blocks.
 
     Args:
         features: the feature network; None compares the samples themselves, flattened.
@@ -36,8 +37,9 @@ class NearestNeighbour(KeptFeatures):
     def __init__(self, features: nn.Module | None = None) -> None:
         super().__init__(features)
 
+    @override
     def compute(self) -> dict[str, Tensor]:
-        """The ratio, 0 and above, and the probability, 0–1."""
+        """Return the ratio, 0 and above, and the probability, 0–1."""
         real, fake = self.both()
         among = distances_to_neighbours(real, 1).double()
         if not among.any():

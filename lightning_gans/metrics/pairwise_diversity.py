@@ -1,9 +1,10 @@
-"""How far fakes are from one another, beside how far reals are."""
+"""Pairwise diversity: the mean distance between fakes, beside that between reals."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from lightning_gans.metrics.distances import distance_blocks
 from lightning_gans.metrics.feature_score import KeptFeatures
@@ -14,8 +15,8 @@ class PairwiseDiversity(KeptFeatures):
 
         diversity = mean_{i≠j} ‖f_i − f_j‖ / mean_{i≠j} ‖r_i − r_j‖
 
-    Near 0 when the generator has collapsed to one sample, whatever it is; above 1 for noise, so it says nothing of
-    quality. All pairs are taken, in blocks: N² · D operations.
+    Near 0 where the generator has collapsed to one sample, whichever it is; above 1 for noise, so it does not measure
+    quality. Uses all pairs, in blocks: N² · D operations.
 
     Args:
         features: the feature network; None compares the samples themselves, flattened.
@@ -29,8 +30,9 @@ class PairwiseDiversity(KeptFeatures):
     def __init__(self, features: nn.Module | None = None) -> None:
         super().__init__(features)
 
+    @override
     def compute(self) -> Tensor:
-        """The ratio, 0 and above."""
+        """Return the ratio, 0 and above."""
         real, fake = map(_mean_distance, self.both())
         if real == 0:
             raise ValueError(

@@ -1,28 +1,30 @@
-"""Precision and recall of samples, by the balls that reach each sample's k-th neighbour."""
+"""Precision and recall of samples, by balls that reach to each sample's k-th neighbour."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
+from lightning_gans import arguments
 from lightning_gans.metrics.distances import distance_blocks, distances_to_neighbours
 from lightning_gans.metrics.feature_score import KeptFeatures
-from lightning_gans.metrics.score import whole
 
 
 class PrecisionRecall(KeptFeatures):
-    """Share of fakes that look real, and share of reals that the fakes reach.
+    """Share of fakes that look real, and share of reals that the fakes cover.
 
         precision  share of fakes in the ball of some real sample
         recall     share of reals in the ball of some fake
 
-    The ball of a sample reaches to its k-th nearest other sample of its kind. Low precision is poor quality, low
-    recall lost variety. Both depend on the number of samples. One outlier among the reals has a large ball, which
-    `DensityCoverage` mends. N² · D operations, distances in blocks; 10,000 by 2,048 take half a minute on one core.
+    The ball of a sample reaches to its k-th nearest other sample of its kind. Low precision means poor quality, low
+    recall means lost variety. Both depend on the number of samples. An outlier among the reals has a large ball, which
+    inflates precision; `DensityCoverage` is more robust. N² · D operations, distances in blocks; 10,000 samples of
+    2,048 features take half a minute on one core.
 
     Args:
         features: the feature network; None compares the samples themselves, flattened.
-        k: which neighbour the balls reach, at least 1.
+        k: which neighbour the balls reach to, at least 1.
 
     Raises:
         ValueError: if `k` is out of its range, or there are not more than k samples of a kind.
@@ -36,11 +38,12 @@ class PrecisionRecall(KeptFeatures):
 
     def __init__(self, features: nn.Module | None = None, k: int = 3) -> None:
         super().__init__(features)
-        self.k = whole(self, "k", k, 1)
+        arguments.whole(self, 1, k=k)
+        self.k = k
         self.least_samples = k + 1
 
+    @override
     def compute(self) -> dict[str, Tensor]:
-        """The two shares, 0–1."""
         real, fake = self.both()
         real_radii, fake_radii = distances_to_neighbours(real, self.k), distances_to_neighbours(fake, self.k)
         precise = torch.zeros(len(fake), dtype=torch.bool, device=fake.device)

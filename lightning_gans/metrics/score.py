@@ -1,64 +1,66 @@
-"""What every score here shares: one signature, one way to be logged, real statistics that can be kept."""
+"""What every score shares: one signature, figures by name, statistics of real samples that can be kept."""
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics import Metric
+from typing_extensions import override
+
+from lightning_gans.networks.frozen import HiddenNetwork
 
 
-class Score(Metric):
-    """A figure of generated samples beside real ones, a `torchmetrics.Metric` of one signature.
+class Score(HiddenNetwork, Metric):
+    """Figures of generated samples beside real ones: a `torchmetrics.Metric` with one signature.
 
         score.update(real_samples, real=True); score.update(fake_samples, real=False); score.compute()
 
     Samples are (N, …), images in [−1, 1]. `compute` returns a scalar, or several by name. States of real samples are
     called `real_…` and those of fakes `fake_…`, and each declares how processes combine it: summed, or concatenated.
-    A figure called `x_floor` is what samples of a perfect generator would have for `x`, which is above 0 because
-    they are finite in number; it belongs beside it. Figures depend on the samples, not on their order.
+    A figure called `x_floor` is the value of `x` for samples of a perfect generator, which is above 0 because samples
+    are finite in number; read the two together. Figures depend on the samples, not on their order.
 
     To add a score, define `update` (which begins with `check_samples`), `compute`, `name` and, where two samples of
-    a kind are too few, `least_samples`; `fit_data` where it must know something of the data beforehand.
+    a kind are too few, `least_samples`; define `fit_data` where the score depends on the data module. A network that
+    the score sees samples through is passed to `hide` in the constructor.
     """
 
     full_state_update = False
     is_differentiable = False
 
     name: str
-    """What a scalar is called in logs and tables, such as `fd`; several bring names of their own."""
+    """The name of a scalar in logs and tables, such as `fd`; several figures have names of their own."""
 
     least_samples = 2
     """The fewest samples of either kind that give a figure."""
 
     uses_real = True
-    """Whether real samples matter; where they do not, those that are given are left aside."""
-
-    _hidden: tuple[nn.Module, ...] = ()  # nn.Module does not look into a tuple
+    """Whether the figures depend on real samples; `update` ignores them otherwise."""
 
     @property
-    def network(self) -> nn.Module | None:
-        """The network through which it sees samples, None where it sees them as they are."""
+    @override
+    def network(self) -> Any:
+        """The network through which the score sees samples, an `nn.Module`; None where it sees them as they are."""
         return self._hidden[0] if self._hidden else None
 
     def fit_data(self, data: Any) -> None:
-        """Take from a data module what must be known before the first samples, and refuse data that does not fit."""
+        """Read what the score needs from a data module before the first samples, and refuse data that does not fit."""
 
     @abstractmethod
     def update(self, samples: Tensor, real: bool) -> None:
-        """Take in samples (N, …) of one kind."""
+        """Add samples (N, …) of one kind, real or generated."""
 
     def figures(self) -> dict[str, Tensor]:
-        """What `compute` returns, always by name."""
+        """Return what `compute` returns, always by name."""
         computed = self.compute()
         return computed if isinstance(computed, dict) else {self.name: computed}
 
     def check_samples(self, samples: Tensor) -> None:
-        """Refuse samples that would spoil the figure."""
+        """Raise a ValueError for samples with NaN or infinity."""
         if not torch.isfinite(samples).all():
             bad = int((~torch.isfinite(samples)).flatten(1).any(1).sum())
             raise ValueError(
@@ -67,7 +69,7 @@ class Score(Metric):
             )
 
     def check_count(self, kind: str, count: int) -> None:
-        """Refuse to give a figure of too few samples."""
+        """Raise a ValueError for fewer samples of a kind than `least_samples`."""
         if count < self.least_samples:
             raise ValueError(
                 f"{type(self).__name__}: {count} {kind} samples; expected at least {self.least_samples}; give more "
@@ -75,7 +77,7 @@ class Score(Metric):
             )
 
     def real_state(self) -> dict[str, Tensor]:
-        """The statistics of the real samples, to be kept for later; inside `sync_context()` those of all processes."""
+        """Return the statistics of the real samples, to be kept; inside `sync_context()` those of all processes."""
         state = {}
         for name, value in self.metric_state.items():
             if name.startswith("real_"):
@@ -83,7 +85,7 @@ class Score(Metric):
         return {name: value for name, value in state.items() if isinstance(value, Tensor)}
 
     def load_real_state(self, state: dict[str, Tensor], rank: int = 0, processes: int = 1) -> None:
-        """Take up what `real_state` gave; each of several processes takes its part, so that together they have it."""
+        """Restore what `real_state` returned; each of several processes takes a part, together they have all of it."""
         for name, value in state.items():
             if isinstance(self.metric_state[name], list):
                 share = value[rank::processes].to(self.device)
@@ -91,28 +93,28 @@ class Score(Metric):
             elif rank == 0:
                 setattr(self, name, value.to(self.device, copy=True))
         self._computed = None
-        self._update_count = 1  # so that torchmetrics does not warn of a score that has seen nothing
+        self._update_count = 1  # or torchmetrics warns that compute() is called before update()
 
-    def _hide(self, network: nn.Module | None) -> None:
-        """Keep a network, frozen, where no checkpoint, optimizer or initialization looks; it follows to a device."""
-        self._hidden = () if network is None else (network.eval().requires_grad_(False),)
+    def joined(self, kind: str, state: list[Tensor] | Tensor) -> Tensor:
+        """Return the rows that a state keeps as one tensor (N, …), in an order that does not depend on how they came.
 
-    def _apply(self, fn: Callable[[Any], Any], *args: Any, **kwargs: Any) -> nn.Module:
-        for network in self._hidden:
-            network._apply(fn)
-        return super()._apply(fn, *args, **kwargs)
+        Args:
+            kind: "real" or "fake", for the message.
+            state: the kept rows: a list of batches, or one tensor where processes have joined them.
 
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """The random numbers of torch's CPU generator from a seed for a while, and as they were afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield
+        Raises:
+            ValueError: where there are too few rows.
+        """
+        parts = state if isinstance(state, list) else [state]
+        self.check_count(kind, sum(map(len, parts)))
+        return in_fixed_order(torch.cat(parts))
 
 
-def whole(score: Score, name: str, value: int, least: int) -> int:
-    """The argument, if it is a whole number of at least so much."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{type(score).__name__}({name}={value!r}): expected a whole number of at least {least}.")
-    return value
+def in_fixed_order(x: Tensor) -> Tensor:
+    """Sort the rows of x (N, …) along one fixed direction, so that random draws among them do not depend on the order.
+
+    The direction is the vector of cos(i √2), i = 1, 2, …
+    """
+    flat = x.flatten(1)
+    direction = torch.arange(1, flat.shape[1] + 1, device=x.device).mul(math.sqrt(2)).cos().double()
+    return x[torch.cat([part.double() @ direction for part in flat.split(4096)]).argsort(stable=True)]

@@ -159,9 +159,7 @@ class SEPGAN(GAN):
         choice = labels if self.target.reads == "labels" else None
         if self.target.reads == "groups":
             if fake is not None:
-                raise ValueError(
-                    f"{self.target} needs the routes of the fakes; let the step make them."
-                )
+                raise ValueError(f"{self.target} needs the routes of the fakes; let the step make them.")
             fake, choice = self._generate_with_groups(len(x), labels)
         fake = self.generate(len(x), labels) if fake is None else fake
         for stabilizer in self.active_stabilizers:
@@ -181,7 +179,7 @@ class SEPGAN(GAN):
         """Return images, and the group of each in the last stochastic layer."""
         generator = self.generator
         assert isinstance(generator, StochasticGenerator)
-        z = generator.latents.sample(num, device=self.device, dtype=self.dtype)  # type: ignore[arg-type]
+        z = self.sample_latents(num)
         route = generator.draw_routes(num, self.device)
         fake = generator(z, labels, route).to(z.dtype)
         return fake, generator.last_group(route, num)

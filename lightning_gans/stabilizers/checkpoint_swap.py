@@ -72,7 +72,7 @@ class CheckpointSwap(Stabilizer):
         if past is None:
             return fake
         with torch.no_grad():
-            z = gan.generator.latents.sample(len(fake), device=fake.device, dtype=gan.dtype)  # type: ignore[arg-type]
+            z = gan.sample_latents(len(fake))
             return (past(z) if labels is None else past(z, labels)).to(fake.dtype)
 
     @override

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from lightning_gans import arguments
 from lightning_gans.gan import GAN
-from lightning_gans.schedules import Schedule, not_negative
+from lightning_gans.schedules import Schedule
 from lightning_gans.stabilizers.penalty import Penalty
 from lightning_gans.step import Step
 
@@ -36,7 +37,7 @@ class GradientPenalty(Penalty):
 
     def __init__(self, weight: float | Schedule = 10.0, target: float = 1.0, every: int = 1):
         super().__init__(weight, every)
-        not_negative(type(self).__name__, target=target)
+        arguments.at_least(self, 0, target=target)
         self.target = target
 
     @override

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from lightning_gans import arguments
 from lightning_gans.gan import GAN
-from lightning_gans.schedules import Schedule, bounds, not_negative, value
+from lightning_gans.schedules import Schedule, bounds, value
 from lightning_gans.stabilizer import Stabilizer
 from lightning_gans.step import Step
 
@@ -47,7 +48,7 @@ class HistoricalAveraging(Stabilizer):
 
     def __init__(self, generator_weight: float | Schedule = 0.01, discriminator_weight: float | Schedule = 0.01):
         weights = {"generator_weight": generator_weight, "discriminator_weight": discriminator_weight}
-        not_negative("HistoricalAveraging", **weights)
+        arguments.at_least(self, 0, **weights)
         self.generator_weight = generator_weight
         self.discriminator_weight = discriminator_weight
         self._updates = {"generator": 0, "discriminator": 0}

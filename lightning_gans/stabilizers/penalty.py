@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from lightning_gans import arguments
 from lightning_gans.gan import GAN
-from lightning_gans.schedules import Schedule, not_negative, value
+from lightning_gans.schedules import Schedule, value
 from lightning_gans.stabilizer import Stabilizer
 from lightning_gans.step import Step
 
@@ -57,7 +57,7 @@ class Penalty(Stabilizer, ABC):
     """
 
     def __init__(self, weight: float | Schedule, every: int = 1):
-        not_negative(type(self).__name__, weight=weight)
+        arguments.at_least(self, 0, weight=weight)
         arguments.whole(self, 1, every=every)
         self.weight = weight
         self.every = every

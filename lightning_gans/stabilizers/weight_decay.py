@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from typing_extensions import override
 
+from lightning_gans import arguments
 from lightning_gans.gan import GAN
-from lightning_gans.schedules import Schedule, not_negative, value
+from lightning_gans.schedules import Schedule, value
 from lightning_gans.stabilizer import Stabilizer
 from lightning_gans.step import Step
 
@@ -39,7 +40,7 @@ class WeightDecay(Stabilizer):
     """
 
     def __init__(self, weight: float | Schedule = 1e-4):
-        not_negative("WeightDecay", weight=weight)
+        arguments.at_least(self, 0, weight=weight)
         self.weight = weight
 
     @override

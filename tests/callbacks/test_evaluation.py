@@ -20,6 +20,7 @@ from lightning_gans.data import GANData, GaussianRing, Samples
 from lightning_gans.metrics import FrechetDistance, ModeCoverage, PrecisionRecall, Score
 from lightning_gans.networks import MLPDiscriminator, StochasticEnsembleMLPGenerator
 from lightning_gans.optimizers import Adam
+from lightning_gans.randomness import seeded
 from lightning_gans.stabilizers import GeneratorEMA
 
 pytestmark = [pytest.mark.filterwarnings("ignore::UserWarning:lightning"), pytest.mark.usefixtures("_folder")]
@@ -139,7 +140,7 @@ def history(trainer, name):
 
 
 def fakes_of(gan, num, seed=0):
-    with generation.seeded(seed):
+    with seeded(seed):
         z = gan.generator.latents.sample(num)
     with torch.no_grad():
         return gan.eval()(z, generation.class_labels(gan, num))

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 import torch
-from games import sgds
+from helpers import sgds
 from torch import nn
 
 from lightning_gans import GAN, SEPGAN, UnrolledGAN

@@ -9,7 +9,7 @@ NAMES = ["Eyeglasses", "Male", "Smiling"]
 
 @pytest.fixture
 def celeba(tmp_path, monkeypatch):
-    """Twelve faces in the published layout, black above and below, where the crop takes it off."""
+    """Twelve faces in the published layout, black above and below, where the centre crop removes it."""
     folder = tmp_path / "celeba"
     (folder / "img_align_celeba").mkdir(parents=True)
     files = [f"{number:06d}.jpg" for number in range(1, 13)]
@@ -80,5 +80,5 @@ def test_missing_files_without_a_network(tmp_path, monkeypatch):
 
 
 def test_size_out_of_range():
-    with pytest.raises(ValueError, match="size=7 is out of range; give a whole number >= 8"):
+    with pytest.raises(ValueError, match=r"^CelebA\(size=7\): expected a whole number of at least 8, such as 64\.$"):
         CelebA(size=7)

@@ -44,7 +44,7 @@ EVERY = [
 
 
 class Counting(GANData):
-    """Numbers 0 … n − 1, with which order, drops and labels are easy to see."""
+    """The numbers 0 … n − 1, which show order, dropped samples and labels."""
 
     def __init__(self, counts=(10, 5, 3), batch_size=4, labels=False, num_workers=0):
         super().__init__(batch_size, labels, num_workers)
@@ -65,7 +65,7 @@ class Counting(GANData):
 
 
 class Recorder(LightningModule):
-    """Trains nothing; keeps what it is given."""
+    """A module that trains nothing and keeps the batches that it is given."""
 
     def __init__(self):
         super().__init__()
@@ -141,7 +141,7 @@ def test_batches_of_a_fit():
     assert all(x.dtype == torch.float32 for x in train)
     epochs = [torch.cat(train[:2]).flatten(), torch.cat(train[2:]).flatten()]
     assert len(epochs[0].unique()) == 8
-    assert not torch.equal(epochs[0], epochs[1]), "shuffled anew"
+    assert not torch.equal(epochs[0], epochs[1]), "shuffled anew in every epoch"
     assert torch.cat(module.seen["val"][:2]).flatten().tolist() == [0, 1, 2, 3, 4], "in order, nothing dropped"
     assert data.loaded == ["train", "val"], "loaded once each; the test set is not read to fit"
 
@@ -186,7 +186,7 @@ def test_an_ordinary_data_set_is_collated():
     assert next(iter(OrdinaryData().val_dataloader())).shape == (4, 2)
 
 
-def test_an_empty_validation_set_is_no_loader():
+def test_an_empty_validation_or_test_set_has_no_loader():
     data = Counting(counts=(4, 0, 0))
     assert data.val_dataloader() == [] and data.test_dataloader() == []
     module = Recorder()
@@ -194,13 +194,13 @@ def test_an_empty_validation_set_is_no_loader():
     assert len(module.seen["train"]) == 1 and module.seen["val"] == []
 
 
-def test_batch_larger_than_the_set():
+def test_a_batch_size_beyond_the_training_set_is_refused():
     with pytest.raises(ValueError, match=r"batch_size=11 .*Counting holds \(10 samples\); use batch_size <= 10"):
         Counting(batch_size=11).train_dataloader()
     assert len(Counting(batch_size=10).train_dataloader()) == 1
 
 
-def test_batch_larger_than_one_process_share():
+def test_a_batch_size_beyond_the_share_of_a_process_is_refused():
     class TwoProcesses:
         world_size = 2
 
@@ -211,13 +211,13 @@ def test_batch_larger_than_one_process_share():
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 0}, {"batch_size": 2.5}, {"num_workers": -1}])
-def test_arguments_out_of_range(options):
+def test_arguments_out_of_range_are_refused(options):
     name, value = next(iter(options.items()))
-    with pytest.raises(ValueError, match=f"{name}={value} is out of range; give a whole number"):
+    with pytest.raises(ValueError, match=rf"^Counting\({name}={value}\): expected a whole number of at least [01],"):
         Counting(**options)
 
 
-def test_labels_of_data_without_labels():
+def test_labels_of_data_without_labels_are_refused():
     class Unlabelled(GANData):
         sample_shape = (1,)
 
@@ -240,17 +240,17 @@ def test_bytes_become_minus_one_to_one_exactly():
     assert x.dtype == torch.float32 and x.tolist() == [-1.0, 1.0]
 
 
-def test_fresh_numbers_follow_the_run_and_differ_between_processes():
+def test_fresh_random_numbers_follow_the_run_and_differ_between_processes():
     def draw(seed, indices):
         torch.manual_seed(seed)
         return torch.rand(3, generator=batch_generator(indices))
 
     assert torch.equal(draw(0, [5, 6]), draw(0, [5, 6]))
     assert not torch.equal(draw(0, [5, 6]), draw(1, [5, 6]))
-    assert not torch.equal(draw(0, [5, 6]), draw(0, [7, 6])), "alike seeds, another process's indices"
+    assert not torch.equal(draw(0, [5, 6]), draw(0, [7, 6])), "equal seeds, another process's indices"
 
 
-def test_fixed_numbers_differ_between_splits_and_seeds():
+def test_fixed_random_numbers_differ_between_splits_and_seeds():
     draws = {
         torch.rand(1, generator=fixed_generator(seed, split)).item()
         for seed in (0, 1, 2)

@@ -9,7 +9,7 @@ from lightning_gans.data import CIFAR10, MNIST, Blank, Digits, FashionMNIST, Sta
 
 
 def write_idx(folder, train=60, test=20):
-    """MNIST's four files: an image of digit d has the grey value 20 d, and its number in its first pixel."""
+    """Write MNIST's four files: an image of digit d has the grey value 20 d, and its number in its first pixel."""
     folder.mkdir(parents=True)
     for name, count in (("train", train), ("t10k", test)):
         y = torch.arange(count, dtype=torch.uint8) % 10
@@ -21,7 +21,7 @@ def write_idx(folder, train=60, test=20):
 
 
 def write_cifar(folder, count=12):
-    """CIFAR-10's seven files: red is the class, green the number of the file, blue 200."""
+    """Write CIFAR-10's seven files: red is the class, green the number of the file, blue 200."""
     folder.mkdir(parents=True)
     for number, name in enumerate([*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]):
         y = torch.arange(count) % 10
@@ -222,12 +222,12 @@ def test_damaged_files(mnist, tmp_path):
         (StackedMNIST, "num_test_samples", 0),
     ],
 )
-def test_arguments_out_of_range(cls, name, value):
-    with pytest.raises(ValueError, match=f"{name}={value} is out of range; give"):
+def test_arguments_out_of_range_are_refused(cls, name, value):
+    with pytest.raises(ValueError, match=rf"^{cls.__name__}\({name}={value}\): expected a whole number of at least \d"):
         cls(**{name: value})
 
 
-def test_blank_images_are_blank_and_as_many_as_asked():
+def test_blank_images_are_zeros_in_the_number_asked_for():
     data = Blank((1, 4, 6), num_samples=10, batch_size=4)
     for stage, split, sizes in (("fit", data.train_dataloader, [4, 4]), ("test", data.test_dataloader, [4, 4, 2])):
         data.setup(stage)
@@ -240,11 +240,12 @@ def test_blank_images_are_blank_and_as_many_as_asked():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"image_shape": [28, 28]}, r"image_shape=\[28, 28\] is no image; give channels, height and width"),
-        ({"image_shape": [0, 8, 8]}, r"channels=0 is out of range"),
-        ({"num_samples": 0}, r"num_samples=0 is out of range"),
+        ({"image_shape": [28, 28]}, r"^Blank\(image_shape=\[28, 28\]\): expected channels, height and width, such as"),
+        ({"image_shape": [0, 8, 8]}, r"^Blank\(image_shape\[0\]=0\): expected a whole number of at least 1"),
+        ({"image_shape": [3, 8, 8.5]}, r"^Blank\(image_shape\[2\]=8.5\): expected a whole number of at least 1"),
+        ({"num_samples": 0}, r"^Blank\(num_samples=0\): expected a whole number of at least 1, such as 6400\.$"),
     ],
 )
-def test_blank_images_need_a_shape(arguments, message):
+def test_blank_images_out_of_range_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         Blank(**arguments)

@@ -1,3 +1,6 @@
+import math
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +20,7 @@ def picture(path, colour=(255, 0, 0), size=(20, 20), mode="RGB", **options):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Twenty red pictures in two class folders, the numbers of which are in their green."""
+    """Twenty red pictures in two class folders, whose numbers are in their green channel."""
     root = tmp_path / "pictures"
     for number in range(20):
         picture(root / ("cats" if number < 12 else "dogs") / f"{number:02d}.png", (255, 10 * number, 0))
@@ -105,7 +108,7 @@ def test_deep_grey_pictures(tmp_path):
             assert x.shape == (channels, 8, 8) and x.dtype == torch.uint8 and (x == 100).all(), path.name
 
 
-def test_transparent_is_laid_on_white(tmp_path):
+def test_transparent_pictures_are_composited_on_white(tmp_path):
     Image.new("RGBA", (20, 20), (255, 0, 0, 0)).save(tmp_path / "clear.png")
     Image.new("RGBA", (20, 20), (255, 0, 0, 255)).save(tmp_path / "opaque.png")
     Image.new("LA", (20, 20), (0, 0)).save(tmp_path / "grey.png")
@@ -149,7 +152,7 @@ def test_exif_turns_upright(tmp_path):
     assert x[2, 0, 10] == 255 and x[0, -1, 10] == 255
 
 
-def test_hidden_files_links_and_other_files_are_passed_over(folder, tmp_path):
+def test_hidden_files_links_and_other_files_are_ignored(folder, tmp_path):
     outside = picture(tmp_path / "outside" / "secret.png")
     (folder / "link.png").symlink_to(outside)
     (folder / "linked").symlink_to(outside.parent)
@@ -261,10 +264,18 @@ def test_too_few_to_split(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("size", 7), ("size", (64, 4)), ("channels", 2), ("val_fraction", -0.1), ("test_fraction", 0.95)],
+    ("options", "message"),
+    [
+        ({"size": 7}, r"(size=7): expected a whole number of at least 8, such as 64."),
+        ({"size": (64, 4)}, r"(size=4): expected a whole number of at least 8, such as 64."),
+        ({"size": (64, 8.5)}, r"(size=8.5): expected a whole number of at least 8, such as 64."),
+        ({"channels": 2}, r"(channels=2): expected one of 1, 3."),
+        ({"val_fraction": -0.1}, r"(val_fraction=-0.1): expected a number in [0, 1), such as 0.1."),
+        ({"test_fraction": math.nan}, r"(test_fraction=nan): expected a number in [0, 1), such as 0.1."),
+        ({"test_fraction": 0.95}, r"(val_fraction=0.1, test_fraction=0.95): expected a sum below 1"),
+    ],
 )
-def test_arguments_out_of_range(name, value):
-    with pytest.raises(ValueError, match=f"{name}=.* out of range; give") as caught:
-        ImageFolder("anywhere", **{name: value})
+def test_arguments_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=f"^ImageFolder{re.escape(message)}") as caught:
+        ImageFolder("anywhere", **options)
     assert "\n" not in str(caught.value)

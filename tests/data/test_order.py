@@ -1,4 +1,4 @@
-"""The order of training samples, and what is drawn for them."""
+"""The order of training samples, and the random numbers drawn for them."""
 
 import random
 
@@ -10,14 +10,14 @@ from torch.utils.data import Dataset, TensorDataset
 from torch.utils.data.distributed import DistributedSampler
 
 from lightning_gans.data import GANData, GaussianRing
-from lightning_gans.data.order import Drawn, ResumableLoader, Shuffled
+from lightning_gans.data.order import ResumableLoader, ResumableSampler, SeededDataset
 
 
 def order(size=10, seed=0, *args, **kwargs):
-    return Shuffled(TensorDataset(torch.arange(size)), seed, *args, **kwargs)
+    return ResumableSampler(TensorDataset(torch.arange(size)), seed, *args, **kwargs)
 
 
-# ---------------------------------------------------------------- which samples
+# ---------------------------------------------------------------- the order
 
 
 def test_every_pass_has_every_sample_once_in_another_order():
@@ -28,7 +28,7 @@ def test_every_pass_has_every_sample_once_in_another_order():
     assert passes == [list(one) for one in [order(place=lambda i=i: (i, 0)) for i in range(3)]]
 
 
-def test_the_order_follows_the_seed_alone():
+def test_the_order_depends_on_the_seed_alone():
     torch.manual_seed(1)
     first = list(order(seed=3))
     torch.manual_seed(2)
@@ -49,7 +49,7 @@ def test_a_pass_begins_where_it_was_interrupted_and_keeps_its_length():
     assert list(rest) == list(whole)[6:] and len(rest) == len(whole) == 10
 
 
-def test_an_epoch_set_from_outside_counts_where_no_place_is_known():
+def test_set_epoch_counts_only_where_no_place_is_given():
     sampler, placed = order(), order(place=lambda: (2, 0))
     for one in (sampler, placed):
         one.set_epoch(5)
@@ -57,15 +57,15 @@ def test_an_epoch_set_from_outside_counts_where_no_place_is_known():
     assert list(placed) == list(order(place=lambda: (2, 0)))
 
 
-def test_lightning_leaves_it_alone():
+def test_lightning_does_not_replace_the_sampler():
     assert isinstance(order(), DistributedSampler)
 
 
-# ---------------------------------------------------------------- what is drawn for them
+# ---------------------------------------------------------------- random numbers
 
 
 class Flips(Dataset):
-    """Draws in every way that transforms do."""
+    """Draws random numbers from torch, NumPy and Python, as transforms do."""
 
     def __len__(self):
         return 12
@@ -88,11 +88,11 @@ def two_passes(num_workers, data=FlipData):
     for _ in range(2):
         for batch in loader:
             batches.append(batch)
-            torch.rand(len(batches)), np.random.rand(), random.random()  # what a game draws in between
+            torch.rand(len(batches)), np.random.rand(), random.random()  # what training draws in between
     return torch.stack(batches)
 
 
-def test_what_is_drawn_does_not_depend_on_workers_or_on_what_else_is_drawn():
+def test_random_numbers_do_not_depend_on_workers_or_on_other_draws():
     batches = two_passes(0)
     assert torch.equal(batches, two_passes(2))
     random.seed(5)
@@ -102,29 +102,29 @@ def test_what_is_drawn_does_not_depend_on_workers_or_on_what_else_is_drawn():
     assert len(drawn.unique()) == drawn.numel(), "other numbers for every sample, in every pass"
 
 
-def test_batches_made_as_a_whole_are_drawn_anew_in_every_pass():
+def test_whole_batches_are_drawn_anew_in_every_pass():
     batches = two_passes(0, lambda **options: GaussianRing(num_samples=12, fresh=True, **options))
     assert torch.equal(batches, two_passes(2, lambda **options: GaussianRing(num_samples=12, fresh=True, **options)))
     assert len(batches.flatten(0, 1).unique(dim=0)) == 24
 
 
-def test_the_random_numbers_of_the_game_are_left_alone():
+def test_the_generators_of_the_run_are_left_alone():
     def drawn():
         return torch.rand(1).item(), np.random.rand(), random.random()
 
-    def after(look):
+    def after(read):
         torch.manual_seed(1)
         np.random.seed(1)
         random.seed(1)
-        data = Drawn(Flips(), 0)
-        look(data)
+        data = SeededDataset(Flips(), 0)
+        read(data)
         return drawn()
 
     assert after(lambda data: None) == after(lambda data: data.__getitems__([3, 4])) == after(lambda data: data[3])
 
 
 def test_single_samples_are_found_by_their_index():
-    data = Drawn(TensorDataset(torch.arange(5.0)), 0)
+    data = SeededDataset(TensorDataset(torch.arange(5.0)), 0)
     assert data[3][0] == 3 and len(data) == 5 and [one[0].item() for one in data.__getitems__([1, 4 + 5])] == [1, 4]
 
 
@@ -148,13 +148,13 @@ def fitted(make_gan, quiet, data=None, seed=0, ckpt_path=None, **settings):
     return seen.seen, trainer
 
 
-@pytest.mark.parametrize("played", [3, 5])
-def test_a_resumed_run_takes_the_seed_of_its_data_from_the_checkpoint(make_gan, quiet, tmp_path, played):
+@pytest.mark.parametrize("processed", [3, 5])
+def test_a_resumed_run_takes_the_seed_of_its_data_from_the_checkpoint(make_gan, quiet, tmp_path, processed):
     whole, _ = fitted(make_gan, quiet, max_epochs=2)
-    _, trainer = fitted(make_gan, quiet, max_steps=played)
+    _, trainer = fitted(make_gan, quiet, max_steps=processed)
     trainer.save_checkpoint(tmp_path / "a.ckpt")
     rest, _ = fitted(make_gan, quiet, seed=99, max_epochs=-1, max_steps=10, ckpt_path=tmp_path / "a.ckpt")
-    assert rest.keys() == set(range(played, 10)) and all(torch.equal(whole[i], batch) for i, batch in rest.items())
+    assert rest.keys() == set(range(processed, 10)) and all(torch.equal(whole[i], batch) for i, batch in rest.items())
 
 
 def test_a_second_run_of_the_same_data_module_takes_its_own_seed(make_gan, quiet):
@@ -163,7 +163,7 @@ def test_a_second_run_of_the_same_data_module_takes_its_own_seed(make_gan, quiet
     assert torch.equal(first[0], again[0]) and not torch.equal(first[0], second[0])
 
 
-def test_a_loader_is_known_to_be_resumable(make_gan, quiet, tmp_path, recwarn):
+def test_lightning_takes_the_loader_for_resumable(make_gan, quiet, tmp_path, recwarn):
     data = GaussianRing(num_samples=43, batch_size=8, num_val_samples=1)
     _, trainer = fitted(make_gan, quiet, data, max_steps=3, max_epochs=-1)
     assert isinstance(data.train_dataloader(), ResumableLoader)
@@ -172,12 +172,12 @@ def test_a_loader_is_known_to_be_resumable(make_gan, quiet, tmp_path, recwarn):
     assert not [one for one in recwarn if "not resumable" in str(one.message)]
 
 
-def test_overfitting_shows_the_same_batches_again_and_again(make_gan, quiet):
+def test_overfit_batches_are_the_same_in_every_epoch(make_gan, quiet):
     seen, _ = fitted(make_gan, quiet, overfit_batches=2, max_epochs=3)
     assert [torch.equal(seen[i], seen[i % 2]) for i in range(6)] == [True] * 6
 
 
-def test_one_seed_counts_for_the_data_of_all_processes(make_gan, quiet, monkeypatch):
+def test_all_processes_use_the_seed_of_the_first(make_gan, quiet, monkeypatch):
     data = GaussianRing(num_samples=64, batch_size=8)
     data.trainer = Trainer(**quiet)
     monkeypatch.setattr(Trainer, "world_size", 2)
@@ -188,7 +188,7 @@ def test_one_seed_counts_for_the_data_of_all_processes(make_gan, quiet, monkeypa
 
 
 @pytest.mark.parametrize("limit", [1.0, 0.5, 3])
-def test_an_epoch_that_is_cut_short_is_a_pass_all_the_same(make_gan, quiet, limit):
+def test_a_shortened_epoch_counts_as_a_pass(make_gan, quiet, limit):
     seen, _ = fitted(make_gan, quiet, limit_train_batches=limit, max_epochs=2)
     whole, _ = fitted(make_gan, quiet, max_epochs=2)
     each = len(seen) // 2

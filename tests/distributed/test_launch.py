@@ -1,4 +1,4 @@
-"""Every way to start several processes, with programs of their own: all come to the same weights, to the bit."""
+"""Every way to start several processes, by programs of their own: all train to bitwise identical weights."""
 
 import os
 import subprocess
@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from group import free_port
+from process_group import free_port
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 CONFIGS = Path(__file__).parents[2] / "configs/trainer"
-GAME = """
+CONFIG = """
 model:
   class_path: VanillaGAN
   init_args: {latent_dim: 4, generator_width: 8, discriminator_width: 8}
@@ -40,9 +40,9 @@ if __name__ == "__main__":
 
 
 def ways():
-    """The programs of each way, as words and environment."""
+    """Return the programs of each way to start, as arguments and environment."""
     port = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    fit = ["-m", "lightning_gans", "fit", "--config", "game.yaml"]
+    fit = ["-m", "lightning_gans", "fit", "--config", "gan.yaml"]
     on_cpu = ["--trainer.accelerator=cpu", "--trainer.devices=1"]
     tasks = {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", "SLURM_NNODES": "2", "SLURM_JOB_NAME": "gan"}
     tasks |= {"SLURM_JOB_ID": "1234", "SLURM_NODELIST": "127.0.0.1", "SLURM_STEP_NODELIST": "127.0.0.1"}
@@ -65,9 +65,9 @@ def ways():
 
 
 def launch(way, folder):
-    """Start it and wait; the weights that it ends with, and what was said."""
+    """Start the processes and wait; return the weights of the last checkpoint, and the output."""
     folder.mkdir()
-    (folder / "game.yaml").write_text(GAME)
+    (folder / "gan.yaml").write_text(CONFIG)
     (folder / "program.py").write_text(PROGRAM)
     running = [
         subprocess.Popen(
@@ -89,7 +89,7 @@ def launch(way, folder):
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
-    """The weights of `--trainer.devices=2` and nothing else."""
+    """The weights of a run with `--trainer.devices=2`."""
     folder = tmp_path_factory.mktemp("reference") / "run"
     weights, said = launch("devices", folder)
     assert said.count("The run is in") == 1 and "Traceback" not in said
@@ -98,7 +98,7 @@ def reference(tmp_path_factory):
 
 
 @pytest.mark.parametrize("way", ["python", "torchrun", "nodes", "slurm"])
-def test_every_way_to_start_comes_to_the_same(way, reference, tmp_path):
+def test_every_way_to_start_gives_the_same_weights(way, reference, tmp_path):
     weights, said = launch(way, tmp_path / "run")
     assert said.count("The run is in") == (way != "python")
     assert [path.name for path in (tmp_path / "run/runs/launched").iterdir()] == ["version_0"]

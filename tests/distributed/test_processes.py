@@ -1,36 +1,38 @@
-"""What processes do together, piece by piece, and what must stay a process's own."""
+"""Collective operations of a training step, the memories of single processes, and strategies."""
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from group import together
 from jsonargparse import Namespace
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
-from plays import learned, play
+from process_group import run_in_processes
+from setups import parameters_of, train
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lightning_gans import distributed
+from lightning_gans.attached import attached
 from lightning_gans.cli import _keep_beside
 from lightning_gans.stabilizers import ExperienceReplay, ImagePool
 
 pytestmark = pytest.mark.distributed
 
 
-def played(work):
-    """The work in two processes that play together; a list of its results."""
+def in_a_step(work):
+    """Run `work(rank)` in two processes inside a synchronized step, and return the results by rank."""
 
     def inside():
         with distributed.synchronized(DistributedDataParallel(nn.Linear(1, 1))):
             return work(dist.get_rank())
 
-    return together(2, inside)
+    return run_in_processes(2, inside)
 
 
-def test_a_mean_is_over_all_and_so_are_its_derivatives():
-    """Of L = mean over ranks of r · m³, with m the mean of x: L' = 3 r̄ m² and L'' = 6 r̄ m, each shared by all."""
+def test_a_mean_and_its_derivatives_are_over_all_processes():
+    """Of L = mean over ranks of r · m³, with m the mean of x: L' = 3 r̄ m² and L'' = 6 r̄ m, the same in all."""
 
     def work(rank):
         x = torch.tensor(1.0 + 2 * rank, dtype=torch.double, requires_grad=True)  # 1 and 3, m = 2
@@ -39,21 +41,21 @@ def test_a_mean_is_over_all_and_so_are_its_derivatives():
         (curve,) = torch.autograd.grad(slope, x)
         return mean.item(), slope.item(), curve.item()
 
-    assert played(work) == [(2, 18, 18)] * 2
+    assert in_a_step(work) == [(2, 18, 18)] * 2
 
 
-def test_a_mean_of_logarithms_survives_numbers_beyond_exp():
+def test_a_mean_of_logarithms_neither_overflows_nor_underflows():
     def work(rank):
         x = torch.tensor([-5000.0, 0.0], requires_grad=True) + 2 * rank
         found = distributed.mean_of_logarithms(x)
         return found.tolist(), torch.autograd.grad(found.sum(), x)[0].isfinite().all().item()
 
     expected = torch.tensor([1.0, torch.e**2]).mean().log().item()
-    for found, finite in played(work):
+    for found, finite in in_a_step(work):
         assert found == pytest.approx([expected - 5000, expected], abs=1e-3) and finite
 
 
-def test_gradients_are_averaged_and_what_nobody_has_stays_away():
+def test_gradients_are_averaged_and_stay_none_where_no_process_has_one():
     def work(rank):
         layers = nn.ModuleList(nn.Linear(1, 1, bias=False) for _ in range(4)).double()
         half = nn.Parameter(torch.zeros(3, dtype=torch.bfloat16))
@@ -64,10 +66,10 @@ def test_gradients_are_averaged_and_what_nobody_has_stays_away():
         distributed.average_gradients([*layers.parameters(), half])
         return [None if one.grad is None else one.grad.flatten().tolist() for one in [*layers.parameters(), half]]
 
-    assert played(work) == [[[2.0], [0.5], None, None, [0.5] * 3]] * 2
+    assert in_a_step(work) == [[[2.0], [0.5], None, None, [0.5] * 3]] * 2
 
 
-def test_buffers_are_the_first_processs():
+def test_buffers_are_those_of_the_first_process():
     def work(rank):
         norm = nn.BatchNorm1d(2)
         norm.running_mean.fill_(rank + 1)
@@ -75,11 +77,11 @@ def test_buffers_are_the_first_processs():
         distributed.broadcast_buffers(norm)
         return norm.running_mean.tolist(), norm.num_batches_tracked.item()
 
-    assert played(work) == [([1, 1], 7)] * 2
+    assert in_a_step(work) == [([1, 1], 7)] * 2
 
 
-def test_outside_of_a_step_a_process_is_alone():
-    """Else whatever one process computes for itself would wait for the others for ever."""
+def test_outside_of_a_step_nothing_is_communicated():
+    """Otherwise a process that computes something alone would wait for the others for ever."""
 
     def work():
         if dist.get_rank() == 1:
@@ -92,30 +94,33 @@ def test_outside_of_a_step_a_process_is_alone():
         with distributed.synchronized(layer):  # no strategy has wrapped it
             return distributed.mean(x) is x and distributed.mean_of_logarithms(x) is x
 
-    assert together(2, work) == [True, None]
+    assert run_in_processes(2, work) == [True, None]
 
 
 # ---------------------------------------------------------------- a memory per process
 
 
 @pytest.mark.parametrize("kind", [ExperienceReplay, ImagePool])
-def test_every_process_goes_on_with_its_own_memory(tmp_path, kind):
-    def work():
-        whole, trainer = play(kind.__name__, max_epochs=4)
-        own = trainer.callbacks[0].state_dict()["samples"]
-        _, half = play(kind.__name__, max_epochs=2)
-        half.save_checkpoint(tmp_path / "half.ckpt")
-        again, resumed = play(kind.__name__, max_epochs=4, ckpt_path=tmp_path / "half.ckpt")
-        alike = torch.equal(resumed.callbacks[0].state_dict()["samples"], own)
-        return alike, (learned(again) == learned(whole)).all(), own.sum().item()
+def test_every_process_resumes_with_its_own_memory(tmp_path, kind):
+    def memory_of(trainer):
+        return attached(trainer, kind)[0].state_dict()["samples"]
 
-    (first, same, one), (second, same_too, other) = together(2, work)
+    def work():
+        whole, trainer = train(kind.__name__, max_epochs=4)
+        own = memory_of(trainer)
+        _, half = train(kind.__name__, max_epochs=2)
+        half.save_checkpoint(tmp_path / "half.ckpt")
+        again, resumed = train(kind.__name__, max_epochs=4, ckpt_path=tmp_path / "half.ckpt")
+        same_weights = np.array_equal(parameters_of(again), parameters_of(whole))
+        return torch.equal(memory_of(resumed), own), same_weights, own.sum().item()
+
+    (first, same, one), (second, same_too, other) = run_in_processes(2, work)
     assert first and second and same and same_too and one != other
     torch.load(tmp_path / "half.ckpt", weights_only=True)
 
 
-def test_a_memory_is_found_by_any_number_of_processes():
-    """Two processes' memories, in three of them: the third goes on with the first one's."""
+def test_memories_are_restored_in_another_number_of_processes():
+    """The memories of two processes, restored in three: the third gets that of the first."""
     memories = [{"samples": torch.full((2, 1), float(rank)), "labels": torch.zeros(2).long()} for rank in range(2)]
     key = ExperienceReplay(8).state_key
     for rank, expected in enumerate([0, 1, 0]):
@@ -124,17 +129,17 @@ def test_a_memory_is_found_by_any_number_of_processes():
         memory.on_load_checkpoint(SimpleNamespace(global_rank=rank), None, checkpoint)
         memory.load_state_dict(memories[0])
         assert memory.state_dict()["samples"].unique().tolist() == [expected]
-        memory.load_state_dict(memories[0])  # a second time, from elsewhere
+        memory.load_state_dict(memories[0])  # a second time, without on_load_checkpoint
         assert memory.state_dict()["samples"].unique().tolist() == [0]
 
 
-def test_weights_alone_hold_no_memory(tmp_path):
+def test_a_checkpoint_of_weights_alone_holds_no_memory(tmp_path):
     def work():
-        _, trainer = play("ExperienceReplay")
+        _, trainer = train("ExperienceReplay")
         trainer.save_checkpoint(tmp_path / "weights.ckpt", weights_only=True)
         trainer.save_checkpoint(tmp_path / "all.ckpt")
 
-    together(2, work)
+    run_in_processes(2, work)
     assert "gan_memories" not in torch.load(tmp_path / "weights.ckpt", weights_only=True)
     assert len(torch.load(tmp_path / "all.ckpt", weights_only=True)["gan_memories"]) == 1
 
@@ -143,20 +148,20 @@ def test_weights_alone_hold_no_memory(tmp_path):
 
 
 @pytest.mark.parametrize("strategy", ["auto", "ddp", "ddp_find_unused_parameters_true"])
-def test_no_strategys_name_needs_to_be_known(strategy):
+def test_every_ddp_strategy_trains_to_the_same_weights(strategy):
     def work():
-        gan, trainer = play("GAN, clipped, in parts, n_critic 2", alike=True, strategy=strategy)
-        return learned(gan).tolist(), type(trainer.strategy).__name__
+        gan, trainer = train("GAN, clipped, in parts, n_critic 2", shared_draws=True, strategy=strategy)
+        return parameters_of(gan).tolist(), type(trainer.strategy).__name__
 
-    (one, name), (other, _) = together(2, work)
+    (one, name), (other, _) = run_in_processes(2, work)
     assert one == other and name == "DDPStrategy"
-    alone = learned(play("GAN, clipped, in parts, n_critic 2", alike=True)[0]).tolist()
+    alone = parameters_of(train("GAN, clipped, in parts, n_critic 2", shared_draws=True)[0]).tolist()
     assert one == pytest.approx(alone, abs=1e-9)
 
 
 @pytest.mark.parametrize(("rank", "node", "made"), [(0, "0", True), (1, "0", False), (0, "1", False)])
 def test_one_process_makes_the_folder_of_a_logger(tmp_path, monkeypatch, rank, node, made):
-    """The others see that of the first one, and would take the next version for theirs."""
+    """Another process that sees the folder would take the next version for its own."""
     monkeypatch.setattr(rank_zero_only, "rank", rank)
     monkeypatch.setenv("NODE_RANK", node)
     logger = Namespace(class_path="lightning.pytorch.loggers.WandbLogger", init_args=Namespace(save_dir="."))

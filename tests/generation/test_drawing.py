@@ -1,18 +1,19 @@
-"""Samples are drawn from seeds, in evaluation mode, and from checkpoints."""
+"""Samples drawn from seeds, in evaluation mode, along routes, from latents and from mixed classes."""
 
 import pytest
 import torch
-from games import ensemble, linear_gan
+from helpers import ensemble, linear_gan
 from torch import nn
 
-from lightning_gans import DCGAN, generation
+from lightning_gans import generation
 from lightning_gans.networks import GaussianWithCode, MLPGenerator
+from lightning_gans.randomness import seeded
 from lightning_gans.stabilizers import VirtualBatchNorm
 
 # ---------------------------------------------------------------- draw
 
 
-def test_a_seed_fixes_the_samples_and_leaves_the_random_numbers_alone(make_image_gan):
+def test_a_seed_determines_the_samples_and_torchs_generator_is_restored(make_image_gan):
     gan = make_image_gan()
     torch.manual_seed(1)
     before = torch.get_rng_state()
@@ -32,13 +33,13 @@ def test_without_a_seed_samples_are_fresh(make_gan):
     assert torch.equal(generation.draw(gan, 5)[0], first) and not torch.equal(first, second)
 
 
-def test_the_generator_is_drawn_from_in_evaluation_mode_and_left_as_it_was(make_image_gan, weights):
+def test_samples_are_drawn_in_evaluation_mode_which_is_restored(make_image_gan, weights):
     gan = make_image_gan()
     norm = next(module for module in gan.generator.modules() if isinstance(module, nn.BatchNorm2d)).eval()
     before = weights(gan)
     whole, _ = generation.draw(gan, 5, seed=0)
     parts, _ = generation.draw(gan, 5, seed=0, batch_size=2)
-    torch.testing.assert_close(parts, whole, msg="statistics of the batch play no part")
+    torch.testing.assert_close(parts, whole, msg="statistics of the batch have no effect")
     assert gan.training and gan.generator.training and not norm.training
     assert torch.equal(weights(gan), before)
 
@@ -52,20 +53,20 @@ def test_the_mode_is_restored_after_an_error(make_image_gan):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_samples_are_in_single_precision_whatever_the_generator_is_in(make_gan, dtype):
+def test_samples_are_in_single_precision_whatever_the_precision_of_the_generator(make_gan, dtype):
     assert generation.draw(make_gan().to(dtype), 3, seed=0)[0].dtype == torch.float32
 
 
 @pytest.mark.parametrize(
-    ("labels", "arranged"),
+    ("labels", "expected"),
     [(None, [0, 1, 2, 0, 1]), ([1], [1, 1, 1, 1, 1]), ([2, 0], [2, 0, 2, 0, 2]), ([0, 1, 2, 1, 0, 1], [0, 1, 2, 1, 0])],
 )
-def test_labels_are_repeated_in_turn(make_gan, labels, arranged):
+def test_labels_are_repeated_in_turn(make_gan, labels, expected):
     gan = make_gan(num_classes=3)
     samples, classes = generation.draw(gan, 5, seed=0, labels=labels, batch_size=2)
-    assert classes.tolist() == arranged
+    assert classes.tolist() == expected
     z = gan.generator.latents.sample(5, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(samples, gan(z, torch.tensor(arranged)).detach())
+    torch.testing.assert_close(samples, gan(z, torch.tensor(expected)).detach())
 
 
 @pytest.mark.parametrize("labels", [[3], [-1], [0, 7], []])
@@ -77,7 +78,7 @@ def test_labels_out_of_range_are_refused(make_gan, labels):
 def test_other_mistakes_are_refused(make_gan):
     with pytest.raises(ValueError, match=r"labels=\[1\], but this generator has no classes; leave the labels out"):
         generation.draw(make_gan(), 5, labels=[1])
-    with pytest.raises(ValueError, match="num=0: expected at least 1 sample"):
+    with pytest.raises(ValueError, match=r"^draw\(num=0\): expected a whole number of at least 1, such as 1\.$"):
         generation.draw(make_gan(), 0)
 
 
@@ -96,7 +97,7 @@ def test_every_row_is_one_route_with_the_same_latents(num_classes):
     routes = gan.generator.num_routes
     rows = generation.draw_by_route(gan, routes, 4, seed=3)
     assert rows.shape == (routes, 4, 1, 13, 13)
-    with generation.seeded(3), torch.no_grad():
+    with seeded(3), torch.no_grad():
         z = gan.generator.latents.sample(4)
         labels = torch.arange(4) % 2 if num_classes else None
         every = torch.stack([gan.generator(z, labels, route) for route in range(routes)])
@@ -107,7 +108,7 @@ def test_every_row_is_one_route_with_the_same_latents(num_classes):
     assert not torch.equal(generation.draw_by_route(gan, routes, 4, seed=4), rows)
 
 
-def test_a_seed_fixes_the_routes_too():
+def test_a_seed_determines_the_routes_too():
     gan = ensemble()
     torch.manual_seed(1)
     before = torch.get_rng_state()
@@ -118,72 +119,40 @@ def test_a_seed_fixes_the_routes_too():
 
 def test_routes_that_do_not_exist_are_refused(make_gan):
     for routes in (0, 4):
-        with pytest.raises(ValueError, match=rf"routes={routes}: expected 1 to 3, which is all that there are"):
+        with pytest.raises(ValueError, match=rf"^routes={routes}: expected 1 to 3, the number of routes that"):
             generation.draw_by_route(ensemble(), routes)
-    with pytest.raises(ValueError, match=r"per_route=0: expected at least 1"):
+    with pytest.raises(ValueError, match=r"^draw_by_route\(per_route=0\): expected a whole number of at least 1"):
         generation.draw_by_route(ensemble(), 2, per_route=0)
     with pytest.raises(ValueError, match="routes=2, but MLPGenerator has none; leave them out"):
         generation.draw_by_route(make_gan(), 2)
 
 
-# ---------------------------------------------------------------- from a checkpoint
+# ---------------------------------------------------------------- from latents
 
 
-@pytest.fixture
-def checkpoint(fit, tmp_path):
-    gan = DCGAN((1, 8, 8), latent_dim=3, width=2, num_classes=3)
-    fit(gan).save_checkpoint(tmp_path / "dcgan.ckpt")
-    return tmp_path / "dcgan.ckpt"
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_given_latents_are_converted_to_the_precision_of_the_parameters(make_gan, dtype):
+    gan = make_gan(num_classes=2).to(dtype)
+    z, labels = torch.randn(3, 3), torch.tensor([0, 1, 1])
+    samples = generation.from_latents(gan, z, labels)
+    assert samples.dtype == torch.float32 and torch.equal(samples, gan(z.to(dtype), labels).float())
 
 
-def test_a_checkpoint_is_loaded_ready_to_use(checkpoint):
-    gan = generation.load(checkpoint)
-    assert type(gan) is DCGAN and not gan.training and not gan.generator.training and gan.device.type == "cpu"
+def test_given_latents_can_be_sent_along_one_route():
+    gan = ensemble()
+    z = torch.randn(4, gan.generator.latent_dim)
+    one, other = (generation.from_latents(gan, z, route=route) for route in (0, 1))
+    assert torch.equal(one, gan.generator(z, None, 0)) and not torch.equal(one, other)
 
 
-def test_a_missing_checkpoint_is_one_line(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no checkpoint at '.*nowhere.ckpt'; runs keep theirs in"):
-        generation.load(tmp_path / "nowhere.ckpt")
+# ---------------------------------------------------------------- one seed a sample
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"hello",
-        b"model:\n  class_path: DCGAN\n",
-        b"\x89PNG\r\n\x1a\n",
-        torch.ones(3),
-        [1, 2],
-        {"a": torch.ones(3)},
-    ],
-    ids=["empty", "text", "yaml", "picture", "tensor", "list", "state"],
-)
-def test_another_file_is_one_line(tmp_path, content):
-    path = tmp_path / "other.ckpt"
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    else:
-        torch.save(content, path)
-    with pytest.raises(ValueError, match=r"other\.ckpt' cannot be rebuilt as a GAN") as refused:
-        generation.load(path)
-    assert "\n" not in str(refused.value)
-
-
-def test_a_gan_of_networks_made_in_python_cannot_be_rebuilt_from_its_file_alone(make_gan, fit, tmp_path):
-    fit(make_gan()).save_checkpoint(tmp_path / "gan.ckpt")
-    with pytest.raises(ValueError, match=r"gan\.ckpt' cannot be rebuilt as a GAN"):
-        generation.load(tmp_path / "gan.ckpt")
-
-
-# ---------------------------------------------------------------- from seeds of their own
-
-
-def test_the_sample_of_a_seed_does_not_depend_on_its_company(make_image_gan):
+def test_the_sample_of_a_seed_does_not_depend_on_the_others(make_image_gan):
     gan = make_image_gan()
     z = generation.seed_latents(gan, [3, 5])
     assert torch.equal(z[1:], generation.seed_latents(gan, [5]))
-    with generation.seeded(5):
+    with seeded(5):
         assert torch.equal(z[1:], gan.generator.latents.sample(1))
     both, alone = generation.render(gan, z, [3, 5]), generation.render(gan, z[1:], [5])
     assert torch.equal(both[1:], alone) and both.shape == (2, 1, 8, 8) and not torch.equal(both[:1], alone)
@@ -191,14 +160,14 @@ def test_the_sample_of_a_seed_does_not_depend_on_its_company(make_image_gan):
     assert gan.generator.training
 
 
-def test_a_seed_fixes_what_else_the_generator_draws():
+def test_a_seed_determines_all_random_numbers_of_its_sample():
     gan = ensemble()
     z = torch.ones(30, gan.generator.latent_dim)
     fixed, free = generation.render(gan, z, [7] * 30), generation.render(gan, z, range(30))
     assert len(fixed.unique(dim=0)) == 1 and len(free.unique(dim=0)) == gan.generator.num_routes
     own = generation.render(gan, generation.seed_latents(gan, range(9)), range(9))
     drawn = torch.cat([generation.draw(gan, 1, seed=seed)[0] for seed in range(9)])
-    torch.testing.assert_close(own, drawn, msg="the route that it would have drawn")
+    torch.testing.assert_close(own, drawn, msg="the route of the sample of the seed")
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
@@ -217,14 +186,14 @@ def test_classes_are_mixed_by_their_embeddings(wrapped, make_image_gan):
     mixed = generation.render(gan, z, [1, 2], torch.tensor([[0.5, 0.0, 0.5], [1.0, -1.0, 1.0]]))
     assert not torch.allclose(mixed, pure)
     owner = next(one for one in gan.generator.modules() if getattr(one, "embedding", None) is not None)
-    assert owner.embedding is embedding, "as it was"
+    assert owner.embedding is embedding, "restored"
     if not wrapped:
         e, w = embedding.weight, gan.generator.linear.weight
         means = torch.stack([(e[0] + e[2]) / 2, e[0] - e[1] + e[2]])
         torch.testing.assert_close(mixed, (torch.cat([z, means], 1) @ w.T).detach())
 
 
-def test_classes_that_have_no_embedding_cannot_be_mixed():
+def test_classes_without_an_embedding_cannot_be_mixed():
     gan = linear_gan(num_classes=3)
     gan.generator.embedding = None
     with pytest.raises(ValueError, match=r"LinearGenerator has 0 embeddings of classes.*give a single class"):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from games import LinearGenerator, ensemble, linear_gan
+from helpers import LinearGenerator, ensemble, linear_gan
 from PIL import Image
 
 from lightning_gans import generation
@@ -19,14 +19,14 @@ T = torch.linspace(0, 1, 11, dtype=torch.float64)[:, None]
 # ---------------------------------------------------------------- slerp
 
 
-def test_slerp_in_the_plane_turns_at_an_even_pace():
+def test_slerp_in_the_plane_turns_at_a_constant_rate():
     a, b = torch.tensor([[[2.0, 0.0]], [[2 * math.cos(2.0), 2 * math.sin(2.0)]]], dtype=torch.float64)
     path = slerp(a, b, T)
     expected = 2 * torch.cat([(2 * T).cos(), (2 * T).sin()], dim=1)
     torch.testing.assert_close(path, expected, atol=1e-12, rtol=0)
 
 
-def test_slerp_keeps_equal_lengths_and_moves_unequal_ones_straight():
+def test_slerp_keeps_equal_lengths_and_changes_unequal_ones_linearly():
     a, b = torch.randn(2, 1, 50, dtype=torch.float64)
     torch.testing.assert_close(slerp(a, b * a.norm() / b.norm(), T).norm(dim=1), a.norm().expand(11))
     path = slerp(a, 3 * b, T)
@@ -36,11 +36,11 @@ def test_slerp_keeps_equal_lengths_and_moves_unequal_ones_straight():
     torch.testing.assert_close(turned, T[:, 0] * whole, atol=1e-7, rtol=0)
 
 
-def test_slerp_meets_its_ends_to_the_bit():
+def test_slerp_has_bitwise_exact_ends():
     a, b = torch.randn(2, 1, 64)
     path = slerp(a, b, T.float())
     assert torch.equal(path[:1], a) and torch.equal(path[-1:], b)
-    assert torch.lerp(a, b, T.float()).norm(dim=1)[5] < 0.8 * path.norm(dim=1)[5], "where the straight line cuts across"
+    assert torch.lerp(a, b, T.float()).norm(dim=1)[5] < 0.8 * path.norm(dim=1)[5], "the straight line is shorter"
 
 
 @pytest.mark.parametrize("b", [[1.0, 2.0], [2.0, 4.0], [-1.0, -2.0], [0.0, 0.0], [1.0, 2.0 + 1e-7]])
@@ -53,13 +53,13 @@ def test_slerp_without_a_great_circle_is_straight(b):
 
 
 def latents_of_path(gan, *args, **kwargs):
-    """The latents of a path, read off a generator that gives them back."""
+    """Return the latents of a path, by a generator that returns its latents."""
     gan.generator = LinearGenerator(gan.generator.latents, dim=gan.generator.latent_dim)
     torch.nn.init.eye_(gan.generator.linear.weight)
     return draw_path(gan, *args, **kwargs)
 
 
-def test_a_path_goes_through_its_seeds():
+def test_a_path_passes_through_the_samples_of_its_seeds():
     gan = linear_gan(16)
     path, z = draw_path(gan, [3, 8, 5], steps=4), generation.seed_latents(gan, [3, 8, 5])
     assert path.shape == (7, 3)
@@ -76,7 +76,7 @@ def test_a_path_goes_through_its_seeds():
         (Uniform(6), True, slerp),
     ],
 )
-def test_gaussian_latents_turn_and_uniform_ones_go_straight(latents, spherical, way):
+def test_paths_are_spherical_for_gaussian_latents_and_straight_for_uniform_ones(latents, spherical, way):
     gan = linear_gan(latents)
     path = latents_of_path(gan, [3, 8], 5, spherical)
     a, b = generation.seed_latents(gan, [3, 8]).split(1)
@@ -84,7 +84,7 @@ def test_gaussian_latents_turn_and_uniform_ones_go_straight(latents, spherical, 
     assert not torch.allclose(slerp(a, b, torch.tensor([[0.5]])), torch.lerp(a, b, 0.5))
 
 
-def test_a_code_changes_half_way_while_the_rest_goes_on():
+def test_a_code_changes_half_way():
     gan = linear_gan(GaussianWithCode(3, 5))
     path = latents_of_path(gan, [1, 2], 5)
     a, b = generation.seed_latents(gan, [1, 2]).split(1)
@@ -107,10 +107,10 @@ def test_the_route_stays_the_same_along_a_path():
         z = torch.lerp(z[:1], z[1:], torch.linspace(0, 1, 6)[:, None])
         routes = [gan.generator(z, route=route) for route in range(gan.generator.num_routes)]
     assert sum(torch.allclose(path, along, atol=1e-6) for along in routes) == 1
-    torch.testing.assert_close(path[:1], generation.draw(gan, 1, seed=4)[0], msg="that of the first seed")
+    torch.testing.assert_close(path[:1], generation.draw(gan, 1, seed=4)[0], msg="the route of the first seed")
 
 
-def test_dropout_does_not_make_a_path_grainy(make_gan):
+def test_dropout_noise_is_constant_along_a_path(make_gan):
     gan = make_gan()
     Dropout(generator=0.5).apply_to(gan)
     path = draw_path(gan, [1, 2], steps=400)
@@ -118,7 +118,7 @@ def test_dropout_does_not_make_a_path_grainy(make_gan):
     assert steps.max() < 0.05 * (path.max() - path.min())
 
 
-def test_classes_are_crossed_along_a_path():
+def test_embeddings_are_mixed_along_a_path_between_classes():
     gan = linear_gan(num_classes=3)
     e, w = gan.generator.embedding.weight, gan.generator.linear.weight
     z = generation.seed_latents(gan, [5])
@@ -132,7 +132,7 @@ def test_classes_are_crossed_along_a_path():
 def test_mistakes_in_a_path_are_refused(make_gan):
     for arguments, says in (
         (([3],), r"seeds=\[3\]: expected at least two"),
-        (([3, 4], 1), "steps=1: expected at least 2"),
+        (([3, 4], 1), r"^interpolate\(steps=1\): expected a whole number of at least 2, such as 2\.$"),
         (([3, 4], 3, None, [0]), "has no classes; leave the labels out"),
     ):
         with pytest.raises(ValueError, match=says):
@@ -146,7 +146,7 @@ def test_mistakes_in_a_path_are_refused(make_gan):
 
 @pytest.fixture
 def command(monkeypatch, tmp_path, capsys):
-    """Run the command on a GAN in memory; the picture and what was said come back."""
+    """Return a function that runs the command on a GAN in memory and returns the picture and the printed line."""
 
     def command(gan, name="out.png", **arguments):
         monkeypatch.setattr("lightning_gans.generation.interpolation.load", lambda path, trust: gan)
@@ -156,7 +156,7 @@ def command(monkeypatch, tmp_path, capsys):
     return command
 
 
-def test_every_row_is_a_path_with_its_seeds_below(command, make_image_gan):
+def test_every_row_is_a_path_with_the_seeds_below_their_images(command, make_image_gan):
     gan = make_image_gan()
     image, said = command(gan, seeds=[3, 8, 5, 1], rows=2, steps=4)
     samples = torch.cat([draw_path(gan, seeds, 4) for seeds in ([3, 8], [5, 1])])
@@ -173,12 +173,12 @@ def test_rows_and_steps_have_defaults(command, make_image_gan):
     assert "1 path of 10 samples each, linear," in said and image.size == (10 * 50 + 2, 48 + 13 + 4)
 
 
-def test_an_animation_goes_there_and_back(command, make_image_gan):
+def test_an_animation_runs_forwards_and_backwards(command, make_image_gan):
     image, said = command(make_image_gan(), "out.gif", rows=3, steps=5)
     assert image.n_frames == 8 and image.size == (2 * 50 + 2, 2 * 50 + 2) and "3 paths of 5 samples" in said
 
 
-def test_labels_are_of_seeds_or_of_rows_in_turn(command, make_image_gan):
+def test_labels_are_given_by_seed_or_default_to_one_class_a_row(command, make_image_gan):
     gan = make_image_gan(num_classes=2)
     image, _ = command(gan, rows=3, steps=2)
     samples = torch.cat([draw_path(gan, [2 * row, 2 * row + 1], 2, labels=[row % 2]) for row in range(3)])
@@ -205,9 +205,9 @@ def test_a_path_of_points_is_drawn_over_samples(command, make_gan):
         ({"seeds": [3]}, r"seeds=\[3\] in rows=1: expected at least two seeds a row"),
         ({"seeds": [3, 4, 5], "rows": 2}, r"seeds=\[3, 4, 5\] in rows=2: expected at least two"),
         ({"seeds": [3, 4, 5, 6, 7], "rows": 2}, "as many in each"),
-        ({"rows": 0}, "rows=0: expected at least 1"),
+        ({"rows": 0}, r"^interpolate\(rows=0\): expected a whole number of at least 1, such as 1\.$"),
         ({"labels": [1]}, r"labels=\[1\], but this generator has no classes"),
-        ({"out": "path.xyz"}, "names no picture format; end it in .png"),
+        ({"out": "path.xyz"}, r"path\.xyz' does not end in a picture format; end it in \.png"),
     ],
 )
 def test_mistakes_of_the_command_are_refused(arguments, says, monkeypatch, make_image_gan, tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from games import ensemble, linear_gan
+from helpers import ensemble, linear_gan
 from PIL import Image
 
 from lightning_gans import generation
@@ -13,7 +13,7 @@ from lightning_gans.networks import Constant, GaussianWithCode
 A, B, C = [3, 8, 5], [1, 2], [7, 9, 4, 6]
 
 
-def test_what_holds_for_latents_holds_for_samples_of_a_linear_generator():
+def test_sums_of_latents_are_sums_of_samples_for_a_linear_generator():
     gan = linear_gan(16)
     drawn = draw_arithmetic(gan, A, B, C)
     z = [generation.seed_latents(gan, seeds) for seeds in (A, B, C)]
@@ -27,20 +27,20 @@ def test_what_holds_for_latents_holds_for_samples_of_a_linear_generator():
     assert drawn.results.shape == (9, 3)
 
 
-def test_noise_around_the_result_is_uniform_and_follows_its_seed():
+def test_noise_around_the_result_is_uniform_and_depends_on_its_seed():
     gan = linear_gan(400, dim=400)
     torch.nn.init.eye_(gan.generator.linear.weight)
     drawn = draw_arithmetic(gan, A, B, C, noise=0.5)
     around = torch.cat([drawn.results[:4], drawn.results[5:]]) - drawn.results[4]
     assert 0.49 < around.max() < 0.5001 and -0.5001 < around.min() < -0.49
-    assert abs(around.std() - 1 / 12**0.5) < 0.01, "of uniform noise of width 1"
+    assert abs(around.std() - 1 / 12**0.5) < 0.01, "the standard deviation of uniform noise of width 1"
     assert torch.equal(drawn.results, draw_arithmetic(gan, A, B, C, noise=0.5).results)
     other = draw_arithmetic(gan, A, B, C, noise=0.5, seed=1).results
     assert torch.equal(other[4], drawn.results[4]) and not torch.equal(other[0], drawn.results[0])
     assert len(draw_arithmetic(gan, A, B, C, noise=0).results.unique(dim=0)) == 1
 
 
-def test_three_seeds_a_list_give_a_result_as_long_as_latents_are():
+def test_with_three_seeds_a_list_the_result_is_as_long_as_latents():
     gan = linear_gan(4000, dim=4000)
     torch.nn.init.eye_(gan.generator.linear.weight)
     drawn = draw_arithmetic(gan, [0, 1, 2], [3, 4, 5], [6, 7, 8], noise=0)
@@ -48,7 +48,7 @@ def test_three_seeds_a_list_give_a_result_as_long_as_latents_are():
     assert abs(drawn.means[0].norm() / 4000**0.5 - 3**-0.5) < 0.05
 
 
-def test_embeddings_of_classes_take_part():
+def test_embeddings_of_classes_are_added_and_subtracted_too():
     gan = linear_gan(num_classes=3)
     e, w = gan.generator.embedding.weight.detach(), gan.generator.linear.weight.detach()
     z = [generation.seed_latents(gan, seeds).mean(0) for seeds in (A, B, C)]
@@ -79,10 +79,10 @@ def test_the_route_is_that_of_the_first_seed_and_of_c():
     ("arguments", "says"),
     [
         ({"a": []}, r"a=\[\]: expected at least one seed"),
-        ({"c": []}, r"c=\[\]: expected at least one seed, such as those of a numbered sheet"),
+        ({"c": []}, r"c=\[\]: expected at least one seed, such as those of `sample --numbered true`"),
         ({"b": [-1]}, r"seeds=\[-1\]: expected at least one whole number"),
-        ({"noise": -0.1}, "noise=-0.1: expected a number of at least 0"),
-        ({"noise": float("nan")}, "noise=nan: expected a number of at least 0"),
+        ({"noise": -0.1}, r"^arithmetic\(noise=-0\.1\): expected a number of at least 0, such as 0\.$"),
+        ({"noise": float("nan")}, r"^arithmetic\(noise=nan\): expected a number of at least 0, such as 0\.$"),
         ({"labels": [1]}, r"labels=\[1\], but this generator has no classes"),
         ({"labels": [1, 2]}, r"labels=\[1, 2\]: expected one class for all, or three"),
     ],
@@ -104,7 +104,7 @@ def test_other_mistakes_are_refused(make_gan):
 
 @pytest.fixture
 def command(monkeypatch, tmp_path, capsys):
-    """Run the command on a GAN in memory; the picture and what was said come back."""
+    """Return a function that runs the command on a GAN in memory and returns the picture and the printed line."""
 
     def command(gan, *args, **arguments):
         monkeypatch.setattr("lightning_gans.generation.latent_arithmetic.load", lambda path, trust: gan)
@@ -114,7 +114,7 @@ def command(monkeypatch, tmp_path, capsys):
     return command
 
 
-def test_the_picture_is_that_of_the_paper(command, make_image_gan):
+def test_the_picture_is_laid_out_as_in_the_paper(command, make_image_gan):
     gan = make_image_gan()
     image, said = command(gan, A, B, C, noise=2.0, seed=3)
     drawn = draw_arithmetic(gan, A, B, C, noise=2.0, seed=3)
@@ -132,6 +132,6 @@ def test_the_picture_is_that_of_the_paper(command, make_image_gan):
     assert said.startswith("a - b + c of 3, 2 and 4 samples of GAN after 0 generator updates: ")
 
 
-def test_of_points_it_is_a_map(command, make_gan):
+def test_points_are_drawn_as_a_map(command, make_gan):
     image, said = command(make_gan(), A, B, C)
     assert image.shape == (480, 480, 3) and (image == (214, 69, 30)).all(-1).any() and "out.png" in said

@@ -1,4 +1,4 @@
-"""A generator is exported to a file that holds nothing else, and drawn from again to the same samples."""
+"""Generators loaded from checkpoints, and exported to a file that contains nothing else."""
 
 import json
 
@@ -18,6 +18,59 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+# ---------------------------------------------------------------- from a checkpoint
+
+
+@pytest.fixture
+def checkpoint(fit, tmp_path):
+    gan = DCGAN((1, 8, 8), latent_dim=3, width=2, num_classes=3)
+    fit(gan).save_checkpoint(tmp_path / "dcgan.ckpt")
+    return tmp_path / "dcgan.ckpt"
+
+
+def test_a_checkpoint_is_loaded_in_evaluation_mode_on_the_cpu(checkpoint):
+    gan = generation.load(checkpoint)
+    assert type(gan) is DCGAN and not gan.training and not gan.generator.training and gan.device.type == "cpu"
+
+
+def test_a_missing_checkpoint_is_refused_in_one_line(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint at '.*nowhere.ckpt'; runs keep theirs in"):
+        generation.load(tmp_path / "nowhere.ckpt")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello",
+        b"model:\n  class_path: DCGAN\n",
+        b"\x89PNG\r\n\x1a\n",
+        torch.ones(3),
+        [1, 2],
+        {"a": torch.ones(3)},
+    ],
+    ids=["empty", "text", "yaml", "picture", "tensor", "list", "state"],
+)
+def test_a_file_that_is_not_a_checkpoint_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "other.ckpt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(ValueError, match=r"other\.ckpt' cannot be rebuilt as a GAN") as refused:
+        generation.load(path)
+    assert "\n" not in str(refused.value)
+
+
+def test_networks_built_in_python_cannot_be_rebuilt_from_a_checkpoint(make_gan, fit, tmp_path):
+    fit(make_gan()).save_checkpoint(tmp_path / "gan.ckpt")
+    with pytest.raises(ValueError, match=r"gan\.ckpt' cannot be rebuilt as a GAN"):
+        generation.load(tmp_path / "gan.ckpt")
+
+
+# ---------------------------------------------------------------- exported
+
+
 @pytest.mark.parametrize(
     ("kind", "callbacks", "num_classes"),
     [
@@ -29,7 +82,7 @@ def folder(tmp_path, monkeypatch):
     ],
     ids=str,
 )
-def test_an_exported_generator_makes_the_same_samples(kind, callbacks, num_classes, fit, folder, capsys):
+def test_an_exported_generator_gives_the_same_samples(kind, callbacks, num_classes, fit, folder, capsys):
     gan = kind((1, 16, 16), latent_dim=3, width=2, num_classes=num_classes)
     fit(gan, 3, callbacks=callbacks).save_checkpoint("all.ckpt")
     main(["export", "--checkpoint=all.ckpt"])
@@ -43,7 +96,7 @@ def test_an_exported_generator_makes_the_same_samples(kind, callbacks, num_class
     assert [path.name for path in folder.glob("*.part")] == []
 
 
-def test_the_file_holds_the_generator_alone_and_its_recipe(fit, folder):
+def test_the_file_contains_the_generator_and_its_recipe_alone(fit, folder):
     fit(DCGAN((1, 8, 8), latent_dim=3, width=2)).save_checkpoint("all.ckpt")
     generation.export("all.ckpt", "new/mine.safetensors")
     generator = generation.load_generator("new/mine.safetensors")
@@ -54,7 +107,7 @@ def test_the_file_holds_the_generator_alone_and_its_recipe(fit, folder):
     assert recipe["gan_class"] == "lightning_gans.models.dcgan.DCGAN" and recipe["hyper_parameters"]["width"] == 2
 
 
-def test_commands_take_an_exported_generator(fit, folder):
+def test_commands_accept_an_exported_generator(fit, folder):
     fit(DCGAN((1, 8, 8), latent_dim=3, width=2)).save_checkpoint("all.ckpt")
     generation.export("all.ckpt")
     generation.sample("all.ckpt", "a.png", num=4)
@@ -62,18 +115,18 @@ def test_commands_take_an_exported_generator(fit, folder):
     assert (folder / "a.png").read_bytes() == (folder / "b.png").read_bytes()
 
 
-def test_mistakes_of_export_are_one_line(fit, folder):
+def test_mistakes_of_export_are_refused(fit, folder):
     fit(DCGAN((1, 8, 8), latent_dim=3, width=2)).save_checkpoint("all.ckpt")
     with pytest.raises(ValueError, match=r"out='mine.pt': expected a name that ends in \.safetensors"):
         generation.export("all.ckpt", "mine.pt")
     generation.export("all.ckpt")
-    with pytest.raises(ValueError, match="is a generator already; give a checkpoint"):
+    with pytest.raises(ValueError, match="is an exported generator already; give a checkpoint"):
         generation.export("generator.safetensors", "again.safetensors")
     with pytest.raises(FileNotFoundError, match=r"no checkpoint at .nowhere\.ckpt"):
         generation.export("nowhere.ckpt")
 
 
-def test_a_disk_that_is_full_leaves_what_was_there(fit, folder, monkeypatch):
+def test_a_full_disk_leaves_the_previous_file(fit, folder, monkeypatch):
     fit(DCGAN((1, 8, 8), latent_dim=3, width=2)).save_checkpoint("all.ckpt")
     generation.export("all.ckpt")
     before = (folder / "generator.safetensors").read_bytes()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from games import linear_gan
+from helpers import linear_gan
 from PIL import Image
 from torch import nn
 from torch.utils.data import Dataset
@@ -20,7 +20,7 @@ from lightning_gans.networks import DCGANDiscriminator, Generator
 
 
 class Fixed(GANData):
-    """Random images, made once."""
+    """Random images, drawn once."""
 
     def __init__(self, sizes=(40, 30, 30), shape=(1, 8, 8)):
         super().__init__()
@@ -37,7 +37,7 @@ class Fixed(GANData):
 
 
 class Single(Fixed):
-    """The same as a plain data set with labels, of which a loader makes batches."""
+    """The same images as a plain data set with labels, which gives single samples."""
 
     def load(self, split):
         class Pairs(Dataset):
@@ -54,7 +54,7 @@ class Single(Fixed):
 
 
 class Copying(Generator):
-    """Gives training samples back, one for each latent."""
+    """A generator that returns training samples, one for each latent."""
 
     def __init__(self, x, blur=0.0):
         super().__init__(x.shape[1:], 2)
@@ -74,8 +74,8 @@ def gan_of(generator):
 
 @pytest.mark.parametrize("k", [1, 3, 40])
 @pytest.mark.parametrize("kind", [Fixed, Single])
-def test_neighbours_are_those_of_the_whole_matrix(kind, k, monkeypatch):
-    monkeypatch.setattr("lightning_gans.generation.nearest._BLOCK", 7)
+def test_neighbours_are_those_of_the_full_distance_matrix(kind, k, monkeypatch):
+    monkeypatch.setattr("lightning_gans.generation.nearest.BLOCK", 7)
     monkeypatch.setattr("lightning_gans.metrics.distances.BLOCK", 20)
     data = kind()
     samples = torch.rand(11, 1, 8, 8) * 2 - 1
@@ -93,7 +93,7 @@ def test_a_copy_is_at_distance_zero():
     assert torch.equal(found.samples[:, 0], data.x[0][5:8])
 
 
-def test_distances_can_be_those_of_features():
+def test_features_can_be_compared_in_place_of_samples():
     class Brightness(nn.Module):
         num_features = 1
 
@@ -110,7 +110,7 @@ def test_distances_can_be_those_of_features():
 
 
 @pytest.mark.parametrize("k", [0, 41])
-def test_more_neighbours_than_there_are_are_refused(k):
+def test_a_number_of_neighbours_out_of_range_is_refused(k):
     with pytest.raises(ValueError, match=f"k={k}: expected 1 to 40, the number of training samples"):
         find_neighbours(torch.zeros(1, 1, 8, 8), Fixed(), k)
 
@@ -118,14 +118,14 @@ def test_more_neighbours_than_there_are_are_refused(k):
 # ---------------------------------------------------------------- the verdict
 
 
-def test_verdicts_name_what_distances_say():
+def test_the_verdict_follows_from_the_distances():
     new = torch.linspace(1, 2, 100)
     for samples, says, share in (
         (torch.zeros(100), "the samples are copies of training samples", 100),
-        (new - 0.3, "closer than new data", 75),
+        (new - 0.3, "closer than new data: memorised, or simpler than the data; compare the rows", 75),
         (new, "as far as new data: no sign of memorisation", 50),
         (new + 0.02, "as far as new data", 48),
-        (new + 0.4, "farther than new data", 18),
+        (new + 0.4, "farther than new data: no sign of memorisation, but the samples miss the data", 18),
         (torch.full((100,), 5.0), "farther than new data", 0),
     ):
         line = verdict(samples, new)
@@ -140,7 +140,7 @@ def test_verdicts_name_what_distances_say():
 
 @pytest.fixture
 def command(monkeypatch, tmp_path, capsys):
-    """Run the command on a GAN in memory; the picture and what was said come back."""
+    """Return a function that runs the command on a GAN in memory and returns the picture and the printed lines."""
 
     def command(gan, data, checkpoint="run.ckpt", **arguments):
         monkeypatch.setattr("lightning_gans.generation.nearest.load", lambda path, trust: gan)
@@ -150,7 +150,7 @@ def command(monkeypatch, tmp_path, capsys):
     return command
 
 
-def test_a_generator_that_copies_is_found_out(command):
+def test_a_generator_that_copies_is_detected(command):
     data = Fixed()
     image, said = command(gan_of(Copying(data.x[0])), data, num=3, k=2)
     assert "3 samples of GAN after 0 generator updates beside the 2 closest of 40 training samples" in said
@@ -161,13 +161,13 @@ def test_a_generator_that_copies_is_found_out(command):
         assert np.array_equal(sample, first) and not np.array_equal(sample, second)
 
 
-def test_a_generator_that_makes_new_samples_is_not(command):
+def test_a_generator_of_new_samples_is_not_taken_for_copying(command):
     data = Fixed((200, 60, 60))
     fresh = torch.rand(300, 1, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
     assert "no sign of memorisation." in command(gan_of(Copying(fresh)), data, num=1, compared=60)[1]
 
 
-def test_samples_are_those_of_numbered_seeds(command):
+def test_samples_are_those_of_their_seeds(command):
     data = Fixed()
     gan = gan_of(Copying(data.x[0], blur=0.1))
     image, _ = command(gan, data, num=2, k=1, seed=5)
@@ -184,21 +184,21 @@ def test_labels_choose_the_classes(command):
     assert not np.array_equal(images[0], images[1]) and np.array_equal(images[1], images[2])
 
 
-def test_held_out_samples_are_those_of_testing_where_none_validate(command):
+def test_held_out_samples_are_from_the_test_split_where_there_is_no_validation_split(command):
     data = Fixed((40, 0, 25))
     assert "of 25 held-out ones" in command(gan_of(Copying(data.x[0])), data, num=1)[1]
-    with pytest.raises(ValueError, match="Fixed has neither validation nor test samples; use data that keeps some"):
+    with pytest.raises(ValueError, match="Fixed has neither validation nor test samples; use data with held-out"):
         command(gan_of(Copying(data.x[0])), Fixed((40, 0, 0)))
 
 
-def test_points_are_searched_too(command):
+def test_points_are_compared_too(command):
     data = GaussianRing(num_samples=500, num_val_samples=50, fresh=True)
     image, said = command(linear_gan(dim=2), data, num=5, k=3)
     assert image.shape == (480, 480, 3) and "of 500 training samples" in said
-    assert np.array_equal(image, command(linear_gan(dim=2), data, num=5, k=3)[0]), "fresh draws too"
+    assert np.array_equal(image, command(linear_gan(dim=2), data, num=5, k=3)[0]), "with fresh draws too"
 
 
-def test_data_are_those_of_the_run(command, tmp_path):
+def test_the_data_is_that_of_the_run(command, tmp_path):
     gan = gan_of(Copying(torch.zeros(3, 1, 8, 8)))
     path = tmp_path / "runs" / "version_0" / "checkpoints" / "last.ckpt"
     path.parent.mkdir(parents=True)
@@ -210,7 +210,7 @@ def test_data_are_those_of_the_run(command, tmp_path):
     assert f"of {size:,} training samples" in command(gan, None, path)[1]
     config.write_text("data: {class_path: stranger.Data}")
     with pytest.raises(
-        ValueError, match=r"stranger\.Data is no data of this library, and a file cannot have other code"
+        ValueError, match=r"stranger\.Data is not a data module of this library, and a file may not import other code"
     ):
         command(gan, None, path)
     for text in (
@@ -230,15 +230,15 @@ def test_data_are_those_of_the_run(command, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"num": 0}, "num=0: expected at least 1"),
-        ({"k": 0}, "k=0: expected at least 1"),
+        ({"num": 0}, r"^neighbours\(num=0\): expected a whole number of at least 1, such as 1\.$"),
+        ({"k": 0}, r"^neighbours\(k=0\): expected a whole number of at least 1, such as 1\.$"),
         ({"k": 41}, "k=41: expected 1 to 40"),
-        ({"compared": 19}, "compared=19: expected at least 20"),
+        ({"compared": 19}, r"^neighbours\(compared=19\): expected a whole number of at least 20, such as 20\.$"),
         ({"seed": -1}, "expected at least one whole number from 0"),
         ({"labels": [1]}, r"labels=\[1\], but this generator has no classes"),
         ({"features": nn.Identity()}, "features=Identity: expected a network with num_features"),
         ({"data": Digits(size=16)}, re.escape("Digits has samples of shape (1, 16, 16), but the generator makes (")),
-        ({"data": Blank((1, 8, 8))}, "has had no training samples.*name some"),
+        ({"data": Blank((1, 8, 8))}, "the run has no training samples.*name some"),
     ],
 )
 def test_mistakes_are_refused(arguments, says, command, tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from games import ensemble
+from helpers import ensemble
 from PIL import Image
 
 from lightning_gans import DCGAN, WGAN, generation
@@ -16,7 +16,7 @@ def checkpoint(fit, tmp_path):
     return tmp_path / "dcgan.ckpt"
 
 
-def test_sample_writes_a_picture_and_says_so(checkpoint, tmp_path, capsys):
+def test_sample_writes_a_picture_and_prints_one_line(checkpoint, tmp_path, capsys):
     out = tmp_path / "out" / "grid.png"
     generation.sample(str(checkpoint), str(out), num=7, seed=5, labels=[2, 0])
     assert capsys.readouterr().out == f"7 samples of DCGAN after 2 generator updates: {out}\n"
@@ -53,7 +53,7 @@ def test_sample_draws_a_row_for_each_route(monkeypatch, tmp_path, capsys):
 # ---------------------------------------------------------------- numbered
 
 
-def test_a_numbered_sample_is_that_of_its_seed(checkpoint, tmp_path, capsys):
+def test_a_numbered_sample_is_drawn_from_its_seed_alone(checkpoint, tmp_path, capsys):
     generation.sample(str(checkpoint), str(tmp_path / "a.png"), num=4, seed=9, labels=[1], numbered=True)
     assert "4 samples numbered 9 to 12, by their seeds, of DCGAN" in capsys.readouterr().out
     gan = generation.load(checkpoint)
@@ -73,10 +73,10 @@ def test_points_are_numbered_on_their_map(monkeypatch, make_gan, tmp_path):
         generation.sample("run.ckpt", str(tmp_path / "a.png"), num=3, numbered=numbered)
         images.append(np.array(Image.open(tmp_path / "a.png")))
     dark = [(image < 100).all(-1).any() for image in images]
-    assert dark == [False, True], "black figures"
+    assert dark == [False, True], "the numbers are black"
 
 
-def test_numbers_and_routes_exclude_each_other(monkeypatch):
+def test_numbered_samples_along_routes_are_refused(monkeypatch):
     monkeypatch.setattr("lightning_gans.generation.samples.load", lambda path, trust: ensemble())
     with pytest.raises(ValueError, match="routes=2 of numbered samples: each has the route of its seed; leave either"):
         generation.sample("run.ckpt", routes=2, numbered=True)

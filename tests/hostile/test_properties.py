@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import OBJECTIVES
-from games import sgds
+from helpers import sgds
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as some
 from torch import nn

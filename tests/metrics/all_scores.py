@@ -1,6 +1,6 @@
-"""Every score, made small, and samples for it; as a program, compares the figures of two processes with those of one.
+"""A small instance of every score, and samples for it; as a program, compares two processes with one.
 
-Started by `tests/metrics/test_every_score.py`; prints a line for each score.
+`tests/metrics/test_every_score.py` starts the program, which prints a line for each score.
 """
 
 import os
@@ -15,7 +15,7 @@ from lightning_gans.networks import DigitFeatures
 
 
 class Projection(nn.Module):
-    """Features that are fixed sums of the samples' numbers."""
+    """Features that are a fixed linear map of the samples."""
 
     num_features = 3
 
@@ -24,8 +24,8 @@ class Projection(nn.Module):
         return x @ torch.randn(x.shape[1], 3, generator=torch.Generator().manual_seed(0)).to(x)
 
 
-class Judge(nn.Module):
-    """A classifier of four classes that has an opinion on noise."""
+class Classifier(nn.Module):
+    """A linear classifier of four classes."""
 
     input_shape = (1, 12, 12)
 
@@ -35,7 +35,7 @@ class Judge(nn.Module):
 
 
 class PixelDistance(nn.Module):
-    """A stand-in for LPIPS."""
+    """A substitute for LPIPS that needs no weights."""
 
     def forward(self, x, y):
         return (x - y).abs().mean((1, 2, 3), keepdim=True)
@@ -44,12 +44,12 @@ class PixelDistance(nn.Module):
 CENTRES = [[0.0, 0.0], [0.5, 0.5]]
 EVERY = {
     "modes": lambda: metrics.ModeCoverage(CENTRES, 0.2),
-    "classes": lambda: metrics.ClassCoverage(Judge()),
-    "stacked classes": lambda: metrics.ClassCoverage(Judge(), channels=3),
+    "classes": lambda: metrics.ClassCoverage(Classifier()),
+    "stacked classes": lambda: metrics.ClassCoverage(Classifier(), channels=3),
     "fd": lambda: metrics.FrechetDistance(Projection()),
     "fd of samples": lambda: metrics.FrechetDistance(),
     "kd": lambda: metrics.KernelDistance(Projection(), subsets=3, subset_size=10),
-    "is": lambda: metrics.InceptionScore(Judge(), splits=2),
+    "is": lambda: metrics.InceptionScore(Classifier(), splits=2),
     "precision and recall": lambda: metrics.PrecisionRecall(Projection()),
     "density and coverage": lambda: metrics.DensityCoverage(Projection()),
     "bins": lambda: metrics.NDB(Projection(), num_bins=6),
@@ -67,7 +67,7 @@ def shape_for(name):
 
 
 def samples(name, size=40, seed=0):
-    """Reals and fakes that are bytes in [−1, 1]."""
+    """Return reals and fakes that are bytes scaled to [−1, 1]."""
     source = torch.Generator().manual_seed(seed)
     x = torch.randn(2, size, *shape_for(name), generator=source).mul(80 if len(shape_for(name)) > 1 else 40)
     return (x + 127).round().clamp(0, 255) / 127.5 - 1
@@ -91,7 +91,7 @@ def compare(rank, address):
         alone, shared = make(), make()
         alone.distributed_available_fn = lambda: False
         expected = filled(alone, real, fake).figures()
-        # neither as many samples nor as many batches in both
+        # the processes differ in their numbers of samples and of batches
         cut = 2 * rank + 3
         own = [x[:27:2] if rank else torch.cat([x[1:27:2], x[27:]]) for x in (real, fake)]
         figures = filled(shared, *own, parts=cut).figures()
@@ -106,8 +106,8 @@ def compare(rank, address):
         for figure, value in again.figures().items():
             torch.testing.assert_close(value, expected[figure], rtol=1e-4, atol=1e-6, msg=f"{name} {figure} again")
         if rank == 0:
-            print(f"{name}: alike", flush=True)
-    dist.barrier()  # gloo of torch 2.6 may wait for ever for one that has left
+            print(f"{name}: equal", flush=True)
+    dist.barrier()  # with torch 2.6 gloo may wait for ever for a process that has ended
     dist.destroy_process_group()
 
 

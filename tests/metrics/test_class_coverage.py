@@ -1,4 +1,4 @@
-"""Classes, divergences and confidence, of a classifier that names grey levels, and of the digits that ship."""
+"""Class coverage with a classifier of grey levels, and with the digit classifier of the library."""
 
 import math
 from pathlib import Path
@@ -12,7 +12,7 @@ from lightning_gans.networks import FrozenClassifier
 
 
 class Levels(nn.Module):
-    """Sure of class 0 below −0.5 and of class 2 above 0.5; class 1, of which it is not sure, in between."""
+    """Confident of class 0 below −0.5 and of class 2 above 0.5; class 1 in between, without confidence."""
 
     input_shape = (1, 4, 4)
 
@@ -34,7 +34,7 @@ def figures(fake, real=None, **kwargs):
     return {name: float(value) for name, value in score.figures().items()}
 
 
-def test_figures_equal_a_count_by_hand():
+def test_figures_equal_an_independent_count():
     fake = grey(-1.0, -1.0, 0.0, -1.0)
     found = figures(fake, real=grey(-1.0, 0.0, 1.0, 1.0, 1.0))
     assert found["classes"] == 2 and found["confident"] == 0.75 and found["confident_classes"] == 1
@@ -52,24 +52,24 @@ def test_fakes_with_the_histogram_of_the_reals_have_no_divergence_from_them():
     assert figures(grey(-1.0, 0.0, 1.0))["kl_uniform"] == pytest.approx(0, abs=1e-12)
 
 
-def test_channels_are_digits_of_their_own_the_first_one_first():
+def test_each_channel_is_a_digit_of_the_class_the_first_channel_first():
     triples = torch.tensor([[-1.0, 0.0, 1.0], [1.0, -1.0, -1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
     score = ClassCoverage(Levels(), channels=3)
     score.update(triples.view(4, 3, 1, 1).expand(-1, -1, 4, 4), real=False)
     assert len(score.fake_counts) == 27
     assert score.fake_counts.nonzero().flatten().tolist() == [0 * 9 + 1 * 3 + 2, 2 * 9, 2 * 9 + 2 * 3 + 2]
     found = score.figures()
-    assert found["classes"] == 3 and found["confident_classes"] == 2  # the class in between is not sure
+    assert found["classes"] == 3 and found["confident_classes"] == 2  # class 1 is never confident
     assert found["confident"] == 0.75 and float(found["kl_uniform_floor"]) == pytest.approx(26 / 8)
 
 
-def test_confidence_can_be_set():
+def test_confidence_is_a_threshold():
     middle = math.e / (math.e + 2)  # 0.576
     assert figures(grey(0.0), confidence=middle - 0.01)["confident"] == 1
     assert figures(grey(0.0), confidence=middle + 0.01)["confident"] == 0
 
 
-def test_a_frozen_classifier_is_taken_as_it_is_and_any_other_is_frozen():
+def test_a_frozen_classifier_is_kept_and_any_other_is_frozen():
     frozen = FrozenClassifier(Levels())
     assert ClassCoverage(frozen).classifier is frozen and isinstance(ClassCoverage(frozen).network, Levels)
     assert isinstance(ClassCoverage(Levels()).classifier, FrozenClassifier)
@@ -78,9 +78,9 @@ def test_a_frozen_classifier_is_taken_as_it_is_and_any_other_is_frozen():
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({"confidence": 1.0}, r"ClassCoverage\(confidence=1.0\): expected a probability, at least 0 and below 1"),
-        ({"confidence": math.nan}, "expected a probability"),
-        ({"channels": 0}, r"ClassCoverage\(channels=0\): expected a whole number of at least 1"),
+        ({"confidence": 1.0}, r"^ClassCoverage\(confidence=1.0\): expected a number in \[0, 1\), such as 0\.8\.$"),
+        ({"confidence": math.nan}, r"^ClassCoverage\(confidence=nan\): expected a number in \[0, 1\), such as 0\.8\.$"),
+        ({"channels": 0}, r"^ClassCoverage\(channels=0\): expected a whole number of at least 1, such as 1\.$"),
         ({"channels": 30}, "expected at most a million; use fewer channels"),
     ],
 )
@@ -96,7 +96,7 @@ def test_images_without_the_channels_are_refused():
 
 
 @pytest.mark.slow
-def test_real_stacked_mnist_has_the_figures_of_the_protocol():
+def test_real_stacked_mnist_has_the_published_figures():
     if not Path("data/MNIST/raw").is_dir():
         pytest.skip("data/MNIST/raw is absent")
     from lightning_gans.data import StackedMNIST

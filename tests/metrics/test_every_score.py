@@ -1,4 +1,4 @@
-"""What holds for every score: order, processes, kept statistics, and samples that are of no use."""
+"""Properties of every score: order, processes, kept statistics, samples that are refused, feature networks."""
 
 import copy
 import subprocess
@@ -18,7 +18,7 @@ every_score = pytest.mark.parametrize("name", EVERY)
 
 
 class Shaped(GANData):
-    """A data module that is asked for nothing but its shape."""
+    """A data module that has a shape and no data."""
 
     def __init__(self, *shape):
         super().__init__()
@@ -42,10 +42,10 @@ def close(figures, expected, **tolerance):
         torch.testing.assert_close(figures[figure], value, **tolerance, msg=figure)
 
 
-def test_every_score_is_tried_here():
-    tried = {type(make()) for make in EVERY.values()}
+def test_every_score_is_tested_here():
+    tested = {type(make()) for make in EVERY.values()}
     shared = {metrics.FeatureScore, metrics.KeptFeatures, metrics.PairScore, Score}
-    assert {getattr(metrics, name) for name in metrics.__all__} == tried | shared
+    assert {getattr(metrics, name) for name in metrics.__all__} == tested | shared
 
 
 @every_score
@@ -71,7 +71,7 @@ def test_figures_do_not_depend_on_order_batches_or_random_numbers(name):
 
 
 @every_score
-def test_real_statistics_can_be_kept_and_taken_up(name):
+def test_real_statistics_can_be_kept_and_restored(name):
     real, fake = samples(name)
     score = filled(EVERY[name](), real, fake)
     state = {key: value.clone() for key, value in score.real_state().items()}
@@ -92,7 +92,7 @@ def test_two_processes_have_the_figures_of_one(tmp_path):
         [sys.executable, program, tmp_path / "store"], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.splitlines() == [f"{name}: alike" for name in EVERY]
+    assert done.stdout.splitlines() == [f"{name}: equal" for name in EVERY]
 
 
 @every_score
@@ -120,7 +120,7 @@ def test_one_sample_is_too_few_where_a_figure_needs_more(name):
             score.compute()
 
 
-def test_without_real_samples_scores_that_do_without_leave_theirs_out():
+def test_figures_of_real_samples_are_left_out_without_real_samples():
     for name, left_out in ("classes", "kl_real"), ("is", "is_real"), ("ms-ssim", "ms_ssim_real"):
         real, fake = samples(name)
         score = EVERY[name]()
@@ -135,7 +135,7 @@ def test_without_real_samples_scores_that_do_without_leave_theirs_out():
 def test_a_data_module_of_another_shape_is_refused_before_the_run(name):
     score = EVERY[name]()
     score.fit_data(Shaped(*shape_for(name)))
-    score.fit_data(object())  # which has no shape to tell
+    score.fit_data(object())  # a data module without a shape
     filled(score, *samples(name))
     if name in ("modes", "classes", "stacked classes", "is", "ms-ssim", "lpips", "digits"):
         other = (1, 5, 5, 5) if name != "modes" else (3,)
@@ -145,7 +145,7 @@ def test_a_data_module_of_another_shape_is_refused_before_the_run(name):
 
 
 @every_score
-def test_nothing_of_a_score_is_in_a_state_dict_and_copies_are_their_own(name):
+def test_a_score_is_not_in_a_state_dict_and_copies_are_independent(name):
     real, fake = samples(name)
     score = filled(EVERY[name](), real, fake)
     holder = nn.ModuleList([score])
@@ -173,7 +173,7 @@ def constant(name):
         ("lpips", {"lpips": 0}),
     ],
 )
-def test_constant_fakes_have_figures(name, expected):
+def test_constant_fakes_have_the_expected_figures(name, expected):
     real, fake = constant(name)
     figures = figures_of(name, real, fake)
     assert all(value.isfinite() for value in figures.values())
@@ -182,7 +182,7 @@ def test_constant_fakes_have_figures(name, expected):
 
 
 @pytest.mark.parametrize("name", ["density and coverage", "diversity", "neighbour", "bins"])
-def test_constant_reals_leave_some_figures_undefined_and_the_line_says_so(name):
+def test_constant_reals_are_refused_where_figures_are_undefined(name):
     real, fake = constant(name)
     with pytest.raises(
         ValueError, match=r"undefined; give real samples that differ|only 1 real samples? differ"
@@ -191,7 +191,7 @@ def test_constant_reals_leave_some_figures_undefined_and_the_line_says_so(name):
     assert "\n" not in str(found.value)
 
 
-def test_constant_reals_have_the_figures_that_are_defined():
+def test_constant_reals_have_figures_where_these_are_defined():
     real, fake = constant("fd")
     spread = figures_of("fd", fake, real)["fd"]
     features = EVERY["fd"]().extract(real).double()
@@ -209,7 +209,7 @@ class Wrong(nn.Module):
         return x.flatten(1)
 
 
-def test_a_feature_network_must_say_how_wide_its_features_are():
+def test_a_feature_network_must_declare_the_width_of_its_features():
     with pytest.raises(ValueError, match=r"FrechetDistance\(features=Linear\): expected a network with num_features"):
         FrechetDistance(nn.Linear(2, 2))
     with pytest.raises(ValueError, match=r"Wrong returned shape \(1, 2\), expected \(1, 4\); correct its num_features"):
@@ -232,7 +232,7 @@ def test_a_feature_network_is_frozen_and_in_evaluation_mode():
     assert network[2].weight.device.type == score.device.type == "meta"
 
 
-def test_half_precision_fakes_are_taken():
+def test_half_precision_fakes_are_accepted():
     real, fake = samples("fd")
     half = figures_of("fd", real, fake.bfloat16())["fd"]
     torch.testing.assert_close(half, figures_of("fd", real, fake.bfloat16().float())["fd"])

@@ -1,4 +1,4 @@
-"""The inception score of answers that are given."""
+"""The inception score of given predictions."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from torch import nn
 from lightning_gans.metrics import InceptionScore
 
 
-class Answers(nn.Module):
-    """Logits that are the pixels."""
+class Predictions(nn.Module):
+    """Logits that are the pixels times 20."""
 
     input_shape = (1, 1, 5)
 
@@ -22,7 +22,7 @@ def images(logits):
 
 
 def figures(fake, real=None, **kwargs):
-    score = InceptionScore(Answers(), **kwargs)
+    score = InceptionScore(Predictions(), **kwargs)
     score.update(images(fake), real=False)
     if real is not None:
         score.update(images(real), real=True)
@@ -39,9 +39,9 @@ def test_it_equals_the_formula_in_numpy():
 
 
 def test_its_limits_are_one_and_the_number_of_classes():
-    sure = 20 * torch.eye(5).repeat(4, 1)
-    assert figures(sure, splits=1)["is"] == pytest.approx(5, rel=1e-3)
-    assert figures(sure[:1].repeat(20, 1), splits=1)["is"] == pytest.approx(1)
+    confident = 20 * torch.eye(5).repeat(4, 1)
+    assert figures(confident, splits=1)["is"] == pytest.approx(5, rel=1e-3)
+    assert figures(confident[:1].repeat(20, 1), splits=1)["is"] == pytest.approx(1)
     assert figures(torch.zeros(20, 5), splits=1)["is"] == pytest.approx(1)
 
 
@@ -54,9 +54,13 @@ def test_splits_and_seed_change_it():
 
 
 def test_arguments_out_of_range_and_too_few_samples_are_refused():
-    with pytest.raises(ValueError, match=r"InceptionScore\(splits=0\): expected a whole number of at least 1"):
-        InceptionScore(Answers(), splits=0)
-    with pytest.raises(ValueError, match=r"InceptionScore\(seed=-1\)"):
-        InceptionScore(Answers(), seed=-1)
+    with pytest.raises(
+        ValueError, match=r"^InceptionScore\(splits=0\): expected a whole number of at least 1, such as 10\.$"
+    ):
+        InceptionScore(Predictions(), splits=0)
+    with pytest.raises(
+        ValueError, match=r"^InceptionScore\(seed=-1\): expected a whole number of at least 0, such as 0\.$"
+    ):
+        InceptionScore(Predictions(), seed=-1)
     with pytest.raises(ValueError, match="InceptionScore: 19 fake samples; expected at least 20"):
         figures(torch.zeros(19, 5))

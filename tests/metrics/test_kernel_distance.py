@@ -1,4 +1,4 @@
-"""The kernel distance, against a polynomial kernel summed by hand."""
+"""The kernel distance against an explicit sum of a polynomial kernel."""
 
 import itertools
 
@@ -19,7 +19,7 @@ def kernel(x, y):
     return (sum(a * b for a, b in zip(x, y, strict=True)) / len(x) + 1) ** 3
 
 
-def test_it_equals_a_sum_by_hand():
+def test_it_equals_an_explicit_sum():
     torch.manual_seed(0)
     real, fake = torch.randn(12, 3), torch.randn(12, 3) * 0.5 + 1
     x, y = real.tolist(), fake.tolist()
@@ -29,7 +29,7 @@ def test_it_equals_a_sum_by_hand():
     assert found["kd"] == pytest.approx(within - 2 * between, rel=1e-5) and found["kd_std"] == 0
 
 
-def test_it_is_unbiased_and_sees_a_difference():
+def test_it_is_unbiased_and_detects_a_difference():
     torch.manual_seed(0)
     settings = {"subsets": 50, "subset_size": 100}
     same = figures(torch.randn(1000, 4), torch.randn(1000, 4), **settings)

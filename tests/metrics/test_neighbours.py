@@ -1,4 +1,4 @@
-"""Scores of neighbours and distances, against loops over every pair."""
+"""Scores of neighbours and distances against loops over every pair."""
 
 import math
 
@@ -32,7 +32,7 @@ def blocks(request, monkeypatch):
 
 
 @pytest.mark.usefixtures("blocks")
-def test_distances_are_those_of_loops_and_equal_rows_are_at_none():
+def test_distances_equal_those_of_loops_and_are_0_between_equal_rows():
     x, y = points(7) + 1000, points(31, seed=1) + 1000
     y[3] = x[2]
     found = torch.cat([part for _, part in distances.distance_blocks(x, y)])
@@ -44,7 +44,7 @@ def test_distances_are_those_of_loops_and_equal_rows_are_at_none():
 
 @pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize("k", [1, 3])
-def test_precision_and_recall_are_those_of_loops(k):
+def test_precision_and_recall_equal_those_of_loops(k):
     real, fake = points(scale=0.8), points(25, seed=1) + 0.7
     for name, of, within in ("precision", fake, real), ("recall", real, fake):
         reach = radii(within, k)
@@ -64,7 +64,7 @@ def test_precision_and_recall_at_their_limits():
 
 @pytest.mark.usefixtures("blocks")
 @pytest.mark.parametrize("k", [1, 5])
-def test_density_and_coverage_are_those_of_loops(k):
+def test_density_and_coverage_equal_those_of_loops(k):
     real, fake = points(), points(25, seed=1) + 0.7
     reach = radii(real, k)
     inside = [[math.dist(a, b) < r for b in fake.tolist()] for a, r in zip(real.tolist(), reach, strict=True)]
@@ -118,7 +118,7 @@ def test_bins_at_their_limits_and_their_options():
     assert figures(NDB(num_bins=9, seed=1), cloud, other)["ndb_js"] != plain
 
 
-def test_diversity_is_the_ratio_of_scipys_mean_distances():
+def test_diversity_is_the_ratio_of_the_mean_distances_of_scipy():
     real, fake = points(), points(25, seed=1, scale=0.3)
     found = figures(PairwiseDiversity(), real, fake)
     assert found == {"diversity": pytest.approx(pdist(fake.numpy()).mean() / pdist(real.numpy()).mean(), rel=1e-5)}
@@ -128,7 +128,7 @@ def test_diversity_is_the_ratio_of_scipys_mean_distances():
 
 
 @pytest.mark.usefixtures("blocks")
-def test_nearest_neighbours_are_those_of_loops_and_of_scipys_test():
+def test_nearest_neighbours_equal_loops_and_the_test_of_scipy():
     real, fake = points(), torch.cat([points(10, seed=1), points()[:3]])
     to_real = [min(math.dist(a, b) for b in real.tolist()) for a in fake.tolist()]
     among = radii(real, 1)
@@ -137,7 +137,7 @@ def test_nearest_neighbours_are_those_of_loops_and_of_scipys_test():
     assert found["nn_closer"] == pytest.approx(mannwhitneyu(among, to_real).statistic / (13 * 30))
 
 
-def test_nearest_neighbours_tell_copies_from_new_samples_and_from_poor_ones():
+def test_nearest_neighbours_distinguish_copies_new_samples_and_poor_ones():
     real = points(500)
     new, copies, poor = points(500, seed=1), real.flip(0), points(500, seed=1) + 5
     assert figures(NearestNeighbour(), real, copies) == {"nn_ratio": 0, "nn_closer": 1}

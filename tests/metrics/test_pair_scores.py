@@ -27,7 +27,7 @@ def figures(score, fake, real=None):
 
 
 class Brightness(nn.Module):
-    """Notes what it is shown, and returns how far images are apart in brightness."""
+    """Records its inputs, and returns the difference of two images in brightness."""
 
     def __init__(self):
         super().__init__()
@@ -39,7 +39,7 @@ class Brightness(nn.Module):
 
 
 @pytest.mark.parametrize(("betas", "side"), [(TWO, 12), ((0.0448, 0.2856, 0.3001, 0.2363, 0.1333), 176)])
-def test_ms_ssim_of_two_images_is_torchmetrics(betas, side):
+def test_ms_ssim_of_two_images_is_that_of_torchmetrics(betas, side):
     fake = images(side=side)
     fake[1] = (fake[0] + fake[1] / 5).clamp(-1, 1).add(1).mul(127.5).round() / 127.5 - 1
     expected = float(ms_ssim(fake[:1], fake[1:], data_range=2.0, betas=betas))
@@ -48,13 +48,13 @@ def test_ms_ssim_of_two_images_is_torchmetrics(betas, side):
     assert figures(score, fake)["ms_ssim"] == pytest.approx(expected, rel=1e-4)
 
 
-def test_ms_ssim_of_fakes_stands_beside_that_of_reals():
+def test_ms_ssim_is_reported_for_fakes_and_reals():
     real = images(9)
     found = figures(MultiScaleSSIM(30, TWO), real[:1].expand(9, -1, -1, -1), real)
     assert found["ms_ssim"] == pytest.approx(1) and found["ms_ssim_real"] < 0.3
 
 
-def test_pairs_are_of_different_images_and_their_number_and_seed_count():
+def test_pairs_are_of_different_images_and_depend_on_number_and_seed():
     fake = torch.linspace(-1, 1, 5).view(-1, 1, 1, 1).expand(-1, 3, 64, 64)
     distance = Brightness()
     plain = figures(LPIPSDiversity(200, distance), fake)["lpips"]
@@ -66,14 +66,14 @@ def test_pairs_are_of_different_images_and_their_number_and_seed_count():
         assert figures(LPIPSDiversity(1, Brightness(), seed=seed), fake[:2])["lpips"] == pytest.approx(0.502, abs=0.01)
 
 
-def test_ms_ssim_of_other_betas_is_another():
+def test_ms_ssim_depends_on_the_betas():
     fake = images() / 9 + images(1, seed=1) / 2
     assert (
         0 < figures(MultiScaleSSIM(5, (0.9, 0.5)), fake)["ms_ssim"] < figures(MultiScaleSSIM(5, TWO), fake)["ms_ssim"]
     )
 
 
-def test_lpips_shows_its_network_images_of_three_channels_and_at_least_64_pixels():
+def test_the_network_of_lpips_gets_three_channels_and_at_least_64_pixels():
     for channels, side, shown in (1, 28, 64), (3, 70, 70):
         distance = Brightness()
         figures(LPIPSDiversity(3, distance), images(4, channels, side))
@@ -81,7 +81,7 @@ def test_lpips_shows_its_network_images_of_three_channels_and_at_least_64_pixels
         assert not distance.training and distance.seen[0].min() >= -1
 
 
-def test_lpips_is_torchmetrics_on_alexnet(monkeypatch):
+def test_lpips_is_that_of_torchmetrics_on_alexnet(monkeypatch):
     import torchvision
 
     layers = nn.Sequential(
@@ -99,7 +99,7 @@ def test_lpips_is_torchmetrics_on_alexnet(monkeypatch):
     assert figures(LPIPSDiversity(3), fake)["lpips"] == pytest.approx(expected, rel=1e-4)
 
 
-def test_weights_that_cannot_be_had_are_one_line(monkeypatch):
+def test_weights_that_cannot_be_downloaded_are_refused_in_one_line(monkeypatch):
     import torchvision
 
     def download(weights):
@@ -107,7 +107,7 @@ def test_weights_that_cannot_be_had_are_one_line(monkeypatch):
 
     monkeypatch.setattr(torchvision.models, "alexnet", download)
     with pytest.raises(
-        ValueError, match=r"LPIPSDiversity: AlexNet's weights cannot be had .*; or give a distance"
+        ValueError, match=r"LPIPSDiversity: AlexNet's weights cannot be loaded .*; or give a distance"
     ) as found:
         LPIPSDiversity()
     assert "\n" not in str(found.value)

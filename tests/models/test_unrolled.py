@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from games import named
+from helpers import named
 from lightning.pytorch import Trainer
 from smooth_gans import RULES, inputs, make, optimizers, resuming, slope, warmed_up
 from torch import nn

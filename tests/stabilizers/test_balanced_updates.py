@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from games import Steps, sgds
+from helpers import Steps, sgds
 
 from lightning_gans import GAN, UnrolledGAN
 from lightning_gans.__main__ import main

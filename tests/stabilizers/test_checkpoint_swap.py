@@ -8,7 +8,7 @@ import random
 
 import pytest
 import torch
-from games import sgds
+from helpers import sgds
 
 from lightning_gans import GAN, Stabilizer, UnrolledGAN
 from lightning_gans.networks import MLPDiscriminator

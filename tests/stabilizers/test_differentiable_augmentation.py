@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from games import Recorder
+from helpers import Recorder
 
 from lightning_gans import GAN
 from lightning_gans.networks import MLPDiscriminator, MLPGenerator

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from games import gradients
+from helpers import gradients
 from torch import nn
 
 from lightning_gans import GAN, SEPGAN, UnrolledGAN

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from games import sgds
+from helpers import sgds
 from penalties import assert_derivative, smooth
 
 from lightning_gans import SEPGAN

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from games import Recorder
+from helpers import Recorder
 
 from lightning_gans import UnrolledGAN
 from lightning_gans.objectives import Minimax

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from games import gradients, sgds, with_fixed_latents
+from helpers import gradients, sgds, with_fixed_latents
 from penalties import LinearDiscriminator, QuadraticDiscriminator, assert_derivative, gan_with, smooth
 from torch import nn
 

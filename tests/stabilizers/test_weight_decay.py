@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from games import sgds
+from helpers import sgds
 from penalties import QuadraticDiscriminator, alternating, assert_derivative, gan_with, one_step, smooth
 from torch import nn
 

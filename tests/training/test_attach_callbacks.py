@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from games import Steps
+from helpers import Steps
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 import torch
-from games import Scale, Steps
+from helpers import Scale, Steps
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers.logger import DummyLogger
 from torch.optim.lr_scheduler import ExponentialLR

@@ -21,6 +21,7 @@ from lightning_gans.callbacks.evaluation.shared_networks import SharedNetworks
 from lightning_gans.callbacks.evaluation.shares import shares, walk
 from lightning_gans.gan import GAN
 from lightning_gans.metrics import Score
+from lightning_gans.randomness import seeded
 
 Split = Literal["train", "val", "test"]
 
@@ -174,7 +175,7 @@ class Evaluation(Callback):
         """Have the statistics of the real samples, from disk or from the samples themselves."""
         samples = RealSamples(trainer, self._split)
         self._data_name = samples.data_name
-        with generation.seeded(0):  # data may be random; that which is compared is always the same
+        with seeded(0):  # data may be random; that which is compared is always the same
             (few,) = samples.read(gan, [torch.arange(len(samples))[:: max(1, len(samples) // 8)][:8]])
         for score in self.metrics:
             score.to(gan.device)
@@ -332,7 +333,7 @@ class Evaluation(Callback):
     def _take_in_reals(self, trainer: Trainer, gan: GAN, samples: RealSamples, missing: list[int]) -> None:
         chosen = samples.chosen(self._counts[0])
         parts = shares(trainer, len(chosen), self.batch_size)
-        with generation.seeded(0), self._networks.looking_once():
+        with seeded(0), self._networks.looking_once():
             batches = samples.read(gan, [chosen[part] for _, part in parts])
             for _ in walk(trainer, parts, 0, f"statistics of {len(chosen):,} real samples"):
                 x = next(batches)
@@ -343,13 +344,11 @@ class Evaluation(Callback):
         """Generate and show every score this process's fakes; what is wrong with them, in `fit`, or nothing."""
         num, finite = self._counts[1], True
         labels = generation.class_labels(gan, num)
-        with generation.seeded(self.seed), generation.showing(gan), self._networks.looking_once():
+        with seeded(self.seed), generation.showing(gan), self._networks.looking_once():
             z = gan.generator.latents.sample(num)
             parts = shares(trainer, num, self.batch_size)
             for part in walk(trainer, parts, self.seed, f"scores of {num:,} samples"):
-                chosen = None if labels is None else labels[part].to(gan.device)
-                latents = z[part].to(gan.device, gan.dtype)  # type: ignore[arg-type]
-                x = gan(latents, chosen).float()
+                x = generation.from_latents(gan, z[part], None if labels is None else labels[part])
                 if trainer.state.fn == "fit" and not torch.isfinite(x).all():
                     finite = False
                     break

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from lightning_gans import generation
 from lightning_gans.gan import GAN
 from lightning_gans.networks import StochasticGenerator
+from lightning_gans.randomness import seeded
 from lightning_gans.step import Batch, Step
 
 NAN = math.nan
@@ -236,14 +237,13 @@ class Readings:
         if self.latents is None:
             source = torch.Generator().manual_seed(self.seed)
             self.latents = gan.generator.latents.sample(self.num_samples, generator=source)
-        z = self.latents.to(gan.device, gan.dtype)  # type: ignore[arg-type]
-        labels = generation.class_labels(gan, len(z))
+        labels = generation.class_labels(gan, len(self.latents))
         labels = None if labels is None else labels.to(gan.device)
-        with generation.seeded(self.seed), generation.showing(gan):
-            fake = gan(z, labels).flatten(1).float()
+        with seeded(self.seed), generation.showing(gan):
+            fake = generation.from_latents(gan, self.latents, labels).flatten(1)
             along = fake
             if isinstance(gan.generator, StochasticGenerator):
-                along = gan.generator(z, labels, 0).flatten(1).float()
+                along = generation.from_latents(gan, self.latents, labels, route=0).flatten(1)
         if self.real is None:
             return {"samples": fake.sum()}
         real = self.real
@@ -287,7 +287,7 @@ class Readings:
             for x in (step.real, step.fake):
                 x = x[:_SLOPES_AT].detach().to(gan.dtype).requires_grad_()
                 labels = None if step.labels is None else step.labels[:_SLOPES_AT]
-                with torch.enable_grad(), generation.seeded(self.seed):
+                with torch.enable_grad(), seeded(self.seed):
                     judged = gan.discriminate(gan.discriminator, x, labels)
                     (slope,) = torch.autograd.grad(judged.sum(), x)
                 slopes.append(slope.flatten(1).float().norm(dim=1).mean())

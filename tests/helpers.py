@@ -1,4 +1,4 @@
-"""Helpers of several test files: small optimizers, a stabilizer with state, an observer."""
+"""Helpers that several test files share: small optimizers and GANs, and stabilizers and callbacks that record."""
 
 import re
 from functools import partial
@@ -22,7 +22,7 @@ def both(optimizer):
 
 
 def with_fixed_latents(gan, size):
-    """The gan, with one bank of latents from which it draws in turn, however many at a time."""
+    """Return the GAN, which then takes its latents in turn from one fixed bank, however many at a time."""
     bank, place = torch.randn(size, 3, generator=torch.Generator().manual_seed(0)), [0]
 
     def generate(num, labels=None):
@@ -39,7 +39,7 @@ def gradients(player):
 
 
 class Recorder(Stabilizer):
-    """Notes which hook was called with what."""
+    """A stabilizer that records which hook was called with what."""
 
     def __init__(self):
         self.calls = []
@@ -84,7 +84,7 @@ class Recorder(Stabilizer):
 
 
 class Scale(Stabilizer):
-    """A stabilizer with state, and with an effect on D's loss that depends on its place."""
+    """A stabilizer with state; what it does to the discriminator's loss depends on its place among others."""
 
     def __init__(self, factor=1.0, shift=0.0):
         self.factor, self.shift, self.seen = factor, shift, torch.zeros(())
@@ -102,7 +102,7 @@ class Scale(Stabilizer):
 
 
 class Steps(Callback):
-    """Keeps what observers are given."""
+    """A callback that keeps the steps that `on_train_batch_end` is given."""
 
     def __init__(self):
         self.steps = []
@@ -112,14 +112,14 @@ class Steps(Callback):
 
 
 def ensemble(num_classes=0, **arguments):
-    """A GAN whose generator has a few routes."""
+    """Return a GAN whose generator is a stochastic ensemble with a few routes."""
     torch.manual_seed(0)
     generator = StochasticEnsembleGenerator((1, 13, 13), width=2, groups=3, num_classes=num_classes, **arguments)
     return GAN(generator, DCGANDiscriminator((1, 13, 13), width=2, num_classes=num_classes))
 
 
 class LinearGenerator(Generator):
-    """G(z) = W z, or W [z, embedding]: what holds for latents holds for samples."""
+    """G(z) = W z, or W [z, embedding]: linear, so that sums of latents give sums of samples."""
 
     def __init__(self, latents=4, num_classes=0, dim=3):
         super().__init__((dim,), latents, num_classes)
@@ -130,12 +130,12 @@ class LinearGenerator(Generator):
 
 
 def linear_gan(*args, **kwargs):
-    """A GAN of a linear generator."""
+    """Return a GAN with a `LinearGenerator`."""
     torch.manual_seed(0)
     generator = LinearGenerator(*args, **kwargs)
     return GAN(generator, MLPDiscriminator(generator.sample_shape, width=4, num_classes=generator.num_classes))
 
 
 def named(value):
-    """A case's name, alike in every process that collects the tests: without places in memory."""
+    """Return a test case's name without memory addresses, so that every process that collects tests has the same."""
     return re.sub(r" at 0x[0-9a-f]+", "", str(value))

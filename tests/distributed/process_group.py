@@ -1,4 +1,4 @@
-"""Work done by several processes of this machine together, which talk through gloo; they are forks: no start-up."""
+"""Functions run in several processes that communicate through gloo; the processes are forks, which start at once."""
 
 import multiprocessing
 import os
@@ -10,8 +10,8 @@ import torch
 import torch.distributed as dist
 
 
-def together(world, work, *args, seconds=240):
-    """What `work(*args)` comes to in each of so many processes, by rank; an error in one is an error here."""
+def run_in_processes(world, work, *args, seconds=240):
+    """Run `work(*args)` in `world` processes and return the results by rank; an error in one is raised here."""
     context = multiprocessing.get_context("fork")
     port, pipes, children = free_port(), [], []
     for rank in range(world):
@@ -23,7 +23,7 @@ def together(world, work, *args, seconds=240):
     results, errors = [], []
     for rank, pipe in enumerate(pipes):
         try:
-            answer = pipe.recv() if pipe.poll(1 if errors else seconds) else (False, f"silent for {seconds} s")
+            answer = pipe.recv() if pipe.poll(1 if errors else seconds) else (False, f"no answer for {seconds} s")
         except EOFError:
             answer = False, "ended without an answer"
         results.append(answer[1])
@@ -46,7 +46,7 @@ def _process(rank, world, port, pipe, work, args):
         "LOCAL_RANK": str(rank),
         "GROUP_RANK": "0",
         "LOCAL_WORLD_SIZE": str(world),
-        "TORCHELASTIC_RUN_ID": "test",  # by which Lightning knows that it need not start processes
+        "TORCHELASTIC_RUN_ID": "test",  # tells Lightning that the processes are started already
     }
     try:
         dist.init_process_group("gloo", timeout=timedelta(seconds=60))
@@ -56,7 +56,7 @@ def _process(rank, world, port, pipe, work, args):
         answer = False, traceback.format_exc()
     pipe.send(answer)
     pipe.close()
-    os._exit(0)  # without the exit handlers of the process that this is a copy of
+    os._exit(0)  # without the exit handlers copied from the parent process
 
 
 def free_port():

@@ -1,4 +1,4 @@
-"""Games that one process plays with whole batches, or several with a part of each: every model, every stabilizer."""
+"""Set-ups of every model and every stabilizer, trained by one process on whole batches or by several on parts."""
 
 import copy
 
@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from conftest import _batches, _make_gan
-from games import ensemble
+from helpers import ensemble
 from lightning.pytorch import Trainer
 from test_contract import EVERY, ON_IMAGES, small
 from torch.overrides import TorchFunctionMode
@@ -56,30 +56,30 @@ def unrolled(**kwargs):
     return UnrolledGAN(*networks, unroll_steps=3, **kwargs)
 
 
-def beside(gan, *stabilizers):
-    """The game, with stabilizers in its own list."""
+def with_stabilizers(gan, *stabilizers):
+    """Return the GAN with stabilizers in its own list."""
     gan.stabilizers += stabilizers
     return gan
 
 
 def smooth():
-    """A game whose discriminator has another slope wherever a sample is moved."""
+    """Return a GAN whose discriminator is smooth, so that its slope differs between any two points."""
     discriminator = MLPDiscriminator((2,), width=8, depth=1, activation=torch.nn.Tanh)
     return GAN(MLPGenerator((2,), 3, width=8, depth=1), discriminator)
 
 
-MODELS = {  # whose losses are those of the whole batch
+MODELS = {  # several processes compute the losses of the whole batch
     "GAN": _make_gan,
     "GAN, clipped, in parts, n_critic 2": lambda: _make_gan(
         n_critic=2, generator_clip=0.1, discriminator_clip=0.1, generator_accumulation=2, discriminator_accumulation=2
     ),
     "GAN with RelativisticAverage": lambda: _make_gan(objective=RelativisticAverage()),
-    "GAN with DRAGANPenalty, smooth": lambda: beside(smooth(), DRAGANPenalty()),
+    "GAN with DRAGANPenalty, smooth": lambda: with_stabilizers(smooth(), DRAGANPenalty()),
     "VanillaGAN": lambda: VanillaGAN((2,), **SMALL_VANILLA),
     "VanillaGAN, conditional": lambda: VanillaGAN((2,), num_classes=2, **SMALL_VANILLA),
     "DCGAN without BatchNorm": images,
     "DCGAN without BatchNorm, conditional": lambda: images(num_classes=2),
-    "WGAN of perceptrons": lambda: WGAN((2,), latent_dim=3, width=8, n_critic=2),
+    "WGAN of MLPs": lambda: WGAN((2,), latent_dim=3, width=8, n_critic=2),
     "WGANGP": lambda: WGANGP((2,), latent_dim=3, width=8, n_critic=2),
     "UnrolledGAN": unrolled,
     "UnrolledGAN, Minimax with clipping": lambda: unrolled(objective=Minimax(), discriminator_clip=0.1),
@@ -91,10 +91,10 @@ MODELS = {  # whose losses are those of the whole batch
     "SEPGAN, a class per route": lambda: sepgan(PerRoute(), total_variation=0.1),
     "SEPGAN, classes": lambda: sepgan(Classes([1, 2])),
 }
-NORMED = {  # in which each process normalises its own part
+NORMED = {  # each process normalises its own part of the batch
     "DCGAN": lambda: DCGAN(GRAY, latent_dim=3, width=2),
     "DCGAN, conditional": lambda: DCGAN(GRAY, latent_dim=3, width=2, num_classes=2),
-    "DCGAN with GeneratorEMA": lambda: beside(
+    "DCGAN with GeneratorEMA": lambda: with_stabilizers(
         DCGAN(GRAY, latent_dim=3, width=2), GeneratorEMA(half_life=2.0, ramp_up=None)
     ),
     "WGAN of images": lambda: WGAN(GRAY, latent_dim=3, width=2, n_critic=2),
@@ -103,12 +103,12 @@ NORMED = {  # in which each process normalises its own part
     ),
     "stochastic ensemble with BatchNorm": lambda: ensemble(),
 }
-PARTLY = {ExperienceReplay, ImagePool, MinibatchDiscrimination, MinibatchStdDev}  # of which each process has its own
+PER_PROCESS = {ExperienceReplay, ImagePool, MinibatchDiscrimination, MinibatchStdDev}  # of one process's samples
 STABILIZERS = {kind.__name__: kind for kind in EVERY}
 
 
-def game(name):
-    """A game by its name, with its stabilizer if it is one's."""
+def make(name):
+    """Return the GAN of a model's or a stabilizer's name, and the stabilizers for the Trainer."""
     torch.manual_seed(0)
     if name not in STABILIZERS:
         return {**MODELS, **NORMED}[name](), []
@@ -119,31 +119,31 @@ def game(name):
     ]
 
 
-def play(name, alike=False, batches=3, callbacks=(), ckpt_path=None, val=None, **settings):
-    """Play some batches and give back the game and its Trainer.
+def train(name, shared_draws=False, batches=3, callbacks=(), ckpt_path=None, val=None, **settings):
+    """Train a set-up on a few batches and return the GAN and its Trainer.
 
     Args:
-        name: of the game.
-        alike: whether random numbers are drawn for the whole batch, of which each process takes its part.
+        name: of the set-up.
+        shared_draws: draw random numbers for the whole batch, of which each process takes its part.
         batches: how many.
-        callbacks: of the Trainer.
-        ckpt_path: from where to go on.
+        callbacks: more callbacks of the Trainer.
+        ckpt_path: a checkpoint to resume from.
         val: a loader for validation.
-        settings: of the Trainer.
+        settings: other arguments of the Trainer.
     """
-    gan, stabilizers = game(name)
+    gan, stabilizers = make(name)
     world = dist.get_world_size() if dist.is_initialized() else 1
     rank = dist.get_rank() if world > 1 else 0
     data = _batches(batches, gan.generator.sample_shape, WHOLE, gan.generator.num_classes)
     data = [
         [x.chunk(world)[rank] for x in part] if isinstance(part, tuple) else part.chunk(world)[rank] for part in data
     ]
-    if alike:
-        _draw_for_all(gan, rank, world)
+    if shared_draws:
+        _share_draws(gan, rank, world)
     trainer = Trainer(
         accelerator="cpu",
         devices=world,
-        precision="64-true" if alike else "32-true",
+        precision="64-true" if shared_draws else "32-true",
         use_distributed_sampler=False,
         **{"max_epochs": 1, "logger": False, "enable_checkpointing": False, "log_every_n_steps": 1, **settings},
         enable_progress_bar=False,
@@ -151,24 +151,24 @@ def play(name, alike=False, batches=3, callbacks=(), ckpt_path=None, val=None, *
         callbacks=[*stabilizers, *callbacks],
     )
     torch.manual_seed(0)
-    gan.began = learned(gan)
+    gan.initial = parameters_of(gan)
     trainer.fit(gan, DataLoader([copy.deepcopy(part) for part in data], batch_size=None), val, ckpt_path=ckpt_path)
     return gan, trainer
 
 
-def _draw_for_all(gan, rank, world):
-    alternate, batch = gan.train_batch, iter(range(1000))
+def _share_draws(gan, rank, world):
+    train_batch, seeds = gan.train_batch, iter(range(1000))
 
     def seeded(*args):
-        torch.manual_seed(next(batch))
-        with Shares(rank, world):
-            return alternate(*args)
+        torch.manual_seed(next(seeds))
+        with SharedDraws(rank, world):
+            return train_batch(*args)
 
     gan.train_batch = seeded
 
 
-class Shares(TorchFunctionMode):
-    """Random numbers are drawn for the whole batch; a process takes those of its samples."""
+class SharedDraws(TorchFunctionMode):
+    """Draws random numbers for the whole batch and returns those of the samples of one process."""
 
     def __init__(self, rank, world):
         super().__init__()
@@ -190,12 +190,10 @@ class Shares(TorchFunctionMode):
         return function(*args, **kwargs)
 
     def _part(self, draw, shape):
-        """The part of this process of a draw for the whole batch, along the dimension that has the batch's size."""
+        """Return this process's part of a draw for the whole batch, along the dimension that has the batch's size."""
         shape = list(shape)
         ours = WHOLE // self.world
-        sizes = [
-            dim for dim, size in enumerate(shape) if size in (ours, ours // 2)
-        ]  # half a batch where it is in parts
+        sizes = [dim for dim, size in enumerate(shape) if size in (ours, ours // 2)]  # half where a batch is in parts
         if not sizes:
             return draw(shape)
         assert len(sizes) == 1, f"which dimension of {shape} is the batch?"
@@ -203,13 +201,13 @@ class Shares(TorchFunctionMode):
         return draw(shape).chunk(self.world, sizes[0])[self.rank]
 
 
-def learned(gan):
-    """Everything that is learned, as the numbers of one vector."""
+def parameters_of(gan):
+    """Return all parameters as one vector."""
     return torch.cat([parameter.detach().flatten().double() for parameter in gan.parameters()]).numpy()
 
 
-def everything(gan):
-    """The same with all buffers, and the generator that is presented."""
+def state_of(gan):
+    """Return all parameters and buffers, and the generator's evaluation weights, as one vector."""
     state = [value for value in gan.state_dict().values() if torch.is_tensor(value)]
     with gan.evaluation_weights():
         state += [value.clone() for value in gan.generator.state_dict().values()]

@@ -1,4 +1,4 @@
-"""Observers in two processes: each file once, one verdict for all, the figures of one process, and nobody waits."""
+"""Callbacks in two processes: each file written once, one diagnosis for all, scores as in one process, no deadlock."""
 
 import json
 from collections import Counter
@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from group import together
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
-from plays import everything, learned, play
+from process_group import run_in_processes
+from setups import parameters_of, state_of, train
 from torch.utils.data import DataLoader
 
 from lightning_gans.callbacks import Evaluation, FailureMonitor, Report, SampleGrid
@@ -20,7 +20,7 @@ from lightning_gans.metrics import FrechetDistance, PrecisionRecall
 
 pytestmark = pytest.mark.distributed
 FAILING = next(state for state in STATES if state.name not in (HEALTHY.name, "not a number"))
-GAME = "GAN"
+SETUP = "GAN"
 
 
 def rank():
@@ -36,8 +36,6 @@ def held_out():
 
 
 def test_every_file_is_written_by_one_process(tmp_path, monkeypatch):
-    """The second process would overwrite, or read half of, what the first one writes."""
-
     def work():
         written = []
         for name in ("write_text", "write_bytes", "mkdir"):
@@ -47,17 +45,17 @@ def test_every_file_is_written_by_one_process(tmp_path, monkeypatch):
             )
         save = torch.save
         monkeypatch.setattr(torch, "save", lambda what, to, *a, **k: written.append(str(to)) or save(what, to, *a, **k))
-        observers = [
+        callbacks = [
             SampleGrid(num_samples=8),
             FailureMonitor(every_n_steps=1, num_samples=8),
             Evaluation([FrechetDistance()], num_samples=16, split="val"),
             ModelCheckpoint(save_last=True),
             Report(every_n_minutes=0),
         ]
-        play(GAME, callbacks=observers, val=held_out(), **settings(tmp_path))
+        train(SETUP, callbacks=callbacks, val=held_out(), **settings(tmp_path))
         return written
 
-    first, second = together(2, work)
+    first, second = run_in_processes(2, work)
     assert first and not second, f"the second process wrote {second}"
     made = Counter(path.name for path in (tmp_path / "run").rglob("*") if path.is_file())
     assert {"epoch_0001.png", "epoch_0002.png", "real.png", "report.html", "health.json", "scores.json"} <= set(made)
@@ -65,15 +63,15 @@ def test_every_file_is_written_by_one_process(tmp_path, monkeypatch):
     assert len((tmp_path / "run/version_0/metrics.csv").read_text().splitlines()) > 3
 
 
-def test_an_evaluation_within_a_run_has_the_figures_of_one_process(tmp_path):
+def test_an_evaluation_has_the_figures_of_one_process(tmp_path):
     def work(folder):
         scores = [FrechetDistance(), PrecisionRecall()]
         evaluation = Evaluation(scores, num_samples=25, split="val", statistics=None)
-        _, trainer = play(GAME, alike=True, callbacks=[evaluation], val=held_out(), **settings(folder))
+        _, trainer = train(SETUP, shared_draws=True, callbacks=[evaluation], val=held_out(), **settings(folder))
         return dict(evaluation.board.figures), float(trainer.callback_metrics["val/real_logit"])
 
     alone, alone_logit = work(tmp_path / "one")
-    for figures, logit in together(2, work, tmp_path / "two"):
+    for figures, logit in run_in_processes(2, work, tmp_path / "two"):
         assert figures == pytest.approx(alone, rel=1e-5) and len(figures) >= 3
         assert logit == pytest.approx(alone_logit, rel=1e-9)
     names = [
@@ -82,14 +80,14 @@ def test_an_evaluation_within_a_run_has_the_figures_of_one_process(tmp_path):
     assert names[0].keys() == names[1].keys()
 
 
-# ---------------------------------------------------------------- one verdict
+# ---------------------------------------------------------------- one diagnosis
 
 
-def doctored(verdicts):
-    """A diagnosis of readings that differ by process: what rank 0 says, in turn, and the opposite elsewhere."""
+def scripted(states):
+    """Return a `diagnose` that differs by process: `states(number of readings)` in rank 0, the opposite elsewhere."""
 
     def diagnose(readings, thresholds):
-        state = verdicts(len(readings))
+        state = states(len(readings))
         if rank():
             state = HEALTHY if state != HEALTHY else FAILING
         return state, f"process {rank()} says so"
@@ -98,40 +96,40 @@ def doctored(verdicts):
 
 
 def test_the_first_process_ends_the_run_for_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(failure_monitor, "diagnose", doctored(lambda seen: FAILING))
+    monkeypatch.setattr(failure_monitor, "diagnose", scripted(lambda seen: FAILING))
 
     def work():
         monitor = FailureMonitor(every_n_steps=1, patience=2, num_samples=8, stop=True)
-        gan, _ = play(GAME, batches=10, callbacks=[monitor], **settings(tmp_path))
+        gan, _ = train(SETUP, batches=10, callbacks=[monitor], **settings(tmp_path))
         return monitor.state.name, [event.evidence for event in monitor.events], gan.generator_updates
 
-    one, other = together(2, work)
+    one, other = run_in_processes(2, work)
     assert one == other and one[0] == FAILING.name and one[1] == ["process 0 says so"] and one[2] < 20
 
 
 @pytest.mark.parametrize(
-    "name", [GAME, *(pytest.param(name, marks=pytest.mark.slow) for name in ("DCGAN", "ImagePool"))]
+    "name", [SETUP, *(pytest.param(name, marks=pytest.mark.slow) for name in ("DCGAN", "ImagePool"))]
 )
-def test_a_game_is_set_back_in_all_processes(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(failure_monitor, "diagnose", doctored(lambda seen: FAILING if 12 <= seen < 16 else HEALTHY))
+def test_a_rollback_happens_in_all_processes(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(failure_monitor, "diagnose", scripted(lambda seen: FAILING if 12 <= seen < 16 else HEALTHY))
 
     def work():
         monitor = FailureMonitor(every_n_steps=1, patience=2, num_samples=8, rollbacks=1)
-        gan, trainer = play(name, batches=10, callbacks=[monitor], **settings(tmp_path))
+        gan, trainer = train(name, batches=10, callbacks=[monitor], **settings(tmp_path))
         rates = [optimizer.param_groups[0]["lr"] for optimizer in trainer.optimizers]
-        return everything(gan).tolist(), rates, len(monitor.events), monitor._rolled_back
+        return state_of(gan).tolist(), rates, len(monitor.events), monitor.state_dict()["rolled_back"]
 
-    one, other = together(2, work)
+    one, other = run_in_processes(2, work)
     assert one == other and one[3] == 1
 
 
-def test_watching_changes_nothing(tmp_path):
-    def work(name, *observers):
-        return learned(
-            play(name, batches=6, callbacks=observers, **settings(tmp_path / str(len(observers))))[0]
-        ).tolist()
+def test_callbacks_leave_training_unaffected(tmp_path):
+    def work(*callbacks):
+        folder = tmp_path / str(len(callbacks))
+        gan, _ = train("GAN with RelativisticAverage", batches=6, callbacks=callbacks, **settings(folder))
+        return parameters_of(gan).tolist()
 
-    def watched():
-        return work("GAN with RelativisticAverage", FailureMonitor(every_n_steps=1, num_samples=8), SampleGrid(8))
+    def work_with_callbacks():
+        return work(FailureMonitor(every_n_steps=1, num_samples=8), SampleGrid(8))
 
-    assert together(2, watched) == together(2, work, "GAN with RelativisticAverage")
+    assert run_in_processes(2, work_with_callbacks) == run_in_processes(2, work)
