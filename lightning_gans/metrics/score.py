@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +22,8 @@ class Score(Metric):
     A figure called `x_floor` is what samples of a perfect generator would have for `x`, which is above 0 because
     they are finite in number; it belongs beside it. Figures depend on the samples, not on their order.
 
-    To add a score, define `update` (which begins with `check_samples`), `compute`, `name` and, where two samples of
-    a kind are too few, `least_samples`; `fit_data` where it must know something of the data beforehand.
+    To add a score, define `update` (which begins with `check_samples`), `compute`, `name`, `captions` and, where two
+    samples of a kind are too few, `least_samples`; `fit_data` where it must know something of the data beforehand.
     """
 
     full_state_update = False
@@ -31,6 +31,9 @@ class Score(Metric):
 
     name: str
     """What a scalar is called in logs and tables, such as `fd`; several bring names of their own."""
+
+    captions: ClassVar[dict[str, str]] = {}
+    """What each figure means, for a newcomer: its name, such as `fd`, → a line to be read below its curve."""
 
     least_samples = 2
     """The fewest samples of either kind that give a figure."""
