@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from typing_extensions import override
 
 from lightning_gans.callbacks.report.page import page
 from lightning_gans.callbacks.trainer_attributes import data_module, is_trial
+from lightning_gans.callbacks.versions import installed_version
 from lightning_gans.gan import GAN
 
 
@@ -141,7 +141,7 @@ def _environment(trainer: Trainer, gan: GAN) -> dict[str, str]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     found = {
         "command": _command_line(sys.argv),
-        "lightning-gans": _version("lightning-gans"),
+        "lightning-gans": installed_version("lightning-gans"),
         "commit": _commit(),
         "Python": platform.python_version(),
         "torch": torch.__version__,
@@ -154,13 +154,6 @@ def _environment(trainer: Trainer, gan: GAN) -> dict[str, str]:
         "seed": str(gan.run_seed),
     }
     return {name: value for name, value in found.items() if value}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
 
 
 def _command_line(argv: list[str]) -> str:
