@@ -144,7 +144,7 @@ def oscillation(s: Signs, t: Thresholds) -> Finding | None:
     """Detect a distribution that moves from reading to reading without coming near the data."""
     if s.is_moving(t) and s.now.energy > t.poor_energy:
         return SOFT_COLLAPSE, (
-            f"{s.now.shift:.0%} of the fakes' distribution goes elsewhere from one reading to the next, and {s.far}"
+            f"the distribution of fakes shifts by {s.now.shift:.2f} of 1 from one reading to the next, and {s.far}"
         )
     return None
 
@@ -162,7 +162,7 @@ def lost_variety(s: Signs, t: Thresholds) -> Finding | None:
         return None
     if s.now.energy > t.lost_factor * s.lowest_energy:
         return MODE_COLLAPSE, (
-            f"fakes vary {s.now.diversity:.2f} times as much as the data, from which they go away again (energy "
+            f"fakes vary {s.now.diversity:.2f} times as much as the data, and move away from it (energy "
             f"{s.lowest_energy:.2g} at best, {s.now.energy:.2g} now)"
         )
     return None
@@ -171,7 +171,7 @@ def lost_variety(s: Signs, t: Thresholds) -> Finding | None:
 def blind_discriminator(s: Signs, t: Thresholds) -> Finding | None:
     """Detect a D that cannot tell fakes far from the data from real samples."""
     if s.now.advantage < t.blind_advantage and s.now.energy > t.collapsed_energy:
-        return WEAK_DISCRIMINATOR, f"D's loss is that of a guess, while {s.far}"
+        return WEAK_DISCRIMINATOR, f"D's loss is no lower than that of a guess, while {s.far}"
     return None
 
 
@@ -179,7 +179,7 @@ def missing_modes(s: Signs, t: Thresholds) -> Finding | None:
     """Detect a generator that no longer changes while its samples lack much of the data."""
     still = s.now.movement < t.standstill
     if still and s.now.energy > t.lacking_energy and s.now.coverage < t.lacking_coverage:
-        return MODE_COLLAPSE, f"the generator stands still, and {s.far}"
+        return MODE_COLLAPSE, f"the generator no longer changes, and {s.far}"
     return None
 
 
@@ -233,6 +233,6 @@ def _fooled(s: Signs) -> str:
 
 def _ahead(s: Signs) -> str:
     return (
-        f"D is right in {s.now.separation:.1%} of pairs, G's loss pulls with {s.now.pull:.2g}, and the samples do not "
-        "improve"
+        f"D is right in {s.now.separation:.1%} of pairs, the pull of G's loss is {s.now.pull:.2g}, and the samples do "
+        "not improve"
     )
