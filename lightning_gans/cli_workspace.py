@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from lightning_gans.callbacks.report.charts import GAME, HEALTH
+from lightning_gans.callbacks.report.charts import HEALTH, TRAINING
 
 X_AXIS = "trainer/global_step"  # the batch, as Lightning's WandbLogger calls it
 _SCORES = {  # panel → the scores in it, by a regular expression
@@ -93,7 +93,7 @@ def _build(project: str, entity: str, name: str) -> Any:
             line("Images seen", y=["progress/images"]),
         ],
     }
-    for chart in GAME:
+    for chart in TRAINING:
         group = next(iter(chart.lines.values())).partition("/")[0]
         sections[group].append(line(chart.title, y=list(chart.lines.values()), log_y=chart.log or None))
     sections["loss"].append(line("Every loss and term", metric_regex="^loss/"))

@@ -1,4 +1,4 @@
-"""Callbacks that observe and never alter the game."""
+"""Callbacks that observe training and never change it: pictures, scores, the monitor, the report, a clean stop."""
 
 from lightning_gans.callbacks.evaluation import Evaluation
 from lightning_gans.callbacks.health import FailureMonitor

@@ -1,4 +1,4 @@
-"""Pictures of what the generator makes, while it learns and afterwards."""
+"""Callbacks that write pictures of generated samples, during training and in `predict`."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
+from typing_extensions import override
 
-from lightning_gans import generation
+from lightning_gans import arguments, generation
+from lightning_gans.callbacks.trainer_attributes import is_trial
 from lightning_gans.gan import GAN
 from lightning_gans.randomness import seeded
-from lightning_gans.step import Batch
 
 
 class SampleGrid(Callback):
-    """A picture of the same latents after every epoch, so that one sees the generator learn.
+    """Write a picture of the samples of fixed latents after every epoch, so that the generator's progress is visible.
 
-    Writes `samples/epoch_0001.png` … into the run's folder, `samples/real.png` beside them, and
-    `samples/training.gif` at the end; the pictures also go to every logger that takes images (W&B and
-    TensorBoard). The latents are drawn once and kept in the checkpoint; the generator is in evaluation
-    mode. Points are drawn as a map over the real ones. The game is not touched, its random numbers included.
+    Writes `samples/epoch_0001.png` … into the run's folder, `samples/real.png` beside them, and `samples/training.gif`
+    at the end; the pictures also go to every logger that takes images (W&B and TensorBoard). The latents are drawn once
+    and kept in the checkpoint; the generator is in evaluation mode. Points are drawn as a map over the real ones.
+    Training is unaffected, random numbers included.
 
     Args:
-        num_samples: images per picture; of points, 16 times as many are drawn.
-        every_n_epochs: how often; the last epoch always has its picture. 0 switches pictures off.
-        columns: images per row; a conditional generator has one column per class where that fits.
+        num_samples: images per picture, at least 1; 16 times as many points.
+        every_n_epochs: epochs between pictures, at least 0; the last epoch always has one. 0 switches pictures off.
+        columns: images per row, at least 1; a conditional generator has one column per class where that fits.
         gif: whether to write the animation at the end.
         seed: of the latents.
 
@@ -40,13 +41,8 @@ class SampleGrid(Callback):
     def __init__(
         self, num_samples: int = 64, every_n_epochs: int = 1, columns: int = 8, gif: bool = True, seed: int = 0
     ):
-        for name, value, least in (
-            ("num_samples", num_samples, 1),
-            ("columns", columns, 1),
-            ("every_n_epochs", every_n_epochs, 0),
-        ):
-            if value < least:
-                raise ValueError(f"SampleGrid({name}={value}): expected at least {least}.")
+        arguments.whole(self, 0, every_n_epochs=every_n_epochs)
+        arguments.whole(self, 1, num_samples=num_samples, columns=columns)
         self.num_samples = num_samples
         self.every_n_epochs = every_n_epochs
         self.columns = columns
@@ -54,49 +50,49 @@ class SampleGrid(Callback):
         self.seed = seed
         self._latents: Tensor | None = None
         self._real: Tensor | None = None
-        self._shows_real = False  # whether their picture is written
+        self._real_written = False
         self._drawn = 0
         self._folder = Path("samples")
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find the run's folder; every process must ask, since Lightning has them agree on it."""
+    @override
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         self._folder = _samples_folder(trainer)
 
+    @override
     def state_dict(self) -> dict[str, Any]:
-        """The fixed latents, and real points, over which the generated ones are drawn."""
+        """Return the fixed latents, and the real points over which generated ones are drawn."""
         points = self._real is not None and self._real.dim() == 2
         return {"latents": self._latents, "real": self._real if points else None}
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore them."""
         self._latents, self._real = state_dict["latents"], state_dict.get("real")
 
-    def on_train_start(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
-        """Fix the latents, unless a checkpoint brought them."""
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         if self._latents is None:
             images = len(pl_module.generator.sample_shape) == 3
             num = self.num_samples if images else 16 * self.num_samples
             source = torch.Generator().manual_seed(self.seed)
             self._latents = pl_module.generator.latents.sample(num, generator=source)
 
-    def on_train_batch_end(  # type: ignore[override]
-        self, trainer: Trainer, pl_module: GAN, outputs: Any, batch: Batch, batch_idx: int
-    ) -> None:
-        """Keep a batch of real samples to compare with."""
-        if not self._shows_real and self._draws(trainer):
-            self._shows_real = True
+    @override
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if not self._real_written and self._draws(trainer) and self._latents is not None:
+            self._real_written = True
             if self._real is None:
-                self._real = pl_module.unpack_batch(batch)[0].detach()[: len(self._latents)].float().cpu()  # type: ignore[arg-type]
+                x: Tensor = pl_module.unpack_batch(batch)[0]
+                self._real = x.detach()[: len(self._latents)].float().cpu()
             real = generation.picture(self._real, columns=self._row(pl_module))
             generation.save_picture(real, self._folder / "real.png")
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
-        """Draw this epoch's picture if it is due."""
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         if self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
             self._draw(trainer, pl_module, trainer.current_epoch + 1)
 
-    def on_train_end(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
-        """Draw the last epoch if its picture is missing, and write the animation."""
+    @override
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         if self._drawn < trainer.current_epoch:  # by now the number of epochs that have ended
             self._draw(trainer, pl_module, trainer.current_epoch)
         if self._draws(trainer) and self.gif:
@@ -120,14 +116,14 @@ class SampleGrid(Callback):
                 logger.experiment.add_image("samples/grid", image, batches, dataformats="HWC")
 
     def _draws(self, trainer: Trainer) -> bool:
-        return bool(self.every_n_epochs) and trainer.is_global_zero and not trainer.fast_dev_run  # type: ignore[attr-defined]
+        return bool(self.every_n_epochs) and trainer.is_global_zero and not is_trial(trainer)
 
     def _row(self, gan: GAN) -> int:
         return gan.generator.num_classes if 2 <= gan.generator.num_classes <= 16 else self.columns
 
 
 def _animate(frames: Sequence[Path], path: Path) -> None:
-    """Frames as a GIF of about eight seconds that stays on the last one."""
+    """Write frames as a GIF of about eight seconds that pauses on the last one."""
     if len(frames) < 2:
         return
     from PIL import Image
@@ -138,31 +134,31 @@ def _animate(frames: Sequence[Path], path: Path) -> None:
 
 
 class SampleWriter(BasePredictionWriter):
-    """What `lightning-gans predict` leaves behind: each batch of samples as a tensor file and a picture.
+    """Write each batch of `lightning-gans predict` as a tensor file and a picture.
 
-    Writes `samples/batch_0000.pt`, a tensor (N, …) that `torch.load` reads, and `samples/batch_0000.png`
-    into the run's folder.
+    `samples/batch_0000.pt` in the run's folder is a tensor (N, …) that `torch.load` reads, and
+    `samples/batch_0000.png` its picture. With several processes the names end in the rank, `_rank_1`.
     """
 
     def __init__(self) -> None:
         super().__init__("batch")
         self._folder = Path("samples")
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find the run's folder."""
+    @override
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         self._folder = _samples_folder(trainer)
 
-    def write_on_batch_end(  # type: ignore[override]
+    @override
+    def write_on_batch_end(
         self,
         trainer: Trainer,
-        pl_module: GAN,
-        prediction: Tensor,
+        pl_module: Any,
+        prediction: Any,
         batch_indices: Sequence[int] | None,
-        batch: Batch,
+        batch: Any,
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        """Write one batch."""
         self._folder.mkdir(parents=True, exist_ok=True)
         name = f"batch_{batch_idx:04d}" + (f"_rank_{trainer.global_rank}" if trainer.world_size > 1 else "")
         samples = prediction.float().cpu()
@@ -171,4 +167,5 @@ class SampleWriter(BasePredictionWriter):
 
 
 def _samples_folder(trainer: Trainer) -> Path:
+    """Return the folder of pictures; every process must ask, since Lightning has them agree on the run's folder."""
     return Path(trainer.log_dir or trainer.default_root_dir) / "samples"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +46,14 @@ class ClassCoverage(Score):
     """
 
     name = "classes"
+    captions: ClassVar[dict[str, str]] = {
+        "classes": "How many classes the generator makes, by a classifier. Higher is better.",
+        "kl_uniform": "How unevenly samples are spread over the classes, in nats. Lower is better; the floor is what a "
+        "perfect generator reaches.",
+        "kl_real": "How far the shares of classes are from those of real samples, in nats. Lower is better.",
+        "confident": "The share of samples of which the classifier is sure: their quality. Higher is better, up to 1.",
+        "confident_classes": "How many classes have a sample of which the classifier is sure. Higher is better.",
+    }
     least_samples = 1
     real_counts: Tensor
     fake_counts: Tensor

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
@@ -35,6 +37,10 @@ class DensityCoverage(KeptFeatures):
     """
 
     name = "density_coverage"
+    captions: ClassVar[dict[str, str]] = {
+        "density": "How densely real samples surround generated ones: their quality. 1 is as dense as real samples.",
+        "coverage": "The share of real samples with a generated one nearby: their variety. Higher is better, up to 1.",
+    }
 
     def __init__(self, features: nn.Module | None = None, k: int = 5) -> None:
         super().__init__(features)

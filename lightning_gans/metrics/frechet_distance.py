@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,11 @@ class FrechetDistance(FeatureScore, FrechetInceptionDistance):
         Heusel, Ramsauer, Unterthiner, Nessler, Hochreiter, "GANs Trained by a Two Time-Scale Update Rule Converge to
         a Local Nash Equilibrium", NeurIPS 2017, arXiv 1706.08500.
     """
+
+    captions: ClassVar[dict[str, str]] = {
+        "fd": "Fréchet distance between features of real and of generated samples. Lower is better.",
+        "fid": "Fréchet Inception distance between real and generated samples. Lower is better.",
+    }
 
     def __init__(self, features: nn.Module | None = None) -> None:
         super().__init__(features, feature=_ExtractedFeatures())

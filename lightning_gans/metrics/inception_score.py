@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,10 @@ class InceptionScore(Score, _InceptionScore):
     """
 
     name = "is"
+    captions: ClassVar[dict[str, str]] = {
+        "is": "Inception score: how sure a classifier is of each sample, and how varied its answers are. Higher is "
+        "better."
+    }
     real_logits: list[Tensor]
     fake_logits: list[Tensor]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import ClassVar
 
 from torch import Tensor, nn
 from torchmetrics.image.kid import KernelInceptionDistance
@@ -36,6 +37,13 @@ class KernelDistance(KeptFeatures, KernelInceptionDistance):
     Reference:
         Bińkowski, Sutherland, Arbel, Gretton, "Demystifying MMD GANs", ICLR 2018, arXiv 1801.01401.
     """
+
+    captions: ClassVar[dict[str, str]] = {
+        "kd": "Kernel distance between features of real and of generated samples. Lower is better.",
+        "kd_std": "Standard deviation of kd over its subsets of samples.",
+        "kid": "Kernel Inception distance between real and generated samples. Lower is better.",
+        "kid_std": "Standard deviation of kid over its subsets of samples.",
+    }
 
     def __init__(
         self, features: nn.Module | None = None, subsets: int = 100, subset_size: int = 1000, seed: int = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
@@ -31,6 +33,7 @@ class LPIPSDiversity(PairScore):
     """
 
     name = "lpips"
+    captions: ClassVar[dict[str, str]] = {"lpips": "Mean perceptual distance between generated samples: their variety."}
 
     def __init__(self, num_pairs: int = 1000, distance: nn.Module | None = None, seed: int = 0) -> None:
         super().__init__(num_pairs, seed)

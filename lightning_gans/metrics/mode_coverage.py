@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -43,6 +43,13 @@ class ModeCoverage(Score):
     """
 
     name = "modes"
+    captions: ClassVar[dict[str, str]] = {
+        "modes": "How many modes of the distribution the generator finds. Higher is better.",
+        "high_quality": "The share of samples close to a mode. Higher is better, up to what real samples reach.",
+        "reverse_kl": "How unevenly samples are spread over the modes, in nats. Lower is better; the floor is what a "
+        "perfect generator reaches.",
+        "sigma_ratio": "Spread of samples within a mode over the true one. 1 is right; below 1 is too narrow.",
+    }
     least_samples = 1
     uses_real = False
     fake_counts: Tensor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor
 from typing_extensions import override
@@ -30,6 +31,9 @@ class MultiScaleSSIM(PairScore):
     """
 
     name = "ms_ssim"
+    captions: ClassVar[dict[str, str]] = {
+        "ms_ssim": "Mean structural similarity of generated samples. The lower, the more varied they are."
+    }
 
     def __init__(
         self, num_pairs: int = 1000, betas: Sequence[float] = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333), seed: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,10 @@ class NDB(KeptFeatures):
     """
 
     name = "ndb"
+    captions: ClassVar[dict[str, str]] = {
+        "ndb": "Share of bins that hold too many or too few generated samples. Lower is better; the floor is chance.",
+        "ndb_js": "Jensen-Shannon divergence between the bins of real and of generated samples. Lower is better.",
+    }
 
     def __init__(
         self, features: nn.Module | None = None, num_bins: int = 100, alpha: float = 0.05, seed: int = 0

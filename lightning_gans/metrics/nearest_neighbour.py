@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
@@ -33,6 +35,10 @@ class NearestNeighbour(KeptFeatures):
     """
 
     name = "nn_ratio"
+    captions: ClassVar[dict[str, str]] = {
+        "nn_ratio": "Distance to the nearest real sample over that among real ones: about 1 if new, 0 for copies.",
+        "nn_closer": "How often generated samples are nearer to real ones than these are: 0.5 if new, 1 for copies.",
+    }
 
     def __init__(self, features: nn.Module | None = None) -> None:
         super().__init__(features)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
@@ -26,6 +28,7 @@ class PairwiseDiversity(KeptFeatures):
     """
 
     name = "diversity"
+    captions: ClassVar[dict[str, str]] = {"diversity": "Mean distance between generated samples: their variety."}
 
     def __init__(self, features: nn.Module | None = None) -> None:
         super().__init__(features)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
@@ -35,6 +37,10 @@ class PrecisionRecall(KeptFeatures):
     """
 
     name = "precision_recall"
+    captions: ClassVar[dict[str, str]] = {
+        "precision": "Share of generated samples that lie among real ones: their quality. Higher is better, up to 1.",
+        "recall": "Share of real samples that lie among generated ones: their variety. Higher is better, up to 1.",
+    }
 
     def __init__(self, features: nn.Module | None = None, k: int = 3) -> None:
         super().__init__(features)

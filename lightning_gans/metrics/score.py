@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -24,9 +24,9 @@ class Score(HiddenNetwork, Metric):
     A figure called `x_floor` is the value of `x` for samples of a perfect generator, which is above 0 because samples
     are finite in number; read the two together. Figures depend on the samples, not on their order.
 
-    To add a score, define `update` (which begins with `check_samples`), `compute`, `name` and, where two samples of
-    a kind are too few, `least_samples`; define `fit_data` where the score depends on the data module. A network that
-    the score sees samples through is passed to `hide` in the constructor.
+    To add a score, define `update` (which begins with `check_samples`), `compute`, `name`, `captions` and, where two
+    samples of a kind are too few, `least_samples`; define `fit_data` where the score depends on the data module. A
+    network that the score sees samples through is passed to `hide` in the constructor.
     """
 
     full_state_update = False
@@ -34,6 +34,9 @@ class Score(HiddenNetwork, Metric):
 
     name: str
     """The name of a scalar in logs and tables, such as `fd`; several figures have names of their own."""
+
+    captions: ClassVar[dict[str, str]] = {}
+    """What each figure means, for a newcomer: its name, such as `fd`, → a line to be read below its curve."""
 
     least_samples = 2
     """The fewest samples of either kind that give a figure."""

@@ -61,9 +61,9 @@ class NonFiniteGuard(Callback):
     """End a run whose losses, gradients or weights become NaN or infinite; `GAN` adds it where the Trainer has none.
 
     The loss and the gradient norms of every update are kept on the device, and read together at every 50th batch, at
-    those that are logged, at the last of an epoch, before each checkpoint and after `check_soon`. The message names the
-    exact batch, player and terms however much later that is; of several updates of one player on a batch, it gives the
-    loss of the last. A checkpoint with NaN in its weights is refused.
+    those that are logged, at the last of an epoch, before each checkpoint and where another callback asks for a `check`.
+    The message names the exact batch, player and terms however much later that is; of several updates of one player on
+    a batch, it gives the loss of the last. A checkpoint with NaN in its weights is refused.
 
     Before it raises `NonFiniteError`, the guard calls `on_non_finite(trainer, gan, found)` of every callback that has
     the method; one that returns True has restored an earlier state, and training continues.
@@ -84,11 +84,23 @@ class NonFiniteGuard(Callback):
         self.found: NonFinite | None = None
         self._pending: list[_Update] = []
         self._gradients: dict[str, list[tuple[list[Tensor], list[Tensor]]]] = {}
-        self._soon = False
 
-    def check_soon(self) -> None:
-        """Check at the end of this batch."""
-        self._soon = True
+    def check(self, trainer: Trainer, pl_module: Any, outputs: Any) -> bool:
+        """Check at the end of a batch, before this callback's own hook, in all processes together.
+
+        Args:
+            trainer: of the run.
+            pl_module: the model in training.
+            outputs: as in `on_train_batch_end`, from which this is called.
+
+        Returns:
+            Whether an earlier state was restored.
+
+        Raises:
+            NonFiniteError: where NaN or infinity was found, and no earlier state was restored.
+        """
+        self._collect(pl_module, outputs)
+        return self._check(trainer, pl_module)
 
     # ---------------------------------------------------------------- hooks
 
@@ -104,13 +116,9 @@ class NonFiniteGuard(Callback):
 
     @override
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        number = pl_module.batches_seen
-        for player, gradients in self._gradients.items():
-            if player in outputs:
-                self._pending += [_kept(number, player, outputs[player], *pair) for pair in gradients]
-        self._gradients = {}
-        logged = TrainingLog.is_due(trainer, pl_module)
-        if self._soon or logged or number % self.every_n_batches == 0 or trainer.is_last_batch:
+        self._collect(pl_module, outputs)
+        due = TrainingLog.is_due(trainer, pl_module) or pl_module.batches_seen % self.every_n_batches == 0
+        if due or trainer.is_last_batch:
             self._check(trainer, pl_module)
 
     @override
@@ -130,7 +138,14 @@ class NonFiniteGuard(Callback):
     # ---------------------------------------------------------------- what they do
 
     def _reset(self) -> None:
-        self.found, self._pending, self._gradients, self._soon = None, [], {}, False
+        self.found, self._pending, self._gradients = None, [], {}
+
+    def _collect(self, gan: Any, outputs: Any) -> None:
+        """Keep the updates of the current batch until the next check; a second call finds none."""
+        for player, gradients in self._gradients.items():
+            if player in outputs:
+                self._pending += [_kept(gan.batches_seen, player, outputs[player], *pair) for pair in gradients]
+        self._gradients = {}
 
     def _find(self, trainer: Trainer, gan: Any) -> NonFinite | None:
         """Return the first non-finite update since the last check, or an earlier find; the CPU waits for the device."""
@@ -140,16 +155,16 @@ class NonFiniteGuard(Callback):
             self.found = _first_of_all(trainer, _diagnosed(trainer, gan, bad))
         return self.found
 
-    def _check(self, trainer: Trainer, gan: Any) -> None:
-        self._soon = False
+    def _check(self, trainer: Trainer, gan: Any) -> bool:
         found = self._find(trainer, gan)
         if found is None:
-            return
+            return False
         handlers = [getattr(callback, "on_non_finite", None) for callback in attached(trainer, Callback)]
-        if any([handler(trainer, gan, found) for handler in handlers if handler is not None]):
+        restored = any([handler(trainer, gan, found) for handler in handlers if handler is not None])
+        if restored:
             self._reset()
-        else:
-            self._refuse(trainer)
+        self._refuse(trainer)
+        return restored
 
     def _refuse(self, trainer: Trainer) -> None:
         if self.found is not None:

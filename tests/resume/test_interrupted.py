@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from lightning_gans import SEPGAN, UnrolledGAN, VanillaGAN
 from lightning_gans.callbacks import FailureMonitor, SampleGrid
-from lightning_gans.callbacks.health.readings import Readings
+from lightning_gans.callbacks.health.health_probe import HealthProbe
 from lightning_gans.data import Blank, Digits, GaussianRing
 from lightning_gans.networks import DCGANGenerator, DigitClassifier
 from lightning_gans.stabilizers import BalancedUpdates, ExperienceReplay, GeneratorEMA, HistoricalAveraging
@@ -153,17 +153,17 @@ def test_the_order_of_the_data_is_needed_for_that(play, tmp_path, monkeypatch):
 def test_the_real_samples_of_a_reading_are_kept_small_where_they_were_bytes(make_image_gan, bytes_):
     x = torch.randint(0, 256, (32, 1, 8, 8), dtype=torch.uint8)
     real = x.float().div_(127.5).sub_(1) if bytes_ else torch.rand(32, 1, 8, 8)
-    readings, again = Readings(8), Readings(8)
-    readings.note_real(make_image_gan(), real)
-    state = readings.state_dict()
+    probe, again = HealthProbe(8), HealthProbe(8)
+    probe.note_real(make_image_gan(), real)
+    state = probe.state_dict()
     assert state["real"].dtype == (torch.uint8 if bytes_ else torch.float32)
     again.load_state_dict(state)
-    assert torch.equal(again.real, readings.real) and torch.equal(again._radii, readings._radii)
+    assert torch.equal(again.reference.x, probe.reference.x)
 
 
 def test_readings_that_are_interrupted_before_there_are_enough_samples_go_on(make_gan, batches):
     gan = make_gan(num_classes=2)
-    whole, first, rest = (Readings(8) for _ in range(3))
+    whole, first, rest = (HealthProbe(8) for _ in range(3))
     data = batches(4, num_classes=2)
     for batch in data:
         whole.note_real(gan, batch)
@@ -172,4 +172,5 @@ def test_readings_that_are_interrupted_before_there_are_enough_samples_go_on(mak
     rest.load_state_dict(first.state_dict())
     for batch in data[2:]:
         rest.note_real(gan, batch)
-    assert torch.equal(rest.real, whole.real) and torch.equal(rest.labels, whole.labels)
+    assert torch.equal(rest.reference.x, whole.reference.x)
+    assert torch.equal(rest.reference.labels, whole.reference.labels)

@@ -99,7 +99,9 @@ def test_whoever_had_the_signal_has_it_again(play):
 
 
 def test_without_a_place_to_save_it_ends_all_the_same_and_says_so(play, tmp_path):
-    with pytest.warns(UserWarning, match="SIGTERM: the run ends, and without a ModelCheckpoint nothing of it is kept"):
+    with pytest.warns(
+        UserWarning, match="SIGTERM: the run ends, and nothing is saved, since it has no ModelCheckpoint"
+    ):
         _, code = play(Tell(1), SaveWhenStopped(), keeps=False)
     assert code == 143 and not (tmp_path / "kept").exists()
 
@@ -151,7 +153,7 @@ def test_the_end_of_the_allotted_time_saves_and_queues_the_job_again(play, slurm
 
 def test_a_queue_that_does_not_answer_is_said(play, slurm, tmp_path):
     (tmp_path / "bin" / "scontrol").write_text("#!/bin/sh\necho no such job >&2\nexit 1\n")
-    with pytest.warns(UserWarning, match=r"`scontrol requeue 17` failed \(no such job\); queue the job again by hand"):
+    with pytest.warns(UserWarning, match=r"`scontrol requeue 17` failed \(no such job\); requeue the job yourself"):
         play(Tell(2, signal.SIGUSR1), SaveWhenStopped())
 
 

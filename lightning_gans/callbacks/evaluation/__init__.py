@@ -1,4 +1,4 @@
-"""Scores during a run and afterwards, beside real samples whose statistics are kept on disk."""
+"""Scores during training and afterwards, beside real samples whose statistics are kept on disk."""
 
 from lightning_gans.callbacks.evaluation.evaluation import Evaluation
 

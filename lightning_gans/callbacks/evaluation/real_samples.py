@@ -10,11 +10,12 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from lightning_gans.callbacks.trainer_attributes import data_module
 from lightning_gans.gan import GAN
 
 
 class RealSamples:
-    """What a loader's data set holds, whatever the loader's order and whatever limits the Trainer puts on it.
+    """The data set of a loader, independent of the loader's order and of the Trainer's limits on batches.
 
     Args:
         trainer: its data module's loader of the split is used, or the one that it was given.
@@ -26,7 +27,7 @@ class RealSamples:
 
     def __init__(self, trainer: Trainer, split: str):
         self.split = split
-        self.data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        self.data: Any = data_module(trainer)
         if self.data is not None:
             found = getattr(self.data, f"{split}_dataloader")()
         else:
@@ -35,36 +36,37 @@ class RealSamples:
         if not loaders:
             others = [name for name in ("train", "val", "test") if name != split]
             raise ValueError(
-                f"Evaluation: {self.data_name} has no {split} split; name one that it has as Evaluation's split "
+                f"Evaluation: {self.data_name} has no {split} split; give Evaluation a split that it has "
                 f"({' or '.join(others)})."
             )
         dataset = getattr(loaders[0], "dataset", None)
         indexed = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
         if len(loaders) > 1 or not indexed or loaders[0].batch_size is None:
             raise ValueError(
-                f"Evaluation: the {split} split of {self.data_name} gives no single samples by index; give one "
+                f"Evaluation: the {split} split of {self.data_name} gives no single samples by index; use one "
                 "DataLoader over a map-style data set, with a batch_size."
             )
         self.loader: DataLoader = loaders[0]
+        self.dataset: Any = loaders[0].dataset
 
     def __len__(self) -> int:
-        return len(self.loader.dataset)  # type: ignore[arg-type]
+        return len(self.dataset)
 
     @property
     def data_name(self) -> str:
-        """What the data is called in tables and in names of files."""
+        """The name of the data in tables and in names of files."""
         return "data" if self.data is None else type(self.data).__name__
 
     def chosen(self, count: int) -> Tensor:
-        """Indices (count,) of samples from all over the data set, always the same ones."""
+        """Return indices (count,) of samples from the whole data set, always the same ones."""
         return torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:count].sort().values
 
     def read(self, gan: GAN, batches: list[Tensor]) -> Iterator[Tensor]:
-        """The samples (N, …) with these indices, batch by batch."""
+        """Yield the samples (N, …) with these indices, batch by batch."""
         indices = [batch.tolist() for batch in batches]
         source = self.loader
         reader = DataLoader(
-            source.dataset, batch_sampler=indices, collate_fn=source.collate_fn, num_workers=source.num_workers
+            self.dataset, batch_sampler=indices, collate_fn=source.collate_fn, num_workers=source.num_workers
         )
         for batch in reader:
             yield gan.unpack_batch(batch)[0].to(gan.device)

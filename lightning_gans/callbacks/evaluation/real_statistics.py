@@ -1,4 +1,4 @@
-"""Statistics of real samples on disk, each file marked with the data and the feature network that it was made of."""
+"""Statistics of real samples on disk; each file names the data and the feature network that it was made from."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _NOT_SAMPLES = ("batch_size", "labels", "num_workers")  # arguments of data that
 
 
 class RealStatistics:
-    """What one score keeps of the real samples, as one file that other runs on the same data find.
+    """The statistics that one score keeps of the real samples, in a file that other runs on the same data find.
 
-    The file is a safetensors file; its name says data, split, number of samples, score and feature network, and ends
-    in a short hash of all their settings. Its marks are a hash of a few samples and one of the network's weights, so
-    that a file is never taken for what it is not. It is written whole or not at all.
+    The file is a safetensors file; its name gives data, split, number of samples, score and feature network, and ends
+    in a short hash of all their settings. Its metadata hold a hash of a few samples and one of the network's weights,
+    so that a file of other data or of another network is refused. It is written as a whole or not at all.
 
     Args:
         folder: where files are kept.
         score: whose statistics they are.
-        samples: whose; where no data module tells its settings, the file's name depends on the few of them.
+        samples: the real samples; without a data module, whose settings are known, the name depends on `few`.
         count: how many real samples.
-        few: a few of them, (n, …), by which the data is known again.
+        few: a few of them, (n, …), by which the data is recognised.
     """
 
     def __init__(self, folder: str | Path, score: Score, samples: RealSamples, count: int, few: Tensor):
@@ -54,14 +54,14 @@ class RealStatistics:
         """The file."""
         data, split = self.samples.data, self.samples.split
         settings = [describe(self.score), split, self.count, list(self.few.shape[1:]), describe(data, _NOT_SAMPLES)]
-        if data is None or not _keeps_arguments(data):  # the samples themselves tell
+        if data is None or not _keeps_arguments(data):  # the samples identify it
             settings.append(self.marks["data"])
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
         parts = [self.samples.data_name, split, self.count, type(self.score).__name__, network_name(self.score), digest]
         return self.folder / ("_".join(str(part) for part in parts if part) + ".safetensors")
 
     def read(self) -> dict[str, Tensor] | None:
-        """The statistics, or None where there is no file yet.
+        """Return the statistics, or None where there is no file yet.
 
         Raises:
             ValueError: for a file that cannot be read, or was made of other data or by another network.
@@ -77,7 +77,7 @@ class RealStatistics:
         except (SafetensorError, OSError, ValueError) as error:
             raise ValueError(
                 f"the statistics of real samples in '{self.path}' cannot be read ({type(error).__name__}); delete the "
-                "file, and they are made anew."
+                "file, and it is made again."
             ) from None
         for mark, what in (("network", "by another feature network"), ("data", "of other data"), (None, "otherwise")):
             if any(marks.get(name) != own for name, own in self.marks.items() if mark in (name, None)):
@@ -88,7 +88,7 @@ class RealStatistics:
         return state
 
     def write(self, state: dict[str, Tensor]) -> None:
-        """Write the statistics; two runs may do so at once, and the file is always one of theirs."""
+        """Write the statistics; of two runs that do so at once, one is kept."""
         from safetensors.torch import save
 
         content = save({name: value.detach().cpu().contiguous() for name, value in state.items()}, self.marks)
@@ -97,25 +97,25 @@ class RealStatistics:
             handle, part = tempfile.mkstemp(dir=self.folder, suffix=".part")
         except OSError as error:
             raise ValueError(
-                f"Evaluation(statistics={str(self.folder)!r}) is no folder to write to ({error.strerror}); give "
+                f"Evaluation(statistics={str(self.folder)!r}): expected a folder to write to ({error.strerror}); give "
                 "another, or null to keep nothing."
             ) from None
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
-            os.chmod(part, 0o644)  # mkstemp's are for one user alone
+            os.chmod(part, 0o644)  # mkstemp's files are for one user only
             os.replace(part, self.path)
         finally:
             Path(part).unlink(missing_ok=True)
 
 
 def network_name(score: Score) -> str:
-    """The class of the network through which a score sees samples; empty where it sees them as they are."""
+    """Return the class of a score's feature network; "" where it has none."""
     return "" if score.network is None else type(score.network).__name__
 
 
 def describe(thing: Any, without: tuple[str, ...] = (), depth: int = 4) -> Any:
-    """An object as its class and arguments, which it keeps as attributes; tensors by their hash."""
+    """Return an object as its class and arguments, which it keeps as attributes; tensors as their hash."""
     if thing is None or isinstance(thing, bool | int | float | str):
         return thing
     if isinstance(thing, Tensor):
@@ -139,7 +139,7 @@ def _keeps_arguments(thing: Any) -> bool:
 
 
 def weights(thing: Any, seen: set[int] | None = None) -> Iterator[Tensor]:
-    """Every weight of a score's networks, those too that hide in a tuple to stay out of checkpoints."""
+    """Yield every weight of a score's networks, also of those that a tuple keeps out of checkpoints."""
     seen = set() if seen is None else seen
     if isinstance(thing, tuple | list):
         for one in thing:
@@ -156,7 +156,7 @@ def weights(thing: Any, seen: set[int] | None = None) -> Iterator[Tensor]:
 
 
 def fingerprint(tensors: Iterable[Tensor]) -> str:
-    """A hash of what tensors hold, with their shapes and types."""
+    """Return a hash of the values, shapes and types of tensors."""
     digest = hashlib.sha256()
     for tensor in tensors:
         value = tensor.detach().cpu().contiguous()

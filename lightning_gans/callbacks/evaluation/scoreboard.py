@@ -1,4 +1,4 @@
-"""The figures of one evaluation: a table for a person, and `scores.json` for programs."""
+"""The figures of one evaluation: a table to read, and `scores.json` for programs."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import lightning_gans
+from lightning_gans.callbacks.versions import installed_version
 
 
 @dataclass
 class Scoreboard:
-    """What was scored, on what, and how it came out.
+    """Figures, and what they were computed from.
 
     Attributes:
         figures: by name; one called `x_floor` belongs beside `x`.
         networks: the feature network of each figure that has one.
-        real: number of real samples, 0 where the scores do not look at any.
+        real: number of real samples, 0 where no score uses them.
         fake: number of generated samples.
         split: whose real samples.
         seed: of the generated ones.
-        data: what the data is called.
+        data: name of the data.
         model: class of the model.
-        generator_updates: how long its generator had learned.
-        checkpoint: where it came from, None during training.
+        generator_updates: number of updates of its generator.
+        checkpoint: where the model came from, None during training.
         losses: what the model itself logs on the split, by name.
         version: of this library.
     """
@@ -40,16 +40,16 @@ class Scoreboard:
     generator_updates: int
     checkpoint: str | None = None
     losses: dict[str, float] = field(default_factory=dict)
-    version: str = lightning_gans.__version__
+    version: str = field(default_factory=lambda: installed_version("lightning-gans"))
 
     def table(self) -> str:
-        """A few lines for a person."""
+        """Return a few lines to read."""
         rows = [
             (name, _number(value), _number(self.figures.get(f"{name}_floor")), self.networks.get(name, ""))
             for name, value in self.figures.items()
             if not self._is_floor(name)
         ]
-        columns = zip(("score", "value", "floor", "seen through"), "<>><", *rows, strict=True)
+        columns = zip(("score", "value", "floor", "feature network"), "<>><", *rows, strict=True)
         lines = _lines([(title, align, cells) for title, align, *cells in columns if any(cells)])
         source = f" from {self.checkpoint}" if self.checkpoint else ""
         beside = f" beside {self.real:,} real ones" if self.real else ""
@@ -61,7 +61,7 @@ class Scoreboard:
         return "\n".join([*head, "", *lines, *([f"\nof the model: {', '.join(losses)}"] if losses else [])])
 
     def write(self, folder: Path) -> None:
-        """Write `scores.json` into a folder; what is not a number is null there."""
+        """Write `scores.json` into a folder; NaN and infinity are null there."""
         record = asdict(self)
         for name in ("figures", "losses"):
             record[name] = {key: value if math.isfinite(value) else None for key, value in record[name].items()}
@@ -74,14 +74,14 @@ class Scoreboard:
 
 
 def _number(value: float | None) -> str:
-    """Four digits, and all those before the point."""
+    """Return four digits, or all those before the point."""
     if value is None:
         return ""
     return f"{value:,.0f}" if math.isfinite(value) and abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _lines(columns: list[tuple[str, str, list[str]]]) -> list[str]:
-    """Columns, each a title, the side to which it is aligned, and cells, as lines with a rule under the titles."""
+    """Return columns (title, alignment, cells) as lines, with a rule below the titles."""
     padded = []
     for title, align, cells in columns:
         width = max(map(len, (title, *cells)))

@@ -1,4 +1,4 @@
-"""One look at each batch for scores that see through equal networks, each of which is an object of its own."""
+"""One forward per batch for scores with equal feature networks, each of which is an object of its own."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lightning_gans.metrics import Score
 
 
 class SharedNetworks:
-    """Scores whose networks have equal settings and weights; of each such group one network does the work.
+    """Scores whose feature networks have equal settings and weights; one network of each such group does the work.
 
-    Configs give every score a feature network of its own, which would see every sample as often as there are scores.
+    Configs give every score a feature network of its own, which would see every sample once per score.
 
     Args:
         scores: all scores.
@@ -31,26 +31,26 @@ class SharedNetworks:
         self._groups = [group for group in groups.values() if len(group) > 1]
 
     @contextmanager
-    def looking_once(self) -> Iterator[None]:
-        """Meanwhile a group looks at samples once, if its scores are shown them one after the other."""
+    def shared_forward(self) -> Iterator[None]:
+        """Compute the features of a batch once per group inside the block, if its scores get it one after another."""
         for group in self._groups:
-            look = _Look(group[0].forward)
+            forward = _LastForward(group[0].forward)
             for network in group:
-                network.forward = look
+                network.forward = forward
         try:
             yield
         finally:
             for group in self._groups:
                 for network in group:
-                    vars(network).pop("forward", None)  # it may be the object of several scores
+                    vars(network).pop("forward", None)  # two scores may have the same object
 
 
-class _Look:
-    """A forward that is not repeated on the samples that it has just seen."""
+class _LastForward:
+    """A forward that keeps its last output, for the same samples."""
 
     def __init__(self, forward: Callable[[Tensor], Tensor]):
         self.forward = forward
-        self.last: tuple[Any, Tensor, Tensor] | None = None  # the samples too, lest others come to lie in their place
+        self.last: tuple[Any, Tensor, Tensor] | None = None  # with the samples, so that their memory is not reused
 
     def __call__(self, x: Tensor) -> Tensor:
         place = (x.data_ptr(), x.shape, x.stride(), x.dtype)

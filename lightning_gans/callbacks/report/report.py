@@ -1,4 +1,4 @@
-"""A page about the run, which opens without a network: report.html."""
+"""A callback that writes a page about the run, which opens without a network: report.html."""
 
 from __future__ import annotations
 
@@ -9,32 +9,35 @@ import subprocess
 import sys
 import time
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from typing_extensions import override
 
 from lightning_gans.callbacks.report.page import page
+from lightning_gans.callbacks.trainer_attributes import data_module, is_trial
+from lightning_gans.callbacks.versions import installed_version
 from lightning_gans.gan import GAN
 
 
 class Report(Callback):
-    """A page about the run, `report.html` in its folder: what W&B would show, in one file and without a network.
+    """Write a page about the run, `report.html` in its folder: what W&B would show, in one file without a network.
 
-    It holds how the run ended, the verdict of `FailureMonitor`, pictures of `SampleGrid`, scores of `Evaluation`,
-    losses and every other figure that was logged, each with a line that says how to read it, checkpoints and what to
-    do with them, the machine, and the whole config. It is read on a phone and on a wide screen, light or dark. Values
-    of keys, tokens and passwords are hidden, and the home folder is `~`.
+    It shows how the run ended, the verdict of `FailureMonitor`, pictures of `SampleGrid`, scores of `Evaluation`,
+    losses and every other figure that was logged, each with a line that says how to read it, checkpoints and commands
+    that use them, the machine, and the whole config. It suits phones and wide screens, light and dark. Values of keys,
+    tokens and passwords are hidden, and the home folder is `~`.
 
-    It is written when the run ends, also by an error or Ctrl-C, and before that at ends of epochs, once the last page
-    is `every_n_minutes` old. Figures come from the `CSVLogger`, without which there is no page; put the callback after
-    those whose files it shows. A page takes about two seconds; if it cannot be written, a warning says why and the
-    run goes on.
+    The page is written when the run ends, also by an error or Ctrl-C, and at the end of an epoch when the last page is
+    `every_n_minutes` old. Figures come from the `CSVLogger`, without which there is no page. Put the callback after
+    those whose files it shows. A page takes about two seconds; if it cannot be written, a warning says why and
+    training continues.
 
     Args:
         enabled: whether to write it.
@@ -46,29 +49,31 @@ class Report(Callback):
 
     def __init__(self, enabled: bool = True, every_n_minutes: float = 10.0):
         if not every_n_minutes >= 0:
-            raise ValueError(f"Report(every_n_minutes={every_n_minutes}): expected 0 or more, such as 10.")
+            raise ValueError(
+                f"Report(every_n_minutes={every_n_minutes}): expected a number of at least 0, such as 10.0."
+            )
         self.enabled = enabled
         self.every_n_minutes = every_n_minutes
         self._began: float | None = None
         self._written = 0.0
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the clock."""
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         self._began = self._written = time.monotonic()
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
-        """Write the page anew once it is old."""
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         if time.monotonic() - self._written >= 60 * self.every_n_minutes:
             self._write(trainer, pl_module, "running", None)
 
-    def on_fit_end(self, trainer: Trainer, pl_module: GAN) -> None:  # type: ignore[override]
-        """Write the page of a run that has come to its end."""
+    @override
+    def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
         self._write(trainer, pl_module, "finished", True)
 
-    def on_exception(self, trainer: Trainer, pl_module: GAN, exception: BaseException) -> None:  # type: ignore[override]
-        """Write the page of a run that was stopped or has failed."""
+    @override
+    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
         if isinstance(exception, KeyboardInterrupt):
-            self._write(trainer, pl_module, "stopped by hand", None)
+            self._write(trainer, pl_module, "stopped by Ctrl-C", None)
         elif isinstance(exception, SIGTERMException):
             self._write(trainer, pl_module, "stopped by a signal; it can be resumed", None)
         else:
@@ -77,13 +82,13 @@ class Report(Callback):
 
     def _write(self, trainer: Trainer, gan: GAN, status: str, succeeded: bool | None) -> None:
         logger = next((one for one in trainer.loggers if isinstance(one, CSVLogger)), None)
-        silent = not self.enabled or trainer.fast_dev_run or not trainer.is_global_zero  # type: ignore[attr-defined]
+        silent = not self.enabled or is_trial(trainer) or not trainer.is_global_zero
         if silent or logger is None or self._began is None:
             return
         path = Path(logger.log_dir, "report.html")
         try:
             logger.save()
-            data = getattr(trainer, "datamodule", None)
+            data = data_module(trainer)
             subtitle = type(gan).__name__ + (f" on {type(data).__name__}" if data is not None else "")
             html = page(
                 path.parent,
@@ -110,9 +115,9 @@ class Report(Callback):
             for name in ("generator", "discriminator")
         }
         before = str(trainer.ckpt_path or "")
-        went_on = {"goes on from": before if "://" in before else os.path.relpath(before)} if before else {}
+        resumed = {"resumed from": before if "://" in before else os.path.relpath(before)} if before else {}
         return {
-            **went_on,
+            **resumed,
             "duration": _duration(seconds),
             "epochs": f"{trainer.current_epoch:,}",
             "batches": f"{batches:,}",
@@ -136,7 +141,7 @@ def _environment(trainer: Trainer, gan: GAN) -> dict[str, str]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     found = {
         "command": _command_line(sys.argv),
-        "lightning-gans": _version("lightning-gans"),
+        "lightning-gans": installed_version("lightning-gans"),
         "commit": _commit(),
         "Python": platform.python_version(),
         "torch": torch.__version__,
@@ -151,13 +156,6 @@ def _environment(trainer: Trainer, gan: GAN) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
-
-
 def _command_line(argv: list[str]) -> str:
     program = Path(argv[0]).name
     ours = program in ("lightning-gans", "__main__.py")
@@ -165,7 +163,7 @@ def _command_line(argv: list[str]) -> str:
 
 
 def _commit() -> str:
-    """The commit of the folder from which the run was started, if git knows one."""
+    """Return the git commit of the folder from which the run was started, "" without one."""
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=5)
@@ -187,6 +185,5 @@ def _commands(trainer: Trainer, folder: Path) -> dict[str, str]:
     return {
         "Draw new samples:": f"lightning-gans sample --checkpoint {checkpoint} --out grid.png",
         "Score it on the test split:": f"lightning-gans test --config {config} --ckpt_path {checkpoint}",
-        "Go on for longer:": f"lightning-gans fit --config {config} --ckpt_path {checkpoint} "
-        f"--trainer.max_epochs {longer}",
+        "Train longer:": f"lightning-gans fit --config {config} --ckpt_path {checkpoint} --trainer.max_epochs {longer}",
     }

@@ -15,7 +15,7 @@ _PANEL = (4.8, 2.6)  # inches; one panel alone fits a phone, two side by side a 
 _MARGINS = (0.64, 0.12, 0.3, 0.46)  # inches left, right, above and below, for tick labels, names and the title
 _COLOURS = ("#3b82c4", "#d9722e", "#2f9e6e", "#a06cd5", "#d64f57", "#1f9aa8", "#a9821b", "#8a8a8a")
 _INK = "#010203"  # becomes the colour of the text around the picture
-_GREY = "#7b7b7b"  # the same where nothing is around it: legible on white and on black
+_GREY = "#7b7b7b"  # the text's colour in a file on its own: legible on white and on black
 _DENSE = 200  # from this many points on, a line is drawn pale under its running mean
 _FINE = 1000  # points of a line that a panel can show
 _STYLE = {
@@ -57,21 +57,21 @@ def curves(
     xlabel: str = "batch",
     log: Collection[str] = (),
 ) -> str:
-    """One SVG text with a panel for every entry; the same figures give the same text.
+    """Return one SVG text with a panel for every entry; the same figures give the same text.
 
-    It has no background and takes the colour of the text around it, so that it is legible on light and dark
-    pages; on its own it is grey. A line of more than 200 points is drawn pale under its running mean over a
-    fortieth of it. It costs about a twentieth of a second a panel.
+    It has no background and takes the colour of the text around it, so that it is legible on light and dark pages; as
+    a file of its own it is grey. A line of more than 200 points is drawn pale, with its running mean over 1/40 of its
+    points above it. A panel takes about 0.05 s.
 
     Args:
-        panels: title → line's name → (x, y), x in rising order. What is not finite is a gap. A line whose name
-            is empty or the panel's own title has no legend.
-        marks: (x, label) of vertical lines that every panel gets; labels of up to two letters stand upright.
+        panels: title → line's name → (x, y), x in rising order. Values that are not finite are gaps. A line whose
+            name is empty or the panel's own title has no legend.
+        marks: (x, label) of vertical lines in every panel; labels of more than two letters are rotated.
         xlabel: what x counts.
-        log: titles of panels with a logarithmic y axis, where what is not positive is a gap.
+        log: titles of panels with a logarithmic y axis, where values of 0 or less are gaps.
 
     Raises:
-        ValueError: where there is no panel, a line has more x than y or fewer, or `log` names no panel.
+        ValueError: without a panel, for a line whose x and y differ in number, or a title in `log` without a panel.
     """
     if not panels:
         raise ValueError("curves(panels={}): expected at least one panel.")
@@ -102,7 +102,7 @@ def curves(
 
 
 def _place(row: int, column: int, rows: int, columns: int) -> tuple[float, float, float, float]:
-    """Left, bottom, width and height of a panel's axes, as shares of the figure; the margins are the same in all."""
+    """Return left, bottom, width and height of a panel's axes as fractions of the figure."""
     (width, height), (left, right, top, bottom) = _PANEL, _MARGINS
     whole, high = columns * width, rows * height
     below = (rows - 1 - row) * height + bottom
@@ -145,7 +145,7 @@ def _panel(
         alone = np.isfinite(values) & ~_has_neighbour(values)
         axes.plot(at[alone], values[alone], color=colour, linestyle="", marker="o", markersize=3.5)
     low, high = axes.get_ylim()
-    if log and high < 10 * low:  # powers of ten would be no help, and multiples of them take too much room
+    if log and high < 10 * low:  # less than a decade: ticks at powers of ten would be too few
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.yaxis.set_major_formatter(plain)
         axes.yaxis.set_minor_locator(NullLocator())
@@ -170,7 +170,7 @@ def _mark(axes: Any, marks: Sequence[tuple[float, str]]) -> None:
     for place, label in sorted(marks):
         axes.axvline(place, color=_INK, linewidth=0.9, linestyle=(0, (3, 2)), alpha=0.6)
         if place - labelled < 0.04 * (high - low):
-            continue  # too close to the last one for a label of its own
+            continue  # too close to the last label
         labelled, right = place, place > low + 0.9 * (high - low)
         axes.annotate(
             label,
@@ -198,7 +198,7 @@ def _running_mean(values: Any, width: int) -> Any:
 
 
 def _extremes(at: Any, values: Any) -> tuple[Any, Any]:
-    """The smallest and the largest of neighbouring values, where there are more than one can see."""
+    """Return the smallest and the largest of neighbouring values, where there are more points than pixels."""
     import numpy as np
 
     size = len(values) // _FINE
@@ -220,7 +220,7 @@ def _has_neighbour(values: Any) -> Any:
 
 
 def _clean(svg: str, title: str) -> str:
-    """Without prolog, metadata and names that nothing refers to; with a description and the page's colours."""
+    """Return it without prolog, metadata and unused ids, with a description and the page's colours."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.S)
     referred = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))

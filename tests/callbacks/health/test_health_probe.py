@@ -1,16 +1,16 @@
-"""Readings of a game, against closed forms and plain loops; the game is left alone."""
+"""Readings of a training, against closed forms and plain loops; training is unaffected."""
 
 import math
 from functools import partial
 
 import pytest
 import torch
-from helpers import sgds
 from torch import nn
 
 from lightning_gans import GAN, SEPGAN, UnrolledGAN
 from lightning_gans.callbacks import FailureMonitor
-from lightning_gans.callbacks.health.readings import Reading, Readings
+from lightning_gans.callbacks.health.health_probe import HealthProbe
+from lightning_gans.callbacks.health.readings import CAPTIONS, Reading
 from lightning_gans.networks import (
     DCGANDiscriminator,
     DigitClassifier,
@@ -20,12 +20,13 @@ from lightning_gans.networks import (
     StochasticEnsembleMLPGenerator,
 )
 from lightning_gans.objectives import Minimax, NonSaturating, Wasserstein
+from lightning_gans.optimizers import SGD
 from lightning_gans.stabilizers import GeneratorEMA, Packing, SpectralNorm
 from lightning_gans.step import Step
 
 
 class Fixed(MLPGenerator):
-    """Samples in turn from a list, whatever the latents."""
+    """Samples in turn from a list, for any latents."""
 
     def __init__(self, samples, num_classes=0):
         super().__init__(samples.shape[1:], 3, width=4, depth=1, num_classes=num_classes)
@@ -46,15 +47,15 @@ class Linear(MLPDiscriminator):
         return x @ self.weight
 
 
-def reading_of(fake, real, weight=(1.0, 0.0), objective=None, source=None, batch=1):
-    """What is read of a game with these fakes and reals and D(x) = w · x, after one batch."""
+def reading_of(fake, real, weight=(1.0, 0.0), objective=None, probe=None, batch=1):
+    """Return the reading of these fakes and real samples with D(x) = w · x, after one batch."""
     gan = GAN(Fixed(fake), Linear(list(weight)), objective or NonSaturating())
-    source = source or Readings(len(fake))
+    probe = probe or HealthProbe(len(fake))
     for _ in range(4):
-        source.note_real(gan, real)
+        probe.note_real(gan, real)
     step = gan.discriminator_step(real, fake[: len(real)]).detached()
-    source.note_steps({"discriminator": step, "generator": gan.generator_step(real).detached()})
-    return source.take(gan, batch)
+    probe.note_steps({"discriminator": step, "generator": gan.generator_step(real).detached()})
+    return probe.measure(gan, batch)
 
 
 def mean_distance(first, second):
@@ -81,21 +82,21 @@ def test_energy_and_diversity_against_loops():
 
 def test_energy_is_0_for_the_same_distribution_and_1_for_points_apart():
     assert abs(reading_of(torch.randn(512, 2), torch.randn(512, 2)).energy) < 0.02
-    apart = Readings(8)
+    apart = HealthProbe(8)
     gan = GAN(Fixed(torch.zeros(8, 2)), Linear([1.0, 0.0]))
     real = torch.cat([torch.full((31, 2), 5.0), torch.full((1, 2), 5.001)])
     apart.note_real(gan, real)
-    assert apart.take(gan, 1).energy == pytest.approx(1, abs=1e-3)
+    assert apart.measure(gan, 1).energy == pytest.approx(1, abs=1e-3)
 
 
 def test_coverage_and_density_against_loops():
     real, fake = torch.randn(8, 2), torch.randn(8, 2)
     pool = torch.cat([real, *(real + 0.1 * k for k in (1, 2, 3))])
-    source = Readings(8)
+    probe = HealthProbe(8)
     gan = GAN(Fixed(fake), Linear([1.0, 0.0]))
     for start in range(0, 32, 8):
-        source.note_real(gan, pool[start : start + 8])
-    reading = source.take(gan, 1)
+        probe.note_real(gan, pool[start : start + 8])
+    reading = probe.measure(gan, 1)
     radii = [sorted(math.dist(x, other) for other in pool.tolist())[5] for x in pool.tolist()]
     inside = [[math.dist(x, y) <= r for y in fake.tolist()] for x, r in zip(pool.tolist(), radii, strict=True)]
     assert reading.coverage == pytest.approx(sum(map(any, inside)) / 32)
@@ -103,12 +104,12 @@ def test_coverage_and_density_against_loops():
 
 
 def test_shift_is_that_of_the_distribution_and_movement_that_of_each_sample():
-    first, real, source = torch.randn(16, 2), torch.randn(16, 2), Readings(16)
-    begin = reading_of(first, real, source=source)
+    first, real, probe = torch.randn(16, 2), torch.randn(16, 2), HealthProbe(16)
+    begin = reading_of(first, real, probe=probe)
     assert math.isnan(begin.shift) and math.isnan(begin.movement)
-    permuted = reading_of(first.flip(0), real, source=source, batch=2)
+    permuted = reading_of(first.flip(0), real, probe=probe, batch=2)
     assert permuted.shift < 0.01 and permuted.movement > 0.3, "each sample moves, the distribution does not"
-    away = reading_of(first + 100, real, source=source, batch=3)
+    away = reading_of(first + 100, real, probe=probe, batch=3)
     assert away.shift > 0.9
     spread = mean_of_pairs(torch.cat([real] * 4))
     assert away.movement == pytest.approx(mean_step(first.flip(0), first + 100) / spread, rel=1e-3)
@@ -118,40 +119,40 @@ def mean_step(before, after):
     return (after - before).norm(dim=1).mean().item()
 
 
-def test_constant_data_give_no_figures_and_no_failure():
+def test_constant_data_have_no_figures_and_are_finite():
     reading = reading_of(torch.randn(8, 2), torch.zeros(8, 2))
     assert not math.isfinite(reading.diversity) and reading.finite
 
 
-def test_sensitivity_is_within_a_class():
+def test_sensitivity_is_measured_within_classes():
     gan = GAN(
         Fixed(torch.arange(4.0).repeat_interleave(2).reshape(4, 2)[[0, 1, 0, 1, 0, 1, 0, 1]], num_classes=2),
         MLPDiscriminator((2,), width=4, num_classes=2),
     )
-    source = Readings(8)
-    source.note_real(gan, [torch.randn(32, 2), torch.arange(32) % 2])
-    reading = source.take(gan, 1)
+    probe = HealthProbe(8)
+    probe.note_real(gan, [torch.randn(32, 2), torch.arange(32) % 2])
+    reading = probe.measure(gan, 1)
     assert reading.sensitivity == 0 and reading.diversity > 0
 
 
-def test_sensitivity_is_along_one_route():
+def test_sensitivity_is_measured_along_one_route():
     generator = StochasticEnsembleMLPGenerator((2,), 3, width=8)
-    gan, source = GAN(generator, MLPDiscriminator((2,), width=4)), Readings(16)
-    source.latents = torch.ones(16, 3)  # one z, many routes
-    source.note_real(gan, torch.randn(64, 2))
-    reading = source.take(gan, 1)
+    gan, probe = GAN(generator, MLPDiscriminator((2,), width=4)), HealthProbe(16)
+    probe.latents = torch.ones(16, 3)  # one z, many routes
+    probe.note_real(gan, torch.randn(64, 2))
+    reading = probe.measure(gan, 1)
     assert reading.sensitivity == pytest.approx(0, abs=1e-3) and reading.diversity > 0.05
 
 
 # ---------------------------------------------------------------- the discriminator
 
 
-def logits_read(real, fake, objective=None):
-    source = Readings(8)
+def reading_of_logits(real, fake, objective=None):
+    probe = HealthProbe(8)
     gan = GAN(Fixed(torch.randn(8, 2)), Linear([1.0, 0.0]), objective or NonSaturating())
     step = Step(torch.zeros(()), torch.zeros(len(fake), 2), torch.tensor(fake), None, torch.tensor(real))
-    source.note_steps({"discriminator": step})
-    return source.take(gan, 1)
+    probe.note_steps({"discriminator": step})
+    return probe.measure(gan, 1)
 
 
 @pytest.mark.parametrize(
@@ -159,11 +160,11 @@ def logits_read(real, fake, objective=None):
     [([1.0, 2.0], [0.0, -1.0], 1.0), ([0.0], [0.0], 0.5), ([0.0], [1.0], 0.0), ([0.0, 2.0], [1.0, 1.0], 0.5)],
 )
 def test_separation_is_the_share_of_pairs_in_order(real, fake, separation):
-    assert logits_read(real, fake).separation == separation
+    assert reading_of_logits(real, fake).separation == separation
 
 
 def test_scores_and_margin():
-    reading = logits_read([2.0, 4.0], [-1.0, 1.0])
+    reading = reading_of_logits([2.0, 4.0], [-1.0, 1.0])
     assert reading.margin == pytest.approx(3.0)
     assert reading.real_score == pytest.approx((torch.tensor([2.0, 4.0]).sigmoid().mean()).item())
     assert reading.fake_score == pytest.approx(0.5)
@@ -171,7 +172,7 @@ def test_scores_and_margin():
 
 def test_advantage_is_0_for_a_guess_and_1_for_certainty(objective):
     guess, certain, fooled = (
-        logits_read([real], [fake], objective).advantage for real, fake in ((0.5, 0.5), (1.0, 0.0), (0.0, 1.0))
+        reading_of_logits([real], [fake], objective).advantage for real, fake in ((0.5, 0.5), (1.0, 0.0), (0.0, 1.0))
     )
     if isinstance(objective, Wasserstein):
         assert math.isnan(guess) and math.isnan(certain)
@@ -221,18 +222,18 @@ def test_losses_are_means_since_the_last_reading(make_gan, fit):
     assert second.generator_loss_change == pytest.approx(change.item(), abs=1e-6)
 
 
-def test_not_finite_is_seen_in_losses_and_in_samples():
+def test_nan_in_losses_or_samples_makes_a_reading_not_finite():
     fake = torch.randn(8, 2)
     assert reading_of(fake, torch.randn(8, 2)).finite == 1
     fake[3] = math.nan
     assert reading_of(fake, torch.randn(8, 2)).finite == 0
-    source = Readings(8)
+    probe = HealthProbe(8)
     gan = GAN(Fixed(torch.randn(8, 2)), Linear([1.0, 0.0]))
-    source.note_steps({"generator": Step(torch.tensor(math.inf), torch.zeros(2, 2), torch.zeros(2))})
-    assert source.take(gan, 1).finite == 0
+    probe.note_steps({"generator": Step(torch.tensor(math.inf), torch.zeros(2, 2), torch.zeros(2))})
+    assert probe.measure(gan, 1).finite == 0
 
 
-# ---------------------------------------------------------------- every game
+# ---------------------------------------------------------------- every kind of GAN
 
 
 def points(seed, **settings):
@@ -250,49 +251,49 @@ def routed(seed):
     return GAN(StochasticEnsembleMLPGenerator((2,), 3, width=8), MLPDiscriminator((2,), width=8))
 
 
-GAMES = {
+KINDS = {
     "dropout in D": points,
-    "a Wasserstein game": partial(points, objective=Wasserstein(), n_critic=2),
+    "Wasserstein": partial(points, objective=Wasserstein(), n_critic=2),
     "accumulation": partial(points, generator_accumulation=2),
-    "a look-ahead": unrolled,
+    "unrolled": unrolled,
     "routes": routed,
 }
 
 
-@pytest.mark.parametrize("make", GAMES.values(), ids=GAMES)
-def test_the_game_is_left_alone(make, fit, weights):
-    plain, watched, monitor = make(0), make(0), FailureMonitor(every_n_steps=1, num_samples=8)
+@pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+def test_training_is_unaffected(make, fit, weights):
+    plain, monitored, monitor = make(0), make(0), FailureMonitor(every_n_steps=1, num_samples=8)
     fit(plain, 6)
-    fit(watched, 6, callbacks=[monitor])
-    assert torch.equal(weights(plain), weights(watched))
+    fit(monitored, 6, callbacks=[monitor])
+    assert torch.equal(weights(plain), weights(monitored))
     assert len(monitor.readings) == 6 and monitor.readings[-1].finite
 
 
 @pytest.mark.parametrize("stabilizer", [GeneratorEMA(0.9), SpectralNorm(), Packing(2), Packing(8)], ids=repr)
-def test_so_it_is_with_norms_and_stabilizers(make_image_gan, fit, weights, stabilizer):
-    games = [make_image_gan(size=16) for _ in range(2)]
+def test_training_with_norms_and_stabilizers_is_unaffected(make_image_gan, fit, weights, stabilizer):
+    gans = [make_image_gan(size=16) for _ in range(2)]
     monitor = FailureMonitor(every_n_steps=1, num_samples=8)
-    for gan, callbacks in zip(games, ([stabilizer], [stabilizer, monitor]), strict=True):
+    for gan, callbacks in zip(gans, ([stabilizer], [stabilizer, monitor]), strict=True):
         fit(gan, 3, callbacks=list(callbacks))
-    assert torch.equal(weights(games[0]), weights(games[1]))
+    assert torch.equal(weights(gans[0]), weights(gans[1]))
     assert monitor.readings[-1].finite and math.isfinite(monitor.readings[-1].real_slope)
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
-def test_lower_precision(make_image_gan, fit, precision):
+def test_readings_in_lower_precision_are_complete(make_image_gan, fit, precision):
     monitor = FailureMonitor(every_n_steps=1, num_samples=8)
     fit(make_image_gan(size=16), 5, callbacks=[monitor], precision=precision)
     last = monitor.readings[-1]
     assert all(math.isfinite(value) for name, value in last.figures().items() if name != "generator_loss_change")
 
 
-def test_conditional_games(make_image_gan, fit):
+def test_conditional_gans_have_a_sensitivity(make_image_gan, fit):
     monitor = FailureMonitor(every_n_steps=2, num_samples=8)
     fit(make_image_gan(num_classes=3), 8, callbacks=[monitor])
     assert math.isfinite(monitor.readings[-1].sensitivity)
 
 
-def test_a_game_without_a_discriminator_that_learns(fit):
+def test_figures_of_a_fixed_discriminator_are_nan(fit):
     monitor = FailureMonitor(every_n_steps=1, num_samples=8)
     gan = SEPGAN(StochasticEnsembleGenerator((1, 28, 28), width=4, groups=2), DigitClassifier())
     fit(gan, 5, callbacks=[monitor])
@@ -301,25 +302,45 @@ def test_a_game_without_a_discriminator_that_learns(fit):
 
 
 def test_nothing_keeps_a_graph(make_gan):
-    gan, source = make_gan(), Readings(8)
-    steps = gan.train_batch(torch.randn(8, 2), *sgds(gan))
-    source.note_steps(steps)
-    source.note_real(gan, torch.randn(32, 2))
-    source.take(gan, 1)
-    assert not any(tensor.requires_grad for tensor in source._before)
-    assert not source._losses["generator"] and not source._gradients["generator"], "a new stretch begins"
+    gan, probe = make_gan(), HealthProbe(8)
+    optimizers = [SGD(player.parameters(), lr=0.01) for player in (gan.generator, gan.discriminator)]
+    probe.note_steps(gan.train_batch(torch.randn(8, 2), *optimizers))
+    probe.note_real(gan, torch.randn(32, 2))
+    probe.measure(gan, 1)
+    kept = [one for value in probe.state_dict().values() for one in tensors(value)]
+    assert kept and not any(one.requires_grad for one in kept)
 
 
-def test_a_discriminator_with_norms_keeps_its_statistics():
+def tensors(value):
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from tensors(one)
+
+
+def test_losses_and_gradients_are_collected_anew_after_a_reading(make_gan):
+    gan, probe = make_gan(), HealthProbe(8)
+    optimizers = [SGD(player.parameters(), lr=0.01) for player in (gan.generator, gan.discriminator)]
+    probe.note_steps(gan.train_batch(torch.randn(8, 2), *optimizers))
+    assert math.isfinite(probe.measure(gan, 1).generator_loss)
+    assert math.isnan(probe.measure(gan, 2).generator_loss)
+
+
+def test_the_statistics_of_norms_in_d_do_not_change():
     gan = GAN(Fixed(torch.rand(8, 1, 16, 16) * 2 - 1), DCGANDiscriminator((1, 16, 16), width=2, norm=nn.BatchNorm2d))
-    real, source = torch.rand(8, 1, 16, 16) * 2 - 1, Readings(8)
-    source.note_steps({"discriminator": gan.discriminator_step(real).detached()})
+    real, probe = torch.rand(8, 1, 16, 16) * 2 - 1, HealthProbe(8)
+    probe.note_steps({"discriminator": gan.discriminator_step(real).detached()})
     before = [buffer.clone() for buffer in gan.discriminator.buffers()]
-    source.take(gan, 1)
+    probe.measure(gan, 1)
     assert all(torch.equal(a, b) for a, b in zip(before, gan.discriminator.buffers(), strict=True))
     assert gan.discriminator.training
 
 
-def test_a_reading_without_anything_is_empty():
+def test_a_reading_without_figures_is_nan():
     figures = Reading(3).figures()
     assert "batch" not in figures and figures.pop("finite") == 1 and all(map(math.isnan, figures.values()))
+
+
+def test_every_figure_has_a_caption():
+    assert list(CAPTIONS) == list(Reading(3).figures()) and all(caption.endswith(".") for caption in CAPTIONS.values())

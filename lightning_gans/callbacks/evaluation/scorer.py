@@ -1,0 +1,145 @@
+"""Scores of a generator beside the real samples of a split; every process takes its share of both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from lightning.pytorch import Trainer
+from torch import Tensor
+
+from lightning_gans import generation
+from lightning_gans.callbacks.evaluation.real_samples import RealSamples
+from lightning_gans.callbacks.evaluation.real_statistics import RealStatistics
+from lightning_gans.callbacks.evaluation.scoring import Figures, compute_figures, sample_counts, try_score
+from lightning_gans.callbacks.evaluation.shared_networks import SharedNetworks
+from lightning_gans.callbacks.evaluation.shares import seeded_batches, shares
+from lightning_gans.callbacks.trainer_attributes import is_trial
+from lightning_gans.gan import GAN
+from lightning_gans.metrics import Score
+from lightning_gans.randomness import seeded
+
+_NAN = "the generator makes NaN or infinity; go back to an earlier checkpoint, with a lower learning rate."
+
+
+class Scorer:
+    """Scores with the statistics of the real samples of one split, which then score the generator again and again.
+
+    Args:
+        trainer: whose data is used, and whose processes share the work.
+        gan: the model; unpacks batches, and says on which device.
+        split: whose real samples to compare with.
+        scores: as in `Evaluation`, like the other arguments.
+        num_samples: fakes to generate; None for as many as there are real samples.
+        seed: of the latents and whatever else the generator draws.
+        statistics: folder of the statistics of real samples; None keeps nothing.
+        batch_size: samples at a time, in each process.
+
+    Attributes:
+        data_name: name of the data.
+        num_real: number of real samples.
+        num_fake: number of generated samples.
+    """
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def __init__(
+        self,
+        trainer: Trainer,
+        gan: GAN,
+        split: str,
+        scores: Sequence[Score],
+        num_samples: int | None,
+        seed: int,
+        statistics: str | None,
+        batch_size: int,
+    ):
+        self.scores = scores
+        self.seed = seed
+        self.statistics = statistics
+        self.batch_size = batch_size
+        samples = RealSamples(trainer, split)
+        with seeded(0):  # data may be random; what is compared is always the same
+            (few,) = samples.read(gan, [torch.arange(len(samples))[:: max(1, len(samples) // 8)][:8]])
+        for score in scores:
+            score.to(gan.device)
+            score.fit_data(samples.dataset if samples.data is None else samples.data)
+            try_score(score, few[:2])
+        self.data_name = samples.data_name
+        source = f"{split} split of {samples.data_name}"
+        self.num_real, self.num_fake = sample_counts(scores, num_samples, len(samples), is_trial(trainer), source)
+        self._networks = SharedNetworks(scores)
+        self._real = self._real_states(trainer, gan, samples, few)
+
+    # ---------------------------------------------------------------- real samples
+
+    def _real_states(self, trainer: Trainer, gan: GAN, samples: RealSamples, few: Tensor) -> list[dict[str, Tensor]]:
+        """Return the statistics of the real samples for each score, from disk or from the samples."""
+        states: list[dict[str, Tensor]] = [{} for _ in self.scores]
+        files: dict[int, RealStatistics] = {}
+        missing = []
+        for index, score in enumerate(self.scores):
+            if score.uses_real:
+                if self.statistics is not None:
+                    files[index] = RealStatistics(self.statistics, score, samples, self.num_real, few)
+                    states[index] = files[index].read() or {}
+                if not trainer.strategy.reduce_boolean_decision(bool(states[index])):
+                    missing.append(index)
+        if missing:
+            self._update_with_real(trainer, gan, samples, [self.scores[index] for index in missing])
+        for index in missing:
+            score = self.scores[index]
+            with score.sync_context():
+                states[index] = {name: value.detach().cpu() for name, value in score.real_state().items()}
+            score.reset()
+            if index in files and trainer.is_global_zero and not is_trial(trainer):
+                files[index].write(states[index])
+        return states
+
+    def _update_with_real(self, trainer: Trainer, gan: GAN, samples: RealSamples, scores: Sequence[Score]) -> None:
+        chosen = samples.chosen(self.num_real)
+        parts = shares(trainer, len(chosen), self.batch_size)
+        with seeded(0), self._networks.shared_forward():
+            batches = samples.read(gan, [chosen[part] for _, part in parts])
+            for _ in seeded_batches(trainer, parts, 0, f"statistics of {len(chosen):,} real samples"):
+                x = next(batches)
+                for score in scores:
+                    score.update(x, real=True)
+
+    # ---------------------------------------------------------------- generated samples
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def score(self, trainer: Trainer, gan: GAN) -> Figures:
+        """Return the figures of the generator as it is now.
+
+        In `fit`, samples that are not finite and scores that cannot be computed are the trouble of the figures;
+        elsewhere they raise a ValueError.
+        """
+        for score, state in zip(self.scores, self._real, strict=True):
+            score.to(gan.device)
+            score.reset()
+            score.load_real_state(state, trainer.global_rank, trainer.world_size)
+        if self._update_with_generated(trainer, gan):
+            figures = compute_figures(self.scores, strict=trainer.state.fn != "fit")
+        else:
+            figures = Figures(trouble=_NAN)
+        for score in self.scores:
+            score.reset()
+        return figures
+
+    def _update_with_generated(self, trainer: Trainer, gan: GAN) -> bool:
+        """Update every score with this process's fakes; return False where those of any process are not finite."""
+        finite = True
+        labels = generation.class_labels(gan, self.num_fake)
+        with seeded(self.seed), generation.showing(gan), self._networks.shared_forward():
+            z = gan.generator.latents.sample(self.num_fake)
+            parts = shares(trainer, self.num_fake, self.batch_size)
+            for part in seeded_batches(trainer, parts, self.seed, f"scores of {self.num_fake:,} samples"):
+                x = generation.from_latents(gan, z[part], None if labels is None else labels[part])
+                if trainer.state.fn == "fit" and not torch.isfinite(x).all():
+                    finite = False
+                    break
+                for score in self.scores:
+                    score.update(x, real=False)
+        return trainer.strategy.reduce_boolean_decision(finite)

@@ -1,0 +1,182 @@
+"""Measures the health of a training from its steps, its gradients and a small batch of fixed latents."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lightning_gans import generation
+from lightning_gans.callbacks.health.readings import NAN, Reading
+from lightning_gans.callbacks.health.real_reference import RealReference, mean_of_pairs
+from lightning_gans.gan import GAN
+from lightning_gans.networks import StochasticGenerator
+from lightning_gans.randomness import seeded
+from lightning_gans.step import Batch, Step
+
+_LAST_STEPS = 8  # steps whose logits are kept, so that D's figures rest on more than one batch
+_SLOPES_AT = 16  # samples of each kind at which D is differentiated
+
+
+class HealthProbe:
+    """Measures a `Reading` from what training computes anyway and one small batch of samples; training is unaffected.
+
+    Args:
+        num_samples: fakes per reading, from latents that stay the same; four times as many real samples are kept to
+            compare with.
+        seed: of the latents.
+    """
+
+    def __init__(self, num_samples: int = 64, seed: int = 0):
+        self.num_samples = num_samples
+        self.seed = seed
+        self.reference = RealReference(4 * num_samples)
+        self.latents: Tensor | None = None
+        self._losses: dict[str, list[Tensor]] = {"discriminator": [], "generator": []}
+        self._gradients: dict[str, list[Tensor]] = {"discriminator": [], "generator": []}
+        self._logits: deque[tuple[Tensor, Tensor]] = deque(maxlen=_LAST_STEPS)
+        self._step: Step | None = None
+        self._guess: Tensor | None = None  # D's loss at the best constant logit
+        self._before: tuple[Tensor, Tensor] | None = None  # the last fakes, and their mean distance
+
+    # ---------------------------------------------------------------- what is kept of every batch
+
+    def note_steps(self, steps: dict[str, Step]) -> None:
+        """Keep the losses of a batch, and the logits of the last few batches."""
+        for player, step in steps.items():
+            self._losses[player].append(step.loss)
+        step_of_d = steps.get("discriminator")
+        if step_of_d is not None and step_of_d.real_logits is not None:
+            self._logits.append((step_of_d.real_logits, step_of_d.fake_logits))
+            self._step = step_of_d
+
+    def note_gradient(self, gan: GAN, optimizer: Optimizer) -> None:
+        """Keep the norm of a player's gradient."""
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if gradients:
+            self._gradients[gan.player_of(optimizer)].append(nn.utils.get_total_norm(gradients))
+
+    def note_real(self, gan: GAN, batch: Batch) -> None:
+        """Keep real samples until there are enough to compare with."""
+        self.reference.note(gan, batch)
+
+    # ---------------------------------------------------------------- checkpoints
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the next readings depend on, so that a resumed run has those of an uninterrupted one."""
+        return {
+            **self.reference.state_dict(),
+            "losses": {player: list(losses) for player, losses in self._losses.items()},
+            "gradients": {player: list(norms) for player, norms in self._gradients.items()},
+            "logits": list(self._logits),
+            "before": self._before,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any], device: torch.device | str = "cpu") -> None:
+        """Restore what `state_dict` returned, on the device of the training."""
+
+        def moved(kept: Any) -> Any:
+            return [x.to(device) if isinstance(x, Tensor) else tuple(moved(x)) for x in kept]
+
+        self.reference.load_state_dict(state_dict, device)
+        self._losses = {player: moved(losses) for player, losses in state_dict["losses"].items()}
+        self._gradients = {player: moved(norms) for player, norms in state_dict["gradients"].items()}
+        self._logits.extend(moved(state_dict["logits"]))
+        before = state_dict["before"]
+        self._before = None if before is None else tuple(moved(before))
+
+    # ---------------------------------------------------------------- a reading
+
+    def measure(self, gan: GAN, batch: int) -> Reading:
+        """Return the reading after `batch` batches; losses and gradients are then collected anew."""
+        figures = self._of_losses() | self._of_logits(gan) | self._of_samples(gan) | self._of_slopes(gan)
+        figures["finite"] = self._finite(figures.pop("samples"))
+        for kept in (*self._losses.values(), *self._gradients.values()):
+            kept.clear()
+        return Reading(batch, **dict(zip(figures, torch.stack(list(figures.values())).tolist(), strict=True)))
+
+    def _finite(self, samples: Tensor) -> Tensor:
+        """Return 1 where the last losses and logits, and a sum of samples, are finite, else 0."""
+        losses = [losses[-1].float() for losses in self._losses.values() if losses]
+        logits = [logits.float().sum() for logits in self._logits[-1]] if self._logits else []
+        return torch.isfinite(torch.stack([*losses, samples, *logits])).all().float()
+
+    def _of_losses(self) -> dict[str, Tensor]:
+        """Return the figures of the losses and gradients since the last reading."""
+        figures: dict[str, Tensor] = {}
+        for player, losses in self._losses.items():
+            if losses:
+                values = torch.stack(losses).float()
+                half = len(values) // 2
+                figures[f"{player}_loss"] = values.mean()
+                figures[f"{player}_loss_std"] = values.std(correction=0)
+                if player == "generator" and half:
+                    figures["generator_loss_change"] = values[half:].mean() - values[:half].mean()
+        for player, norms in self._gradients.items():
+            if norms:
+                figures[f"{player}_gradient"] = torch.stack(norms).float().median()
+        return figures
+
+    def _of_logits(self, gan: GAN) -> dict[str, Tensor]:
+        """Return how well the discriminator told real samples from fakes in the last steps."""
+        if not self._logits:
+            return {}
+        real, fake = (torch.cat([pair[kind].flatten() for pair in self._logits]).float() for kind in (0, 1))
+        pairs = [real[:, None] - fake for real, fake in self._logits]
+        spread = ((real.var(correction=0) + fake.var(correction=0)) / 2).sqrt()
+        if self._guess is None:
+            constant = torch.linspace(-4, 4, 81, device=real.device).unsqueeze(1)
+            self._guess = torch.stack([gan.objective.discriminator_loss(logit, logit) for logit in constant]).min()
+        loss = torch.stack([gan.objective.discriminator_loss(*pair) for pair in self._logits]).mean()
+        return {
+            "advantage": torch.where(self._guess > 1e-6, 1 - loss / self._guess, NAN),
+            "separation": torch.stack([((pair > 0).float() + (pair >= 0).float()).mean() / 2 for pair in pairs]).mean(),
+            "margin": (real.mean() - fake.mean()) / spread.clamp_min(1e-8),
+            "real_score": real.sigmoid().mean(),
+            "fake_score": fake.sigmoid().mean(),
+        }
+
+    @torch.no_grad()
+    def _of_samples(self, gan: GAN) -> dict[str, Tensor]:
+        """Return how the samples of the fixed latents compare with real ones and with those of the last reading."""
+        if self.latents is None:
+            source = torch.Generator().manual_seed(self.seed)
+            self.latents = gan.generator.latents.sample(self.num_samples, generator=source)
+        labels = generation.class_labels(gan, len(self.latents))
+        labels = None if labels is None else labels.to(gan.device)
+        with seeded(self.seed), generation.showing(gan):
+            fake = generation.from_latents(gan, self.latents, labels).flatten(1)
+            along = fake
+            if isinstance(gan.generator, StochasticGenerator):
+                along = generation.from_latents(gan, self.latents, labels, route=0).flatten(1)
+        figures = {"samples": fake.sum()}
+        if self.reference.x is not None:
+            among = mean_of_pairs(torch.cdist(fake, fake))
+            figures |= self.reference.figures(fake, among, self._before)
+            figures["sensitivity"] = self.reference.sensitivity(along, labels)
+            self._before = fake, among
+        return figures
+
+    def _of_slopes(self, gan: GAN) -> dict[str, Tensor]:
+        """Return D's slopes at the last samples it saw, in evaluation mode, so that none of its buffers change."""
+        step = self._step
+        if step is None or step.real is None:
+            return {}
+        slopes, logits = [], []
+        with generation.evaluating(gan.discriminator):
+            for x in (step.real, step.fake):
+                x = x[:_SLOPES_AT].detach().to(gan.dtype).requires_grad_()
+                labels = None if step.labels is None else step.labels[:_SLOPES_AT]
+                with torch.enable_grad(), seeded(self.seed):
+                    logit = gan.discriminate(gan.discriminator, x, labels)
+                    (slope,) = torch.autograd.grad(logit.sum(), x)
+                slopes.append(slope.flatten(1).float().norm(dim=1).mean())
+                logits.append(logit.detach())
+        with torch.enable_grad():
+            fake = logits[1].requires_grad_()
+            (pull,) = torch.autograd.grad(gan.objective.generator_loss(fake, logits[0]), fake)
+        return {"real_slope": slopes[0], "fake_slope": slopes[1], "pull": len(pull) * pull.abs().mean()}

@@ -1,0 +1,56 @@
+"""The last healthy checkpoint of a run, which a failure restores while training continues."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Trainer
+
+from lightning_gans.attached import attached
+from lightning_gans.gan import GAN
+from lightning_gans.stabilizer import Stabilizer
+
+
+class Rollback:
+    """Saves healthy checkpoints, and restores the last one.
+
+    Attributes:
+        count: how often one was restored.
+    """
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self.count = 0
+        self._batch = 0
+
+    def save(self, trainer: Trainer, folder: Path | None, batch: int) -> Path:
+        """Replace the last healthy checkpoint by the current state, after `batch` batches, and return its path."""
+        path = Path(folder or trainer.default_root_dir, "checkpoints", "healthy.ckpt")
+        trainer.save_checkpoint(path)
+        self._path, self._batch = path, batch
+        return path
+
+    def restore(self, trainer: Trainer, gan: GAN) -> str:
+        """Restore networks, optimizers and stabilizers, with half of the learning rates; new batches follow.
+
+        Returns:
+            What was restored, in words; "" where there is no healthy checkpoint yet.
+        """
+        if self._path is None:
+            return ""
+        self.count += 1
+        checkpoint = torch.load(self._path, map_location="cpu", weights_only=True)
+        gan.on_load_checkpoint(checkpoint)
+        for stabilizer in attached(trainer, Stabilizer):
+            stabilizer.on_load_checkpoint(trainer, gan, checkpoint)
+            if stabilizer.state_key in checkpoint["callbacks"]:
+                stabilizer.load_state_dict(checkpoint["callbacks"][stabilizer.state_key])
+        gan.load_state_dict(checkpoint["state_dict"])
+        for optimizer, saved in zip(trainer.optimizers, checkpoint["optimizer_states"], strict=True):
+            optimizer.load_state_dict(saved)
+            for group in optimizer.param_groups:
+                group["lr"] *= 0.5**self.count
+        for config in trainer.lr_scheduler_configs:
+            config.scheduler.base_lrs = [rate / 2 for rate in config.scheduler.base_lrs]
+        return f"rolled back to batch {self._batch}, with {0.5**self.count:g} times the learning rates"

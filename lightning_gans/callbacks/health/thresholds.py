@@ -1,0 +1,68 @@
+"""The numbers that the rules of `diagnosis` compare with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What the rules compare medians of five readings with; see `Reading` for the figures.
+
+    `benchmarks/failure_monitor.py` set them on some set-ups and reports on others.
+
+    Attributes:
+        poor_energy: energy above which samples are far from the data, whatever the losses say.
+        collapsed_energy: energy above which low diversity is a collapse, and a D that cannot tell is too weak.
+        collapsed_diversity: diversity below which samples far from the data have collapsed.
+        lost_energy: energy above which samples that were closer to the data before may have collapsed.
+        lost_diversity: diversity below which such samples have collapsed.
+        lost_factor: how many times their lowest energy such samples must have.
+        progress: share by which the energy must fall below that of the twenty readings before, to count as learning.
+        noise: fall of the energy that may be chance.
+        shift: shift above which the distribution of fakes moves between readings.
+        movement: movement above which it does.
+        standstill: movement below which the generator no longer changes.
+        fooled_separation: separation below which D takes fakes for real.
+        inverted_separation: separation below which D always does, which no progress of the samples excuses.
+        blind_advantage: advantage below which D cannot tell real samples from fakes.
+        perfect_separation: separation above which D always tells them apart.
+        perfect_advantage: advantage above which D's loss has vanished.
+        saturated_pull: pull below which the generator's loss has saturated.
+        weak_pull: pull below which it has nearly saturated, where the generator no longer changes.
+        weak_pull_energy: energy above which a generator that no longer changes is held back by such a loss.
+        missed_energy: energy above which fakes miss the data, where D is perfect.
+        missed_coverage: coverage below which they miss it.
+        lacking_energy: energy above which fakes of a generator that no longer changes may lack some of the data.
+        lacking_coverage: coverage below which they lack it.
+        exploded_gradient: norm of either gradient, slope of D, or size of D's loss, above which it has exploded.
+        exploded_energy: energy above which an exploded gradient or loss is a failure.
+        exploded_diversity: diversity above which the samples have exploded.
+    """
+
+    poor_energy: float = 0.15
+    collapsed_energy: float = 0.2
+    collapsed_diversity: float = 0.7
+    lost_energy: float = 0.1
+    lost_diversity: float = 0.8
+    lost_factor: float = 2.0
+    progress: float = 0.15
+    noise: float = 0.02
+    shift: float = 0.3
+    movement: float = 0.25
+    standstill: float = 0.05
+    fooled_separation: float = 0.35
+    inverted_separation: float = 0.05
+    blind_advantage: float = 0.03
+    perfect_separation: float = 0.98
+    perfect_advantage: float = 0.85
+    saturated_pull: float = 0.1
+    weak_pull: float = 0.25
+    weak_pull_energy: float = 0.075
+    missed_energy: float = 0.075
+    missed_coverage: float = 0.05
+    lacking_energy: float = 0.05
+    lacking_coverage: float = 0.15
+    exploded_gradient: float = 100.0
+    exploded_energy: float = 0.075
+    exploded_diversity: float = 3.0

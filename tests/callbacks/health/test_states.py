@@ -1,0 +1,51 @@
+"""The states of a training and what is recommended against them."""
+
+from pathlib import Path
+
+import pytest
+
+from lightning_gans.callbacks.health.states import MODE_COLLAPSE, NON_FINITE, STATES, classes_of
+from lightning_gans.stabilizers import Packing
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_every_failure_has_remedies():
+    assert [state.name for state in STATES if not state.remedies] == ["healthy"]
+
+
+def test_the_names_of_states_are_those_of_logs_alerts_and_checkpoints():
+    assert [state.name for state in STATES] == [
+        "healthy",
+        "mode collapse (hard)",
+        "soft collapse / oscillation",
+        "vanishing generator gradient (D too strong)",
+        "D too weak (generator fools it with garbage)",
+        "exploding gradients",
+        "NaN or infinity",
+    ]
+
+
+@pytest.mark.parametrize("state", STATES[1:], ids=lambda state: state.name)
+def test_the_files_in_remedies_exist(state):
+    for remedy in state.remedies:
+        for word in remedy.option.split():
+            assert not word.endswith(".yaml") or (ROOT / word).is_file()
+
+
+def test_what_is_in_use_is_not_recommended():
+    first = MODE_COLLAPSE.remedies[0]
+    assert any(first.advice in line for line in MODE_COLLAPSE.advice())
+    assert not any(first.advice in line for line in MODE_COLLAPSE.advice({"Packing"}))
+    assert len(MODE_COLLAPSE.advice(at_most=1)) == 1
+
+
+def test_classes_in_use_are_those_of_the_model_its_objective_and_stabilizers(make_gan):
+    gan = make_gan()
+    gan.stabilizers.append(Packing(2))
+    assert {"GAN", "NonSaturating", "Packing", "Stabilizer"} <= classes_of(gan)
+
+
+@pytest.mark.parametrize(("precision", "helps"), [("16-true", True), ("16-mixed", True), ("32-true", False)])
+def test_a_wider_type_is_recommended_for_float16(precision, helps):
+    assert any("bf16-mixed" in line for line in NON_FINITE.advice({precision})) == helps
