@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
@@ -12,22 +12,16 @@ from lightning_gans.cli.errors import fail
 
 
 def check_configs(args: Sequence[str]) -> None:
-    """End the command with one line where a config file cannot be read or is not YAML."""
+    """End the command with one line where a config file cannot be read, is not YAML or contains itself."""
     for path in _config_files(args):
-        _content(path)
+        _keys_of(path)
 
 
 def given_keys(args: Sequence[str]) -> list[str]:
     """Return every key that the options and config files set, such as `model.init_args.width`."""
     keys = [argument[2:].split("=")[0] for argument in args if argument.startswith("--")]
     for path in _config_files(args):
-        content = _content(path)
-        if not isinstance(content, dict):
-            fail(f"{path} holds no settings; give a config such as those in configs/, with model, data and trainer.")
-        try:
-            keys += _keys(content)
-        except RecursionError:  # an anchor of YAML that contains itself
-            _refuse_nesting(path)
+        keys += _keys_of(path)
     return keys
 
 
@@ -44,19 +38,19 @@ def _config_files(args: Sequence[str]) -> Iterator[Path]:
                 yield path
 
 
-def _content(path: Path) -> Any:
+def _keys_of(path: Path) -> list[str]:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        keys = _keys(content)
     except RecursionError:
-        _refuse_nesting(path)
+        fail(f"{path} is nested too deeply or contains itself; give a config such as those in configs/.")
     except (yaml.YAMLError, ValueError, OSError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f" (line {mark.line + 1})" if mark else ""
         fail(f"{path} is not a YAML file{line}; give a config such as those in configs/.")
-
-
-def _refuse_nesting(path: Path) -> NoReturn:
-    fail(f"{path} is nested too deeply or contains itself; give a config such as those in configs/.")
+    if not isinstance(content, dict):
+        fail(f"{path} holds no settings; give a config such as those in configs/.")
+    return keys
 
 
 def _keys(tree: Any, prefix: str = "") -> list[str]:
