@@ -25,11 +25,11 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "resume"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from kills import COMMON, GAMES, MIDDLE, compare, finish, fit, seeded, start, timed, until_done
+from kills import COMMON, MIDDLE, MODELS, compare, finish, fit, seeded, start, timed, until_done
 from test_exact import TRIED, WAYS
 from test_saving import half
 
-import lightning_gans.cli  # noqa: F401 - imported once, before the forks
+import lightning_gans.cli.commands  # noqa: F401 - imported once, before the forks
 
 KILLS = 50
 RESULTS = Path(__file__).parent / "results" / "reliability_resume.csv"
@@ -39,7 +39,7 @@ Row = tuple[str, int, int, float]
 def killed(folder: Path, name: str, way: str, kills: int) -> tuple[int, bool, float]:
     """Return how often a run was killed, whether its end is identical, and the seconds."""
     arguments, ranks = WAYS[way]
-    args, began = [*COMMON, *GAMES[name], *arguments], time.monotonic()
+    args, began = [*COMMON, *MODELS[name], *arguments], time.monotonic()
     seconds = timed(folder / "whole", args, ranks)
     hits = until_done(folder / "killed", args, seconds, kills, seeded(name, way), ranks)
     found = compare(folder / "killed", folder / "whole", hits)
@@ -49,7 +49,7 @@ def killed(folder: Path, name: str, way: str, kills: int) -> tuple[int, bool, fl
 
 def killed_while_saving(folder: Path, name: str) -> tuple[int, bool, float]:
     """Return the same for a run that is killed half-way through its fourth save, of last.ckpt after checkpoint 2."""
-    args, began = [*COMMON, *GAMES[name], *MIDDLE], time.monotonic()
+    args, began = [*COMMON, *MODELS[name], *MIDDLE], time.monotonic()
 
     def before():
         real, count = torch.save, [0]
@@ -79,7 +79,7 @@ def rows(folder: Path) -> list[Row]:
         kills = -(-(KILLS - total) // (len(TRIED) - number))  # what is left, shared among the runs that are left
         found[way].append(killed(folder / str(number), name, way, max(2, kills)))
         total += found[way][-1][0]
-    found["in the middle of a save"] = [killed_while_saving(folder / f"saving_{name}", name) for name in GAMES]
+    found["in the middle of a save"] = [killed_while_saving(folder / f"saving_{name}", name) for name in MODELS]
     return [
         (
             f"kills, resumed {way}" if way in WAYS else f"kills {way}",

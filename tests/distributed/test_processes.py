@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lightning_gans import distributed
 from lightning_gans.attached import attached
-from lightning_gans.cli import _keep_beside
+from lightning_gans.cli.run_folder import place_logger
 from lightning_gans.stabilizers import ExperienceReplay, ImagePool
 
 pytestmark = pytest.mark.distributed
@@ -165,5 +165,5 @@ def test_one_process_makes_the_folder_of_a_logger(tmp_path, monkeypatch, rank, n
     monkeypatch.setattr(rank_zero_only, "rank", rank)
     monkeypatch.setenv("NODE_RANK", node)
     logger = Namespace(class_path="lightning.pytorch.loggers.WandbLogger", init_args=Namespace(save_dir="."))
-    _keep_beside(str(tmp_path / "version_1"), logger)
+    place_logger(str(tmp_path / "version_1"), logger)
     assert (tmp_path / "version_1").is_dir() == made and logger.init_args.save_dir == str(tmp_path / "version_1")

@@ -1,7 +1,7 @@
-"""Runs of the command line that are killed and resumed, and what tells them from one that nobody interrupted.
+"""Runs of the command line that are killed and resumed, and their comparison with an uninterrupted run.
 
-Used by the tests beside it and by `benchmarks/reliability_resume.py`. A run is a fork of a process that has imported
-everything, so that it starts in a tenth of a second; it is the real command all the same, with real signals.
+The tests of this folder and `benchmarks/reliability_resume.py` use it. A run is a fork of a process that has imported
+everything, so that it starts in a tenth of a second; the command and the signals are real.
 """
 
 import csv
@@ -35,7 +35,9 @@ COMMON = [
     "--samples.num_samples=8",
     "--report.enabled=false",
 ]
-MIDDLE = [f"--config={Path(__file__).with_name('middle.yaml')}"]  # the other way is at every epoch's end
+MIDDLE = [
+    f"--config={Path(__file__).with_name('middle.yaml')}"
+]  # without it, checkpoints are saved at the end of every epoch
 BATCHES = 40
 IMAGES = ["--data=Digits", "--data.batch_size=16"]
 RING = ["--data=GaussianRing", "--data.batch_size=32", "--data.num_val_samples=64"]
@@ -52,7 +54,7 @@ def stabilizers(*names):
     return [f"--config={CONFIGS / 'stabilizers' / name}.yaml" for name in names]
 
 
-GAMES = {  # every model, with whatever has a state or draws random numbers; each a second or two
+MODELS = {  # every model, with all stabilizers that have a state or draw random numbers; each takes a second or two
     "VanillaGAN": [
         "--model=VanillaGAN",
         "--model.generator_width=64",
@@ -105,7 +107,7 @@ GAMES = {  # every model, with whatever has a state or draws random numbers; eac
 
 
 def start(folder, args, ranks=1, before=None):
-    """Fork a process, or one a rank, in which `lightning-gans fit` runs; their ids."""
+    """Run `lightning-gans fit` in a forked process, or in one per rank, and return the ids of the processes."""
     folder.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -116,12 +118,12 @@ def start(folder, args, ranks=1, before=None):
     for rank in range(ranks):
         pid = os.fork()
         if pid == 0:
-            _play(folder, args, rank, ranks, port, before)
+            _run(folder, args, rank, ranks, port, before)
         pids.append(pid)
     return pids
 
 
-def _play(folder, args, rank, ranks, port, before):
+def _run(folder, args, rank, ranks, port, before):
     code = 1
     try:
         os.setpgid(0, 0)  # so that its workers can be killed with it
@@ -151,7 +153,7 @@ def _play(folder, args, rank, ranks, port, before):
 
 
 def finish(pids, timeout=120.0):
-    """Wait for processes; their exit codes, −9 for one that was killed."""
+    """Wait for processes and return their exit codes, −9 for one that was killed."""
     codes, until = {}, time.monotonic() + timeout
     while len(codes) < len(pids):
         for pid in pids:
@@ -166,9 +168,9 @@ def finish(pids, timeout=120.0):
 
 def kill(pids, signum=signal.SIGKILL):
     for pid in pids:
-        for tell, number in ((os.killpg, pid), (os.kill, pid)):  # before it leads a group, it alone
+        for send, number in ((os.killpg, pid), (os.kill, pid)):  # the process alone, where it does not lead a group yet
             try:
-                tell(number, signum)
+                send(number, signum)
                 break
             except ProcessLookupError:
                 continue
@@ -189,7 +191,7 @@ def begun(folder, versions, pids):
 
 
 def timed(folder, args, ranks=1):
-    """Run it without an interruption; the seconds from the run's folder to the end."""
+    """Run without an interruption, and return the seconds from the creation of the run's folder to the end."""
     pids = start(folder, args, ranks)
     begun(folder, 0, pids)
     since = time.monotonic()
@@ -199,7 +201,7 @@ def timed(folder, args, ranks=1):
 
 
 def until_done(folder, args, seconds, kills, source, ranks=1):
-    """Kill a run at random moments of what is left of it, resume it each time, and let it end; how often it was hit."""
+    """Kill a run at random moments, resume it each time, then let it end; return the number of kills that hit it."""
     hits = 0
     while True:
         resumed = ["--ckpt_path=last"] if any(folder.glob("runs/one/*/checkpoints/*.ckpt")) else []
@@ -208,7 +210,7 @@ def until_done(folder, args, seconds, kills, source, ranks=1):
         pids = start(folder, [*args, *resumed], ranks)
         if hits < kills:
             begun(folder, versions, pids)
-            time.sleep(source.uniform(0, 0.75 * seconds * ahead))  # runs are not all equally fast
+            time.sleep(source.uniform(0, 0.75 * seconds * ahead))  # a run can be faster than the timed one
             kill(pids)
         codes = finish(pids)
         if set(codes) == {0}:
@@ -218,22 +220,22 @@ def until_done(folder, args, seconds, kills, source, ranks=1):
         hits += 1
 
 
-# ---------------------------------------------------------------- what they leave behind
+# ---------------------------------------------------------------- results
 
 
 @dataclass
-class Left:
-    """Everything that a run leaves behind, all of its versions together."""
+class Results:
+    """Everything that a run writes, all of its versions together."""
 
     checkpoint: dict = field(default_factory=dict)
     rows: dict = field(default_factory=dict)
-    pictures: dict = field(default_factory=dict)
+    images: dict = field(default_factory=dict)
     health: dict = field(default_factory=dict)
-    repeated: list = field(default_factory=list)  # what one version says otherwise than another
+    conflicts: list = field(default_factory=list)  # where two versions differ
 
 
-def left(folder):
-    found = Left()
+def results(folder):
+    found = Results()
     versions = sorted(folder.glob("runs/one/version_*"), key=lambda path: int(path.name.split("_")[1]))
     for version in versions:
         for path in sorted(version.glob("checkpoints/*.ckpt"), key=lambda path: path.name == "end.ckpt"):
@@ -244,12 +246,12 @@ def left(folder):
             with (version / "metrics.csv").open() as file:
                 for row in csv.DictReader(file):
                     row = {name: value for name, value in row.items() if value}
-                    kind = next((kind for kind in ("health/", "val/") if any(kind in name for name in row)), "game")
+                    kind = next((kind for kind in ("health/", "val/") if any(kind in name for name in row)), "training")
                     _note(found, found.rows, (int(row["step"]), kind), row)
-        for picture in version.glob("samples/epoch_*.png"):
-            content = picture.read_bytes()
-            if content.endswith(b"IEND\xaeB`\x82"):  # one that was being written when the run was killed is not there
-                _note(found, found.pictures, picture.name, content)
+        for image in version.glob("samples/epoch_*.png"):
+            content = image.read_bytes()
+            if content.endswith(b"IEND\xaeB`\x82"):  # complete, not cut off by a kill
+                _note(found, found.images, image.name, content)
         if (version / "health.json").is_file():
             found.health = json.loads((version / "health.json").read_text())
     return found
@@ -257,16 +259,16 @@ def left(folder):
 
 def _note(found, notes, key, value):
     before = notes.setdefault(key, value)
-    if isinstance(value, dict):  # a row: the fuller one counts, and what both have is alike
+    if isinstance(value, dict):  # a row: the versions are merged, and must agree
         notes[key] = before | value
         if any(before[name] != value[name] for name in before.keys() & value.keys()):
-            found.repeated.append(str(key))
+            found.conflicts.append(str(key))
     elif before != value:
-        found.repeated.append(str(key))
+        found.conflicts.append(str(key))
 
 
 def _plain(saved):
-    """A checkpoint without what names the folder in which it was made."""
+    """Remove from a checkpoint what names the folder in which it was saved."""
     for key in list(saved["callbacks"]):
         if key.startswith("ModelCheckpoint"):
             del saved["callbacks"][key]
@@ -274,7 +276,7 @@ def _plain(saved):
 
 
 def differences(one, other, where=""):
-    """The places in which two trees of tensors and plain values differ, each bit counting."""
+    """Return the places in which two trees of tensors and plain values are not bitwise identical."""
     if isinstance(one, dict) and isinstance(other, dict):
         parts = sorted(set(one) | set(other), key=str)
         missing = object()
@@ -290,39 +292,39 @@ def differences(one, other, where=""):
             for place in differences(a, b, f"{where}/{i}")
         ]
     if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
-        alike = one.dtype == other.dtype and one.shape == other.shape
-        return [] if alike and bool(((one == other) | (one.isnan() & other.isnan())).all()) else [where]
+        same_kind = one.dtype == other.dtype and one.shape == other.shape
+        return [] if same_kind and bool(((one == other) | (one.isnan() & other.isnan())).all()) else [where]
     if isinstance(one, float) and isinstance(other, float) and math.isnan(one) and math.isnan(other):
         return []
     return [] if type(one) is type(other) and one == other else [where]
 
 
-_OF_THE_LOOPS = {"loops"}  # Lightning's counters of starts and restarts, which an interruption is noted in
+_RESTART_COUNTERS = {"loops"}  # of Lightning, which count interruptions
 
 
-def compare(interrupted, whole, kills=0, pictures=True):
-    """In what an interrupted run and one that nobody interrupted differ: nothing, where all is well.
+def compare(interrupted, whole, kills=0, images=True):
+    """Return the places in which an interrupted run and an uninterrupted one differ, none where resuming is exact.
 
     A kill between a checkpoint and the next batch loses the row of metrics.csv of that batch, which Lightning writes
-    after the checkpoint. In the row of a batch on which a player did not move Lightning repeats what it logged for it
-    last in the epoch; after a resume there is nothing to repeat.
+    after the checkpoint. In the row of a batch without an update of a player, Lightning repeats what it logged last for
+    that player in the epoch; after a resume there is nothing to repeat.
     """
-    first, second = left(interrupted), left(whole)
-    saved = [{key: one.checkpoint[key] for key in one.checkpoint.keys() - _OF_THE_LOOPS} for one in (first, second)]
+    first, second = results(interrupted), results(whole)
+    saved = [{key: one.checkpoint[key] for key in one.checkpoint.keys() - _RESTART_COUNTERS} for one in (first, second)]
     found = differences(*saved) if all(saved) else ["no checkpoint"]
-    found += [f"repeated otherwise: {place}" for place in first.repeated]
+    found += [f"two versions differ: {place}" for place in first.conflicts]
     lost = [key for key in second.rows if key not in first.rows]
     if len(lost) <= kills:
         first.rows |= {key: second.rows[key] for key in lost}
     for (step, kind), row in second.rows.items():
         before = second.rows.get((step - 1, kind), {})
-        repeated = {name for name, value in row.items() if kind == "game" and before.get(name) == value}
+        repeated = {name for name, value in row.items() if kind == "training" and before.get(name) == value}
         for name in repeated - first.rows.get((step, kind), row).keys():
             first.rows[step, kind] = first.rows[step, kind] | {name: row[name]}
     found += [f"metrics.csv{place}" for place in differences(first.rows, second.rows)]
     found += [f"health.json{place}" for place in differences(first.health, second.health)]
-    if pictures:
-        found += [f"picture{place}" for place in differences(first.pictures, second.pictures)]
+    if images:
+        found += [f"image{place}" for place in differences(first.images, second.images)]
     return found
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints that are there as a whole or not at all, and a run that finds the newest that can be read."""
+"""Checkpoints are written completely or not at all, and a run resumes from the newest readable one."""
 
 import errno
 import os
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from kills import COMMON, GAMES, start
+from kills import COMMON, MODELS, start
 from kills import fit as fit_cli
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from lightning_gans.checkpoints.writing import AtomicCheckpointIO, CheckpointWriteError
-from lightning_gans.cli_resume import last_checkpoint
+from lightning_gans.checkpoints import AtomicCheckpointIO, CheckpointWriteError
+from lightning_gans.cli.resume import last_checkpoint
 
 pytestmark = [
     pytest.mark.resume,
@@ -24,7 +24,7 @@ pytestmark = [
 
 
 def in_a_child(work):
-    """How a forked process ends that does some work."""
+    """Do some work in a forked process, and return its exit code."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -36,7 +36,7 @@ def in_a_child(work):
 
 
 def half(save):
-    """Of torch.save, one that is killed half-way."""
+    """Return a version of `torch.save` that is killed half-way."""
 
     def write(content, file, *args, **kwargs):
         whole = file.tell() if hasattr(file, "tell") else 0
@@ -51,7 +51,7 @@ def half(save):
 # ---------------------------------------------------------------- one file
 
 
-def test_a_kill_in_the_middle_of_a_save_leaves_the_file_before(tmp_path, monkeypatch):
+def test_a_kill_during_a_save_keeps_the_previous_file(tmp_path, monkeypatch):
     path, saver = tmp_path / "run" / "last.ckpt", AtomicCheckpointIO()
     saver.save_checkpoint({"step": 1, "x": torch.ones(1000)}, path)
 
@@ -61,13 +61,15 @@ def test_a_kill_in_the_middle_of_a_save_leaves_the_file_before(tmp_path, monkeyp
 
     assert in_a_child(work) == -signal.SIGKILL
     assert torch.load(path, weights_only=True)["step"] == 1
-    assert sorted(file.name for file in path.parent.glob("*.ckpt")) == ["last.ckpt"], "half a file has another name"
+    assert sorted(file.name for file in path.parent.glob("*.ckpt")) == ["last.ckpt"], (
+        "the unfinished file has another name"
+    )
     saver.save_checkpoint({"step": 3}, path)
     assert torch.load(path, weights_only=True)["step"] == 3
     assert [file.name for file in path.parent.iterdir()] == ["last.ckpt"]
 
 
-def test_a_full_disk_is_one_line_and_leaves_the_file_before(tmp_path):
+def test_a_full_disk_is_one_line_and_keeps_the_previous_file(tmp_path):
     path, saver = tmp_path / "last.ckpt", AtomicCheckpointIO()
     saver.save_checkpoint({"step": 1}, path)
 
@@ -75,27 +77,27 @@ def test_a_full_disk_is_one_line_and_leaves_the_file_before(tmp_path):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))
         with pytest.raises(
-            CheckpointWriteError, match=r"last\.ckpt could not be written \(File too large\); the one before is k"
+            CheckpointWriteError, match=r"last\.ckpt could not be written \(File too large\); the previous one is kept"
         ):
             saver.save_checkpoint({"step": 2, "x": torch.ones(100_000)}, path)
 
     assert in_a_child(work) == 0
     assert torch.load(path, weights_only=True)["step"] == 1
-    assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"], "and what was written in vain is gone"
+    assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"], "the unfinished file is removed"
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
-def test_what_the_system_says_is_named(tmp_path, monkeypatch, number):
+def test_the_message_of_the_system_is_given(tmp_path, monkeypatch, number):
     def save(*args, **kwargs):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(torch, "save", save)
     with pytest.raises(CheckpointWriteError, match=os.strerror(number)) as caught:
         AtomicCheckpointIO().save_checkpoint({}, tmp_path / "a.ckpt")
-    assert "checkpoints that were written before are kept" in str(caught.value) and "\n" not in str(caught.value)
+    assert "earlier checkpoints are kept" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_an_error_that_is_not_the_disks_is_not_taken_for_one(tmp_path, monkeypatch):
+def test_other_errors_are_raised_unchanged(tmp_path, monkeypatch):
     with pytest.raises((AttributeError, TypeError)):
         AtomicCheckpointIO().save_checkpoint({"a": lambda: 0}, tmp_path / "a.ckpt")
 
@@ -107,7 +109,7 @@ def test_an_error_that_is_not_the_disks_is_not_taken_for_one(tmp_path, monkeypat
         AtomicCheckpointIO().save_checkpoint({}, tmp_path / "a.ckpt")
 
 
-def test_a_url_and_storage_options_are_lightnings(monkeypatch):
+def test_urls_and_storage_options_are_left_to_lightning(monkeypatch):
     passed = []
     monkeypatch.setattr(TorchCheckpointIO, "save_checkpoint", lambda self, *args: passed.append(args))
     AtomicCheckpointIO().save_checkpoint({}, "memory://a.ckpt")
@@ -115,7 +117,7 @@ def test_a_url_and_storage_options_are_lightnings(monkeypatch):
     assert passed == [({}, "memory://a.ckpt", None), ({}, "a.ckpt", {"b": 1})]
 
 
-def test_what_is_written_is_what_lightning_writes(make_gan, fit, tmp_path):
+def test_the_content_is_that_of_lightning(make_gan, fit, tmp_path):
     kept = []
     for plugins in ([], [AtomicCheckpointIO()]):
         fit(make_gan(), plugins=plugins).save_checkpoint(tmp_path / "a.ckpt")
@@ -125,12 +127,12 @@ def test_what_is_written_is_what_lightning_writes(make_gan, fit, tmp_path):
         assert not isinstance(value, torch.Tensor) or torch.equal(value, kept[1]["state_dict"][name])
 
 
-# ---------------------------------------------------------------- which file a run goes on from
+# ---------------------------------------------------------------- which file a run resumes from
 
 
 @pytest.fixture
 def kept(tmp_path, make_gan, fit, monkeypatch):
-    """A folder of two runs, the second one newer, with two checkpoints each."""
+    """Return a folder of two runs, the second one newer, with two checkpoints each."""
     fit(make_gan()).save_checkpoint(tmp_path / "a.ckpt")
     age = 1_000_000
     for run in ("version_0", "version_1"):
@@ -154,7 +156,7 @@ def spoil(path, share=0.5):
 
 
 @pytest.mark.filterwarnings("ignore:.*cannot be read")
-def test_the_newest_checkpoint_that_can_be_read_is_the_last(kept):
+def test_the_newest_readable_checkpoint_is_the_last(kept):
     wanted = [(run, name) for run in ("version_1", "version_0") for name in ("last.ckpt", "step_1.ckpt")]
     for run, name in wanted:
         assert named(last_checkpoint(kept)) == (run, name)
@@ -163,13 +165,13 @@ def test_the_newest_checkpoint_that_can_be_read_is_the_last(kept):
         last_checkpoint(kept)
 
 
-def test_it_is_said_which_one_it_is(kept):
+def test_a_warning_names_unreadable_checkpoints(kept):
     spoil(kept / "version_1" / "checkpoints" / "last.ckpt")
-    with pytest.warns(UserWarning, match=r"version_1.checkpoints.last\.ckpt cannot be read; going on from .*step_1"):
+    with pytest.warns(UserWarning, match=r"version_1.checkpoints.last\.ckpt cannot be read; using .*step_1"):
         last_checkpoint(kept)
 
 
-def test_half_files_and_those_from_before_a_failure_are_not_looked_at(kept, recwarn):
+def test_unfinished_files_and_those_from_before_a_failure_are_skipped(kept, recwarn):
     folder = kept / "version_1" / "checkpoints"
     for name in ("last.ckpt.unfinished", "healthy.ckpt"):
         shutil.copy(folder / "last.ckpt", folder / name)
@@ -179,7 +181,7 @@ def test_half_files_and_those_from_before_a_failure_are_not_looked_at(kept, recw
     assert named(last_checkpoint(kept)) == ("version_0", "last.ckpt")
 
 
-def test_a_job_of_slurm_finds_its_own(kept):
+def test_a_slurm_job_finds_its_own_checkpoint(kept):
     assert last_checkpoint(kept, "17") is None
     place = kept / "version_0" / "checkpoints" / "last.ckpt"
     saved = torch.load(place, weights_only=True)
@@ -189,13 +191,13 @@ def test_a_job_of_slurm_finds_its_own(kept):
     assert last_checkpoint(kept, "18") is None
 
 
-# ---------------------------------------------------------------- by the command line
+# ---------------------------------------------------------------- on the command line
 
 
 @pytest.mark.slow
-def test_a_run_killed_in_the_middle_of_a_save_can_be_resumed(tmp_path):
-    """Each save of a run in turn, the files of the epochs and last.ckpt, until there is nothing left to kill."""
-    args, killed = [*COMMON, *GAMES["UnrolledGAN"]], 0
+def test_a_run_killed_during_a_save_can_be_resumed(tmp_path):
+    """The third save is that of an epoch, the sixth that of last.ckpt."""
+    args, killed = [*COMMON, *MODELS["UnrolledGAN"]], 0
     for number in (3, 6):
         folder = tmp_path / str(number)
 
@@ -211,15 +213,15 @@ def test_a_run_killed_in_the_middle_of_a_save_can_be_resumed(tmp_path):
         (pid,) = start(folder, args, before=before)
         killed += os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
         files = list(folder.glob("runs/one/version_0/checkpoints/*.ckpt"))
-        assert files and all(torch.load(file, weights_only=True) for file in files), "whatever there is can be read"
+        assert files and all(torch.load(file, weights_only=True) for file in files), "every checkpoint can be read"
         assert list(folder.glob("runs/one/version_0/checkpoints/*.unfinished"))
         fit_cli(folder, [*args, "--ckpt_path=last"])
     assert killed == 2
 
 
 @pytest.mark.slow
-def test_a_disk_that_fills_up_ends_the_run_with_one_line(tmp_path):
-    args = [*COMMON, *GAMES["UnrolledGAN"]]
+def test_a_full_disk_ends_the_run_with_one_line(tmp_path):
+    args = [*COMMON, *MODELS["UnrolledGAN"]]
 
     def before():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -238,6 +240,6 @@ def test_a_disk_that_fills_up_ends_the_run_with_one_line(tmp_path):
     log = (tmp_path / "log_0.txt").read_text()
     assert "Traceback" not in log
     (line,) = [line for line in log.splitlines() if "lightning-gans: failed:" in line]
-    assert "could not be written (File too large); the one before is kept. Make room" in line
+    assert "could not be written (File too large); the previous one is kept. Make room" in line
     assert torch.load(tmp_path / "runs/one/version_0/checkpoints/last.ckpt", weights_only=True)["global_step"] == 10
     fit_cli(tmp_path, [*args, "--ckpt_path=last"])

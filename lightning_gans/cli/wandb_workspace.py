@@ -1,4 +1,4 @@
-"""The command `workspace`: panels at W&B, grouped as a run logs its figures."""
+"""The command `workspace`: panels at Weights & Biases, grouped by the prefix of the logged metrics."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from typing import Any
 
 from lightning_gans.callbacks.report.charts import HEALTH, TRAINING
 
-X_AXIS = "trainer/global_step"  # the batch, as Lightning's WandbLogger calls it
+X_AXIS = "trainer/global_step"  # the number of the batch, by the name that Lightning's WandbLogger gives it
 _SCORES = {  # panel → the scores in it, by a regular expression
     "Fréchet distance": "^val/(fd|fid)",
     "Kernel distance": "^val/(kd|kid)",
     "Quality and variety": "^val/(precision|recall|density|coverage)",
     "Modes and classes": "^val/(modes|classes)",
-    "Unevenness of modes and classes": "^val/(reverse_kl|kl_uniform)",
+    "Imbalance of modes and classes": "^val/(reverse_kl|kl_uniform)",
     "Every score": "^val/",
 }
 
 
 def workspace(project: str, entity: str | None = None, name: str = "GAN", out: str | None = None) -> None:
-    """Make a workspace at W&B with a section for samples, scores, losses, both players, gradients and health.
+    """Create a Weights & Biases (W&B) workspace with panels for all that a run logs.
 
-    It needs the package wandb-workspaces: pip install "lightning-gans[workspace]". Where W&B cannot be reached, or
-    nobody is logged in, the specification is written to a file instead.
+    It has sections for samples, scores, losses, the discriminator, the generator, gradients, health and progress. It
+    needs the package wandb-workspaces: pip install "lightning-gans[workspace]". Without a connection or a login, the
+    specification is written to a JSON file instead.
 
     Args:
-        project: the project at W&B.
-        entity: the user or team that the project belongs to; your own if left out.
-        name: what the workspace is called.
-        out: a JSON file for the specification; workspace.json where it is needed and left out.
+        project: the name of the W&B project.
+        entity: the user or team that the project belongs to; your default one if left out.
+        name: the name of the workspace.
+        out: the JSON file for the specification; if left out, workspace.json where it is needed.
     """
     if not project.strip() or "/" in project:
         raise ValueError(f"--project {project!r}: expected a project's name, such as lightning-gans.")
@@ -41,7 +42,7 @@ def workspace(project: str, entity: str | None = None, name: str = "GAN", out: s
     if not reason:
         try:
             made.save()
-        except Exception as error:  # of the network, of rights, of W&B
+        except Exception as error:  # no network, no permission, or an error at W&B
             reason = _first_sentence(error)
     if reason or out:
         out = out or "workspace.json"
@@ -56,7 +57,7 @@ def workspace(project: str, entity: str | None = None, name: str = "GAN", out: s
 
 
 def _own_entity() -> tuple[str | None, str]:
-    """The user's own entity at W&B, or why it is not known."""
+    """Return the user's default entity at W&B, or why it is not known."""
     import wandb
 
     try:

@@ -1,4 +1,4 @@
-"""How the command line answers a mistake: one line on stderr, exit code 2."""
+"""What the command line says of errors: one line on stderr for the user's, a traceback for all others."""
 
 from __future__ import annotations
 
@@ -8,25 +8,103 @@ import re
 import sys
 import traceback
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lightning.pytorch import callbacks, loggers
 from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from typing_extensions import override
 
+import lightning_gans
 from lightning_gans import GAN, data, metrics, models, networks, objectives, optimizers, stabilizers
 from lightning_gans import callbacks as our_callbacks
+from lightning_gans.checkpoints import CheckpointWriteError
+from lightning_gans.training import NonFiniteError
+
+# ---------------------------------------------------------------- ends of a command
 
 
 def fail(message: str) -> NoReturn:
-    """End the command with one line."""
+    """End the command with one line and exit code 2: its input is invalid."""
     sys.stderr.write(f"lightning-gans: error: {one_line(message)}\n")
     sys.exit(2)
 
 
+def fail_late(message: str) -> NoReturn:
+    """End the command with one line and exit code 1: its input is valid, but the run has failed."""
+    sys.stderr.write(f"\nlightning-gans: failed: {' '.join(message.split())}\n")
+    sys.exit(1)
+
+
+def end_run(error: Exception, model: GAN | None) -> NoReturn:
+    """End a run with one line where the user can do something about the error; otherwise raise it again.
+
+    Args:
+        error: what ended the run.
+        model: the model, None if it is not built yet.
+    """
+    if isinstance(error, NonFiniteError):
+        fail_late(str(error))
+    if failed_write := _first_of(CheckpointWriteError, error):
+        fail_late(str(failed_write))
+    if model is not None and model.has_trained and not isinstance(error, MisconfigurationException):
+        if is_deliberate(error):
+            fail_late(first_line(error))
+        raise error
+    if is_deliberate(error) or isinstance(error, ValueError | OSError | MisconfigurationException):
+        fail(first_line(error))
+    name = type(model).__name__
+    if str(error).startswith(f"Error(s) in loading state_dict for {name}:"):  # by torch, of the checkpoint
+        reason = " ".join(str(error).split()).partition(": ")[2][:200]
+        fail(
+            f"the checkpoint does not fit this {name} ({reason}); use the config that was saved beside the checkpoint."
+        )
+    raise error
+
+
+def _first_of(kind: type[Exception], error: BaseException | None) -> Exception | None:
+    """Return the error of this kind from which others followed: on a full disk, cleaning up fails too."""
+    found = None
+    while error is not None:
+        found = error if isinstance(error, kind) else found
+        error = error.__cause__ or error.__context__
+    return found
+
+
+class Parser(LightningArgumentParser):
+    """A parser that reports an error in one line."""
+
+    @override
+    def parse_args(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().parse_args(*args, **kwargs)
+        except RecursionError:
+            self.error("the settings are nested too deeply or contain themselves; give simpler ones.")
+
+    @override
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if not self.exit_on_error:  # it works inside another parser, which catches the error
+            super().error(message, ex)
+        fail(message)
+
+
+# ---------------------------------------------------------------- which errors, and their text
+
+
+def is_deliberate(error: BaseException) -> bool:
+    """Return whether an error is meant for the user: raised by this library on purpose, or caused by the machine."""
+    if isinstance(error, OSError) or _is_too_large(error):
+        return True
+    if "Original Traceback" in str(error):  # from a worker process of a data loader
+        return isinstance(error, ValueError | OSError)
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, ValueError) and str(Path(lightning_gans.__file__).parent) in frames[-1].filename
+
+
 def first_line(error: BaseException) -> str:
-    """What an error says, without where it was raised."""
+    """Return the message of an error, without the place where it was raised."""
     text = str(error).strip()
-    if "Original Traceback" in text:  # of a process that reads data
+    if "Original Traceback" in text:
         text = re.sub(r"^\w+(Error|Exception): ", "", text.splitlines()[-1])
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         text = f"'{error.filename}': {error.strerror.lower()}; give another path."
@@ -41,32 +119,6 @@ def _is_too_large(error: BaseException) -> bool:
         return True
     says = re.search(r"can't allocate|overflow|out of memory", str(error), re.IGNORECASE)
     return isinstance(error, RuntimeError | TypeError) and says is not None
-
-
-def is_deliberate(error: BaseException) -> bool:
-    """Whether an error is meant for the user: raised by this library on purpose, or by the machine."""
-    if isinstance(error, OSError) or _is_too_large(error):
-        return True
-    if "Original Traceback" in str(error):
-        return isinstance(error, ValueError | OSError)
-    frames = traceback.extract_tb(error.__traceback__)
-    return isinstance(error, ValueError) and str(Path(__file__).parent) in frames[-1].filename
-
-
-def fail_late(message: str) -> NoReturn:
-    """End a command that was right but whose run has failed: one line too, and exit code 1."""
-    sys.stderr.write(f"\nlightning-gans: failed: {' '.join(message.split())}\n")
-    sys.exit(1)
-
-
-class Parser(LightningArgumentParser):
-    """A parser whose errors are one line."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """End the command, or raise where this parser works inside another."""
-        if not self.exit_on_error:
-            super().error(message, ex)
-        fail(message)
 
 
 _NOISE = re.compile(
@@ -92,10 +144,10 @@ _REMEDIES = [
 
 
 def one_line(message: str) -> str:
-    """The parser's nested message without what a reader cannot use, and with the remedy."""
+    """Return a parser's nested message without its internal details, and with a remedy."""
     message = "\n".join(line.strip() for line in message.splitlines())
     refused = re.search(r"^- (\w+\([^\n]*\)?:? [^\n]*expected [^\n]*)$", message, re.MULTILINE)
-    if refused:  # by a constructor, in words of its own
+    if refused:  # by a constructor, whose message is complete
         return refused[1]
     if _NUMBER.search(message) and _CLASS.search(message):
         message = _CLASS.sub("", message)
@@ -106,7 +158,7 @@ def one_line(message: str) -> str:
         if unknown[1] in class_names():
             place = re.match(r"(?:Parser key \")?([\w.]+)", message)
             where = f"{place[1]}: " if place else ""
-            return f"{where}'{unknown[1]}' is a class of another kind than is expected here; give one that fits."
+            return f"{where}the class '{unknown[1]}' is of another kind than expected here; give one that fits."
         close = difflib.get_close_matches(unknown[1], class_names(), 3, 0.5)
         meant = (
             f"did you mean {' or '.join(close)}?" if close else "give a class of this library or a full import path."
@@ -127,7 +179,7 @@ def one_line(message: str) -> str:
 
 
 def class_names() -> list[str]:
-    """The short class names that a config may use."""
+    """Return the short class names that a config may use."""
     homes = (models, data, networks, stabilizers, our_callbacks, metrics, objectives, optimizers, callbacks, loggers)
     kinds = {"GAN": GAN} | {name: kind for home in homes for name, kind in vars(home).items()}
     return sorted(name for name, kind in kinds.items() if _is_concrete(kind))

@@ -1,0 +1,59 @@
+"""Commands by name: those of this library are functions whose docstring is their help, the others are Lightning's."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from argparse import Action, RawDescriptionHelpFormatter
+from collections.abc import Callable, Sequence
+
+from jsonargparse import DefaultHelpFormatter, auto_cli
+
+from lightning_gans.cli.errors import Parser, fail, first_line, is_deliberate
+from lightning_gans.cli.gan_cli import GANCLI
+from lightning_gans.cli.input import check_configs
+from lightning_gans.cli.wandb_workspace import workspace
+from lightning_gans.generation import arithmetic, export, interpolate, neighbours, sample
+
+FUNCTIONS: dict[str, Callable[..., None]] = {
+    "sample": sample,
+    "interpolate": interpolate,
+    "arithmetic": arithmetic,
+    "neighbours": neighbours,
+    "export": export,
+    "workspace": workspace,
+}
+
+
+def run(args: Sequence[str]) -> None:
+    """Run a command, given with its options."""
+    check_configs(args)
+    if args[0] in FUNCTIONS:
+        _call(args[0], args[1:])
+    else:
+        GANCLI(list(args))
+
+
+def _call(name: str, options: Sequence[str]) -> None:
+    function = FUNCTIONS[name]
+    try:
+        auto_cli(
+            function,
+            args=list(options),
+            as_positional=False,
+            prog=f"lightning-gans {name}",
+            description=(inspect.getdoc(function) or "").partition("\n\nArgs:")[0],
+            formatter_class=_HelpFormatter,
+            parser_class=Parser,
+        )
+    except Exception as error:
+        if not isinstance(error, ValueError) and not is_deliberate(error):
+            raise
+        fail(first_line(error))
+
+
+class _HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Keep the line breaks of a description, and leave out the list of all modules of torch."""
+
+    def _expand_help(self, action: Action) -> str:
+        return re.sub(r", known subclasses: torch\.nn\.Module, .*", ")", super()._expand_help(action), flags=re.DOTALL)

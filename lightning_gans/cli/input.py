@@ -1,0 +1,59 @@
+"""The configs and keys that a command line gives, read before anything is built from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lightning_gans.cli.errors import fail
+
+
+def check_configs(args: Sequence[str]) -> None:
+    """End the command with one line where a config file cannot be read, is not YAML or contains itself."""
+    for path in _config_files(args):
+        _keys_of(path)
+
+
+def given_keys(args: Sequence[str]) -> list[str]:
+    """Return every key that the options and config files set, such as `model.init_args.width`."""
+    keys = [argument[2:].split("=")[0] for argument in args if argument.startswith("--")]
+    for path in _config_files(args):
+        keys += _keys_of(path)
+    return keys
+
+
+def _config_files(args: Sequence[str]) -> Iterator[Path]:
+    for flag, following in zip(args, [*args[1:], ""], strict=True):
+        name, _, value = flag.partition("=")
+        if name in ("--config", "-c"):
+            path = Path(value or following)
+            try:
+                is_file = path.is_file()
+            except (OSError, ValueError) as error:  # a name too long, or with a zero byte
+                fail(f"{name}: no file can have the name {str(path)[:60]!r} ({error}); give the path of a config.")
+            if is_file:
+                yield path
+
+
+def _keys_of(path: Path) -> list[str]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        keys = _keys(content)
+    except RecursionError:
+        fail(f"{path} is nested too deeply or contains itself; give a config such as those in configs/.")
+    except (yaml.YAMLError, ValueError, OSError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" (line {mark.line + 1})" if mark else ""
+        fail(f"{path} is not a YAML file{line}; give a config such as those in configs/.")
+    if not isinstance(content, dict):
+        fail(f"{path} holds no settings; give a config such as those in configs/.")
+    return keys
+
+
+def _keys(tree: Any, prefix: str = "") -> list[str]:
+    if not isinstance(tree, dict):
+        return [prefix[:-1]] if prefix else []
+    return [key for name, branch in tree.items() for key in _keys(branch, f"{prefix}{name}.")]

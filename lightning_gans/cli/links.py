@@ -1,0 +1,67 @@
+"""Links from the data to the model: the shape and number of classes of samples are set once, by the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from jsonargparse import ArgumentParser
+from lightning.pytorch.cli import LightningArgumentParser
+
+from lightning_gans import GAN
+from lightning_gans.cli.errors import fail
+from lightning_gans.data import GANData
+
+# an argument of a model or of its networks → the attribute of the data from which it is set
+_LINKED = {"sample_shape": "sample_shape", "image_shape": "sample_shape", "num_classes": "num_classes"}
+_PLACES = ("", "generator.init_args.", "discriminator.init_args.")
+
+
+def link_data_to_model(parser: LightningArgumentParser) -> None:
+    """Set the linked arguments of the model and of its networks from the data."""
+    built: dict[str, GANData] = {}  # one data module for all links
+    for place in _PLACES:
+        for target, attribute in _LINKED.items():
+            compute = _attribute_of_data(attribute, built)
+            parser.link_arguments("data", f"model.init_args.{place}{target}", compute_fn=compute, apply_on="parse")
+
+
+def _attribute_of_data(attribute: str, built: dict[str, GANData]) -> Callable[[Any], Any]:
+    """Return a function from the config of a data module to one of its attributes."""
+
+    def compute(config: Any) -> Any:
+        if config is None:
+            return None
+        if repr(config) not in built:
+            parser = ArgumentParser(exit_on_error=False)
+            parser.add_subclass_arguments(GANData, "data")
+            built[repr(config)] = parser.instantiate_classes(parser.parse_object({"data": config})).data
+        return getattr(built[repr(config)], attribute)
+
+    compute.__name__ = attribute  # as `--help` shows it
+    return compute
+
+
+def refuse_linked(keys: Iterable[str]) -> None:
+    """End the command with one line where one of the given keys would be replaced by a link."""
+    linked = {
+        f"model.{place}{name}".replace("init_args.", ""): attribute
+        for place in _PLACES
+        for name, attribute in _LINKED.items()
+    }
+    for key in keys:
+        attribute = linked.get(key.replace("init_args.", ""))
+        if attribute:
+            fail(
+                f"{key} is set from the data (its {attribute}) and cannot be given; change the data instead: its "
+                "size or, for classes, --data.labels true."
+            )
+
+
+def complete_hyperparameters(model: GAN, config: Any) -> None:
+    """Add what links have set in the networks to the hyperparameters, from which Lightning leaves it out."""
+    for name in ("generator", "discriminator"):
+        saved = model.hparams.get(name)
+        if isinstance(saved, dict):
+            parsed = config.init_args[name].init_args
+            saved["init_args"] = saved.get("init_args", {}) | {key: parsed[key] for key in _LINKED if key in parsed}

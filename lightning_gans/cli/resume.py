@@ -1,0 +1,153 @@
+"""The checkpoint from which a command continues: which one it is, and whether a Trainer can restore it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from torch import nn
+
+from lightning_gans import checkpoints
+
+# ---------------------------------------------------------------- which checkpoint
+
+
+def last_checkpoint(folder: Path, job: str | None = None) -> str | None:
+    """Return the newest readable checkpoint of an experiment.
+
+    Runs are tried from the newest, in each of them last.ckpt and then the others from the newest. `healthy.ckpt`, which
+    `FailureMonitor` keeps from before a failure, is skipped.
+
+    Args:
+        folder: the folder of the experiment, with one folder per run.
+        job: the SLURM job whose checkpoint is wanted; None for that of any run.
+
+    Raises:
+        FileNotFoundError: without a job, where there is no checkpoint.
+        ValueError: without a job, where none of the checkpoints can be read.
+    """
+    by_run = [_last_first(list(place.glob("*.ckpt"))) for place in folder.glob("*/checkpoints")]
+    found = [path for files in sorted(filter(None, by_run), key=lambda files: _age(files[0])) for path in files]
+    unreadable = []
+    for path in found:
+        if path.name == "healthy.ckpt":
+            continue
+        try:
+            saved = checkpoints.read_checkpoint(path)
+        except ValueError:
+            unreadable.append(str(path))
+            continue
+        if job is not None and saved.get("callbacks", {}).get("SaveWhenStopped", {}).get("job") != job:
+            continue
+        if unreadable:
+            rank_zero_warn(f"{', '.join(unreadable)} cannot be read; using {path}, the newest readable checkpoint.")
+        return str(path)
+    if job is not None:
+        return None
+    if unreadable:
+        raise ValueError(f"--ckpt_path last: none of {', '.join(unreadable)} can be read; give a checkpoint's path.")
+    raise FileNotFoundError(f"--ckpt_path last: no run below '{folder}' has a last.ckpt; give a checkpoint's path.")
+
+
+def _last_first(files: list[Path]) -> list[Path]:
+    return sorted(files, key=lambda path: (path.name != "last.ckpt", _age(path)))
+
+
+def _age(path: Path) -> int:
+    return -path.stat().st_mtime_ns
+
+
+def is_requeued() -> bool:
+    """Return whether SLURM has started this job again."""
+    return os.environ.get("SLURM_RESTART_COUNT", "0") not in ("", "0")
+
+
+# ---------------------------------------------------------------- whether it can be restored
+
+
+def check_restorable(path: str, model: nn.Module, trainer: Trainer, command: str) -> None:
+    """Require a checkpoint from which the Trainer can restore what the command needs.
+
+    Whether the weights fit the model is checked when they are loaded, once stabilizers have changed the networks.
+
+    Args:
+        path: a file or a URL.
+        model: the model to be restored.
+        trainer: the Trainer that is to restore it.
+        command: fit, validate, test or predict.
+
+    Raises:
+        OSError: where the file cannot be opened.
+        ValueError: where it is not a checkpoint, or a part of it is missing or damaged.
+    """
+    with checkpoints.opened(path) as file:
+        try:
+            checkpoint = checkpoints.read_checkpoint(file)
+        except ValueError as error:  # which names the open file where the path is a URL
+            raise ValueError(str(error).replace(str(file), path)) from error
+    loop = {"fit": trainer.fit_loop, "validate": trainer.validate_loop, "test": trainer.test_loop}.get(
+        command, trainer.predict_loop
+    )
+    loops = checkpoint.get("loops")
+    states = checkpoint.get("callbacks")
+    sound = {
+        "state_dict": _has_extra_state(checkpoint["state_dict"], model),
+        "loops": loops is None or _is_loop_state(loops, f"{command}_loop", loop.state_dict()),
+        "callbacks": states is None or (isinstance(states, dict) and _are_dicts(states.values())),
+    }
+    if command == "fit":
+        if "optimizer_states" not in checkpoint:
+            raise ValueError(
+                f"--ckpt_path {path}: the checkpoint holds weights only, and training cannot be resumed without the "
+                "state of the optimizers; give one that was saved with --checkpoint.save_weights_only false."
+            )
+        sound["optimizer_states"] = _are_optimizer_states(checkpoint["optimizer_states"])
+        schedules = checkpoint.get("lr_schedulers")
+        sound["lr_schedulers"] = isinstance(schedules, list) and _are_dicts(schedules)
+    damaged = [name for name, is_sound in sound.items() if not is_sound]
+    if damaged:
+        raise ValueError(
+            f"--ckpt_path {path}: training cannot be resumed from this checkpoint: its {damaged[0]} is damaged or was "
+            "written by another program; give another checkpoint."
+        )
+
+
+def _are_dicts(values: Any) -> bool:
+    return all(isinstance(value, dict) for value in values)
+
+
+def _has_extra_state(saved: dict[str, Any], model: nn.Module) -> bool:
+    """Return whether the parts of a model's state that are not tensors are of the same kind in a checkpoint."""
+    return all(_has_structure(saved.get(name), own) for name, own in model.state_dict().items() if type(own) is dict)
+
+
+def _is_loop_state(loops: Any, name: str, own: dict[str, Any]) -> bool:
+    """Return whether the progress of a loop can be restored; Lightning accepts a loop state that lacks some parts."""
+    saved = loops.get(name) if isinstance(loops, dict) else None
+    return isinstance(saved, dict) and all(_has_structure(saved[key], own[key]) for key in own.keys() & saved.keys())
+
+
+def _has_structure(saved: Any, own: Any) -> bool:
+    """Return whether a saved tree has the branches of another; leaves may be missing, as in files of older versions."""
+    if isinstance(own, dict):
+        parts = saved if isinstance(saved, dict) else {}
+        missing = {key: value for key, value in own.items() if key not in parts}
+        return (
+            isinstance(saved, dict)
+            and not any(isinstance(value, dict) for value in missing.values())
+            and all(_has_structure(parts[key], value) for key, value in own.items() if key in parts)
+        )
+    return not isinstance(own, int) or isinstance(saved, int)
+
+
+def _are_optimizer_states(states: Any) -> bool:
+    return isinstance(states, list) and all(
+        isinstance(state, dict)
+        and isinstance(state.get("state"), dict)
+        and isinstance(state.get("param_groups"), list)
+        and all(isinstance(group, dict) and isinstance(group.get("params"), list) for group in state["param_groups"])
+        for state in states
+    )

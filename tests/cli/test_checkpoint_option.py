@@ -1,0 +1,230 @@
+"""Checkpoints on the command line: load, evaluate, predict and resume."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from short_runs import (
+    BRIEF,
+    CONFIGS,
+    DIGITS,
+    LIGHTNING_WARNINGS,
+    SMALL,
+    checkpoint,
+    column,
+    draw,
+    last,
+    same_state,
+    settings_of,
+    updates,
+)
+
+from lightning_gans import DCGAN, GAN, WGAN, WGANGP, VanillaGAN
+from lightning_gans.callbacks import SampleGrid
+from lightning_gans.cli.main import main
+from lightning_gans.data import Digits
+from lightning_gans.networks import GaussianWithCode
+from lightning_gans.objectives import NonSaturating, Relativistic, Wasserstein
+
+pytestmark = LIGHTNING_WARNINGS
+
+
+RING = ["--data=GaussianRing", "--trainer.max_steps=5", *SMALL[1:], "--trainer.limit_train_batches=5"]
+WIDE = ["--model.width=8", "--model.latent_dim=3"]
+
+
+@pytest.mark.parametrize(
+    ("args", "kind", "objective"),
+    [
+        ([*DIGITS, *SMALL], DCGAN, NonSaturating),
+        (["--model=VanillaGAN", *RING, "--model.generator_width=8"], VanillaGAN, NonSaturating),
+        (["--model=WGAN", *WIDE, "--model.clip=0.02", *RING], WGAN, Wasserstein),
+        (["--model=WGANGP", *WIDE, "--model.gradient_penalty=0.3", *RING], WGANGP, Wasserstein),
+        (["--config", str(CONFIGS / "mixed_ring.yaml"), *RING, "--model.objective=Relativistic"], GAN, Relativistic),
+    ],
+    ids=["DCGAN", "VanillaGAN", "WGAN", "WGANGP", "GAN"],
+)
+def test_load_from_checkpoint(args, kind, objective, folder):
+    main(["fit", *args, *BRIEF])
+    (run,) = folder.glob("runs/*/version_0")
+    saved = checkpoint(run)
+    gan = GAN.load_from_checkpoint(last(run), weights_only=True)
+    assert type(gan) is kind and type(gan.objective) is objective
+    assert same_state(gan.state_dict(), saved["state_dict"])
+    assert (gan.discriminator_updates, gan.generator_updates) == updates(saved)
+    optimizers, _ = gan.configure_optimizers()
+    for optimizer, state in zip(optimizers, saved["optimizer_states"], strict=True):
+        ours, theirs = optimizer.param_groups[0], state["param_groups"][0]
+        assert {**ours, "params": len(ours["params"])} == {**theirs, "params": len(theirs["params"])}
+    if kind is WGAN:
+        assert gan.stabilizers[0].limit == 0.02 and gan.n_critic == 5
+        assert all(parameter.detach().abs().max() <= 0.02 for parameter in gan.discriminator.parameters())
+    if kind is WGANGP:
+        assert gan.stabilizers[0].weight == 0.3 and updates(saved) == (5, 1)
+    if kind is GAN:
+        assert isinstance(gan.generator.latents, GaussianWithCode)
+    assert draw(run, "samples.png", "--num=3")
+
+
+@pytest.mark.parametrize("command", ["validate", "test"])
+def test_validate_and_test_use_the_checkpoint(command, run, folder, capsys):
+    config = ["--config", str(run / "config.yaml"), "--trainer.limit_val_batches=null"]
+    main([command, *config, "--ckpt_path", str(last(run))])
+    split = {"validate": "val", "test": "test"}[command]
+    assert f"{split}/discriminator_loss" in capsys.readouterr().out
+    result = folder / "runs" / "dcgan_digits" / "version_0"
+    gan = GAN.load_from_checkpoint(last(run)).eval()
+    with torch.no_grad():
+        expected = torch.cat([gan.discriminator(x) for x in getattr(Digits(), f"{split}_dataloader")()]).mean()
+    assert column(result, f"{split}/real_logit") == [pytest.approx(float(expected), rel=1e-4)]
+    assert not list(folder.rglob("*.ckpt"))
+
+
+@pytest.mark.parametrize("name", ["run", "conditional_run"])
+def test_predict_writes_samples(name, request, folder):
+    run = request.getfixturevalue(name)
+    main(["predict", "--config", str(run / "config.yaml"), "--ckpt_path", str(last(run))])
+    samples = folder / "runs" / "dcgan_digits" / "version_0" / "samples"
+    parts = [torch.load(path, weights_only=True) for path in sorted(samples.glob("batch_*.pt"))]
+    size = len(Digits().load("test"))
+    assert torch.cat(parts).shape == (size, 1, 8, 8) and torch.cat(parts).abs().max() <= 1
+    assert len(torch.cat(parts).unique(dim=0)) == size, "all latents differ"
+    assert len(list(samples.glob("batch_*.png"))) == len(parts) == 3
+
+
+def test_a_run_resumes_from_a_checkpoint(run, folder):
+    args = [*DIGITS, *SMALL, "--trainer.max_epochs=3"]
+    main(["fit", *args, "--ckpt_path", str(last(run))])
+    resumed = folder / "runs" / "dcgan_digits" / "version_0"
+    before, after = checkpoint(run), checkpoint(resumed)
+    assert [(saved["epoch"], saved["global_step"], updates(saved)) for saved in (before, after)] == [
+        (1, 6, (6, 6)),
+        (2, 9, (9, 9)),
+    ]
+    assert column(resumed, "progress/generator_updates") == [7, 8, 9]
+    page = (resumed / "report.html").read_text()
+    assert "goes on from" in page and os.path.relpath(last(run)) in page
+    assert [path.name for path in sorted(resumed.glob("samples/epoch*"))] == ["epoch_0003.png"]
+    latents = [saved["callbacks"]["SampleGrid"]["latents"] for saved in (before, after)]
+    assert torch.equal(*latents)
+    assert [state["state"][0]["step"] for state in after["optimizer_states"]] == [9, 9], "the optimizers too"
+    main(["fit", "--config", str(resumed / "config.yaml")])
+    repeated = checkpoint(resumed.with_name("version_1"))
+    assert same_state(repeated["state_dict"], after["state_dict"]), "and the config of a resumed run repeats it"
+
+
+def test_ckpt_path_last_is_the_newest_of_the_experiment(run, conditional_run, folder):
+    for version, (source, age) in enumerate([(conditional_run, 200), (run, 0), (conditional_run, 100)]):
+        copy = shutil.copytree(source, folder / "kept" / "one" / f"version_{version}")
+        written = last(copy).stat().st_mtime
+        os.utime(last(copy), (written - age, written - age))
+    main(
+        [
+            "fit",
+            *DIGITS,
+            *SMALL,
+            *BRIEF,
+            "--runs=kept",
+            "--experiment=one",
+            "--trainer.max_epochs=3",
+            "--ckpt_path=last",
+        ]
+    )
+    resumed = folder / "kept" / "one" / "version_3"
+    assert settings_of(resumed)["ckpt_path"] == "kept/one/version_1/checkpoints/last.ckpt"
+    assert updates(checkpoint(resumed)) == (9, 9)
+
+
+def test_settings_given_with_a_checkpoint_are_kept(run, folder):
+    main(
+        ["fit", *DIGITS, *SMALL, *BRIEF, "--trainer.max_epochs=3", "--model.n_critic=3", "--ckpt_path", str(last(run))]
+    )
+    resumed = folder / "runs" / "dcgan_digits" / "version_0"
+    assert settings_of(resumed)["model"]["init_args"]["n_critic"] == 3
+    assert updates(checkpoint(resumed)) == (9, 7), "six before, then one of three batches"
+
+
+WRONG_FILES = {
+    "text": b"hello\n",
+    "other text": b"text, not a checkpoint\n",
+    "nothing": b"",
+    "noise": bytes(np.random.default_rng(0).integers(0, 256, 3000, dtype=np.uint8)),
+}
+
+
+@pytest.mark.parametrize("content", WRONG_FILES)
+def test_a_file_that_is_not_a_checkpoint(content, refused, folder):
+    (folder / "wrong.file").write_bytes(WRONG_FILES[content])
+    assert "wrong.file" in refused("sample", "--checkpoint=wrong.file")
+    assert "wrong.file" in refused("fit", *DIGITS, "--ckpt_path=wrong.file", *SMALL)
+
+
+def test_a_file_of_other_tensors(refused, folder):
+    torch.save({"weights": torch.ones(2)}, folder / "wrong.file")
+    assert "wrong.file" in refused("sample", "--checkpoint=wrong.file")
+    for command in ("fit", "test"):
+        assert "wrong.file" in refused(command, *DIGITS, "--ckpt_path=wrong.file", *SMALL)
+
+
+def test_a_checkpoint_of_another_model(refused, run):
+    line = refused("fit", "--model=WGAN", "--data=Digits", "--ckpt_path", last(run), *SMALL)
+    assert "DCGAN" in line and "WGAN" in line.replace("DCGAN", "") and "use the config" in line
+    line = refused("fit", *DIGITS, "--data.size=16", "--ckpt_path", last(run), *SMALL)
+    assert "shape" in line and "use the config" in line
+
+
+def without(saved, part):
+    return {name: content for name, content in saved.items() if name != part}
+
+
+DAMAGED = {  # what is wrong, and the part that the line names
+    "an optimizer": (lambda saved: saved | {"optimizer_states": [3]}, "optimizer_states"),
+    "the groups of an optimizer": (lambda saved: saved | {"optimizer_states": [{"state": {}}]}, "optimizer_states"),
+    "no schedules": (lambda saved: without(saved, "lr_schedulers"), "lr_schedulers"),
+    "the loops": (lambda saved: saved | {"loops": {"validate_loop": {}}}, "loops"),
+    "the progress of a loop": (lambda saved: saved | {"loops": {"fit_loop": {"epoch_progress": {}}}}, "loops"),
+    "the callbacks": (lambda saved: saved | {"callbacks": {"SampleGrid": 3}}, "callbacks"),
+    "the counters": (lambda saved: saved | {"state_dict": saved["state_dict"] | {"_extra_state": 3}}, "state_dict"),
+}
+
+
+@pytest.mark.parametrize("fault", DAMAGED)
+def test_a_damaged_part_of_a_checkpoint_is_one_line(fault, refused, run, folder):
+    damage, part = DAMAGED[fault]
+    torch.save(damage(checkpoint(run)), "damaged.ckpt")
+    line = refused("fit", *DIGITS, "--ckpt_path=damaged.ckpt", *SMALL)
+    assert f"--ckpt_path damaged.ckpt: training cannot be resumed from this checkpoint: its {part}" in line
+    assert not (folder / "runs").exists()
+
+
+def test_weights_alone_cannot_be_resumed_but_tested(refused, run):
+    saved = {key: value for key, value in checkpoint(run).items() if key not in ("optimizer_states", "lr_schedulers")}
+    torch.save(saved, "weights.ckpt")
+    assert "holds weights only" in refused("fit", *DIGITS, "--ckpt_path=weights.ckpt", *SMALL)
+    main(["test", *DIGITS, "--ckpt_path=weights.ckpt", *SMALL])
+
+
+def test_a_checkpoint_with_more_weights_than_the_model_is_one_line(refused, run):
+    saved = checkpoint(run)
+    saved["state_dict"]["generator.extra"] = torch.ones(1)
+    torch.save(saved, "larger.ckpt")
+    line = refused("fit", *DIGITS, "--ckpt_path=larger.ckpt", *SMALL)
+    assert "does not fit this DCGAN" in line and "generator.extra" in line
+
+
+def test_a_url_is_checked_too(refused):
+    fsspec = pytest.importorskip("fsspec")
+    with fsspec.open("memory://wrong.ckpt", "wb") as file:
+        file.write(b"text")
+    assert "'memory://wrong.ckpt' is not a checkpoint" in refused("fit", *DIGITS, "--ckpt_path=memory://wrong.ckpt")
+
+
+def test_a_bug_in_restoring_keeps_its_traceback(run, monkeypatch):
+    def load_state_dict(self, state):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(SampleGrid, "load_state_dict", load_state_dict)
+    with pytest.raises(KeyError, match="a bug"):
+        main(["fit", *DIGITS, "--ckpt_path", str(last(run)), *SMALL])
