@@ -62,9 +62,9 @@ class NonFiniteGuard(Callback):
     """End a run whose losses, gradients or weights become NaN or infinite; `GAN` adds it where the Trainer has none.
 
     The loss and the gradient norms of every update are kept on the device, and read together at every 50th batch, at
-    those that are logged, at the last of an epoch, before each checkpoint and where another callback asks for a `check`.
-    The message names the exact batch, player and terms however much later that is; of several updates of one player on
-    a batch, it gives the loss of the last. A checkpoint with NaN in its weights is refused.
+    those that are logged, at the last of an epoch, before each checkpoint and where another callback calls `check`. The
+    message names the exact batch, player and terms however much later that is; of several updates of one player on a
+    batch, it gives the loss of the last. A checkpoint with NaN in its weights is refused.
 
     Before it raises `NonFiniteError`, the guard calls `on_non_finite(trainer, gan, found)` of every callback that has
     the method; one that returns True has restored an earlier state, and training continues.

@@ -99,7 +99,8 @@ def test_whoever_had_the_signal_has_it_again(play):
 
 
 def test_without_a_place_to_save_it_ends_all_the_same_and_says_so(play, tmp_path):
-    with pytest.warns(UserWarning, match="SIGTERM: the run ends, and nothing is saved, since it has no ModelCheckpoint"):
+    message = "SIGTERM: the run ends, and nothing is saved, since it has no ModelCheckpoint"
+    with pytest.warns(UserWarning, match=message):
         _, code = play(Tell(1), SaveWhenStopped(), keeps=False)
     assert code == 143 and not (tmp_path / "kept").exists()
 
