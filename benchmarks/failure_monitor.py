@@ -1,36 +1,35 @@
-"""Whether the monitor names what fails and is silent where nothing does: runs whose state the scores decide.
+"""Whether the monitor names failures and is silent in healthy runs, whose truth other scores decide.
 
-    python benchmarks/failure_monitor.py               # every run of both halves, an hour on two CPU cores
-    python benchmarks/failure_monitor.py --half "held out"     # one part of them; printed, written nowhere
-    python benchmarks/failure_monitor.py --only ring   # those whose name contains a word; the same
-    python benchmarks/failure_monitor.py --cost        # what the monitor costs a step, beside the same game without it
+    python benchmarks/failure_monitor.py               # every set-up of both halves, an hour on two CPU cores
+    python benchmarks/failure_monitor.py --half "held out"     # one half; printed, not written
+    python benchmarks/failure_monitor.py --only ring   # those whose name contains a word; printed, not written
+    python benchmarks/failure_monitor.py --cost        # what the monitor adds to the time of a step
 
-Some of the games (`failure_games.py`) were made to fail, by a discriminator that is too fast, a saturating loss, no
-normalisation and a high rate, a generator that is too small, players that chase each other, float16, or exchanged
-labels. The thresholds were set on the part TUNED, all of which was looked at; the part HELD_OUT was played once
-afterwards. MNIST is looked for in data/.
+Some of the set-ups (`failure_setups.py`) were made to fail, by a discriminator that is too fast, a saturating loss, no
+normalisation and a high rate, a generator that is too small, players that chase each other, float16, or swapped
+labels. The thresholds were set on the half TUNED; the half HELD_OUT was run once, afterwards. MNIST is read from data/.
 
-What is true is decided by scores alone, every 100 batches, on samples of latents that the monitor does not use:
+The truth follows from scores alone, every 100 batches, on samples of latents that the monitor does not use:
 
 - points, 2,500 samples: `ModeCoverage` with circles of a quarter of the modes' distance gives the share of samples
-  inside, as a share of that of real ones, and the number of modes they fill (e to the entropy), `PairwiseDiversity`
+  inside, relative to that of real ones, and the number of modes they fill (e to the entropy), `PairwiseDiversity`
   their spread. Healthy: at least half of the samples inside, in 0.7 of the modes or more. Collapsed: a diversity below
   0.5, or half of the samples inside and half of the modes or fewer. Else, not learned.
 - images, 600 samples: `FrechetDistance` in the digit classifier's features and `PairwiseDiversity`. Healthy: a distance
   below 30. Collapsed: a diversity below 0.25. Else, not learned.
-- a sample that is no number: not a number.
+- a sample with NaN or infinity: NaN or infinity.
 
-A run's truth is what holds in most of the last third of its scores. It is undecided, and counts nowhere, where none
-does, where samples fill 0.5 to 0.7 of the modes, where a game that was made to learn has not, which has no name, and
-where a game that was made to fail still learns: the Fréchet distance comes to fall by a tenth, or of points a
-twentieth more inside, less than 800 batches before the end. A failure begins where failing scores hold until the end:
-a collapse with the first such score from which on most are; another where the samples get nowhere any more; and not
-before batch 300, since every game begins far from the data. A collapse is an oscillation where the Fréchet distance
-between scores 100 batches apart is above a fifth of that to the data.
+The truth of a run is what holds in most of the last third of its scores. It is undecided, and is not counted, where
+nothing does, where samples fill 0.5 to 0.7 of the modes, where a set-up that was made to learn has not, and where one
+that was made to fail still learns: the Fréchet distance falls by a tenth, or a twentieth more of the points come
+inside, less than 800 batches before the end. A failure begins where failing scores last until the end: a collapse with
+the first such score after which most are; another where the samples no longer improve; and not before batch 300, since
+every run begins far from the data. A collapse is an oscillation where the Fréchet distance between scores 100 batches
+apart is above a fifth of that to the data.
 
-A failure may be called what the run came to, what was done to it, or what the last score by then says, which may be
-another: a game that ends in one mode may have chased before. It is named where the monitor says such a name within 500
-batches of its beginning. A false alarm is any failure that it says, ever, in a run that comes out healthy.
+A failure may be named by the truth of the run, by what the set-up was made for, or by the last score by then, which may
+differ: a run that ends in one mode may have oscillated before. It is named in time where the monitor reports such a
+name within 500 batches of its beginning. A false alarm is any failure reported in a run that ends healthy.
 """
 
 import argparse
@@ -48,15 +47,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from failure_games import HELD_OUT, TUNED, Setup, plain
+from failure_setups import HELD_OUT, TUNED, Setup, plain
 from lightning.pytorch import Callback, Trainer, seed_everything
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lightning_gans import DCGAN, GAN, generation
+from lightning_gans import DCGAN, generation
 from lightning_gans.callbacks import FailureMonitor
-from lightning_gans.callbacks.health.diagnosis import HEALTHY, MODE_COLLAPSE, NOT_A_NUMBER, SOFT_COLLAPSE, STATES
 from lightning_gans.callbacks.health.page import Event
+from lightning_gans.callbacks.health.states import HEALTHY, MODE_COLLAPSE, NON_FINITE, SOFT_COLLAPSE, STATES
 from lightning_gans.data import GANData
 from lightning_gans.metrics import FrechetDistance, ModeCoverage, PairwiseDiversity
 from lightning_gans.networks import DigitFeatures
@@ -72,7 +71,7 @@ NOT_LEARNED, UNDECIDED = "not learned", "undecided"
 
 @dataclass
 class Score:
-    """What the scores say of a game at one batch."""
+    """The scores of a run at one batch."""
 
     batch: int
     state: str
@@ -84,12 +83,12 @@ class Score:
 
     @property
     def moves(self) -> bool:
-        """Whether the samples have gone somewhere else since the score before."""
+        """Whether the samples have moved since the score before."""
         return self.moved > self.distance / 5
 
 
 class Scores(Callback):
-    """Scores a game by the metrics as it goes."""
+    """Scores a run by the metrics during training."""
 
     def __init__(self, data: GANData):
         self.points = len(data.sample_shape) == 1
@@ -99,7 +98,7 @@ class Scores(Callback):
         self.before: Tensor | None = None
         self.data = data
 
-    def on_train_start(self, trainer: Trainer, gan: GAN) -> None:  # type: ignore[override]
+    def on_train_start(self, trainer: Trainer, gan: Any) -> None:
         dataset = self.data.load("train")
         batch = dataset.__getitems__(list(range(self.num)))
         self.real = gan.unpack_batch(batch)[0]
@@ -110,15 +109,13 @@ class Scores(Callback):
             self.coverage = ModeCoverage(centres.tolist(), self.data.sigma, radius=radius)
             self.real_inside = 1 - math.exp(-(radius**2) / 2)
 
-    # type: ignore[override]
-    def on_train_batch_end(self, trainer: Trainer, gan: GAN, outputs: Any, batch: Any, batch_idx: int) -> None:
-        batches = trainer.fit_loop.epoch_loop.total_batch_idx + 1
-        if batches % EVERY == 0:
-            self.seen.append(self.score(batches, generation.draw(gan, self.num, seed=1)[0]))
+    def on_train_batch_end(self, trainer: Trainer, gan: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if gan.batches_seen % EVERY == 0:
+            self.seen.append(self.score(gan.batches_seen, generation.draw(gan, self.num, seed=1)[0]))
 
     def score(self, batch: int, fake: Tensor) -> Score:
         if not torch.isfinite(fake).all():
-            return Score(batch, NOT_A_NUMBER.name)
+            return Score(batch, NON_FINITE.name)
         score = Score(batch, NOT_LEARNED)
         score.distance = self.between(FrechetDistance(self.features), self.real, fake)
         score.diversity = self.between(PairwiseDiversity(self.features), self.real, fake)
@@ -130,7 +127,7 @@ class Scores(Callback):
             self.coverage.update(fake, real=False)
             figures = {name: value.item() for name, value in self.coverage.compute().items()}
             score.inside = figures["high_quality"] / self.real_inside
-            score.modes = math.exp(-figures["reverse_kl"]) if score.inside else 0.0  # as a share of all
+            score.modes = math.exp(-figures["reverse_kl"]) if score.inside else 0.0  # as a share of all modes
             healthy = score.inside >= 0.5 and score.modes >= 0.7
             collapsed = score.diversity < 0.5 or (score.inside >= 0.5 and score.modes <= 0.5)
             partly = score.inside >= 0.5 and 0.5 < score.modes < 0.7
@@ -152,7 +149,7 @@ class Scores(Callback):
 
 
 def truth(scores: list[Score], made_to_fail: bool) -> tuple[str, int | None]:
-    """What a run ended in, and where that began."""
+    """Return what a run ended in, and where that began."""
     last = scores[-max(1, len(scores) // 3) :]
     state, count = Counter(score.state for score in last).most_common(1)[0]
     if count <= len(last) / 2:
@@ -175,21 +172,21 @@ def truth(scores: list[Score], made_to_fail: bool) -> tuple[str, int | None]:
     elif state == NOT_LEARNED:
         stuck = [index for index in range(max(begins, 2), len(scores)) if not _better_later(scores, index)]
         if not made_to_fail or not stuck or scores[-1].batch - scores[stuck[0]].batch < STUCK:
-            return UNDECIDED, None  # nobody knows why, or it still learns
+            return UNDECIDED, None  # of an unknown cause, or it still learns
         begins = stuck[0]
-    return state, scores[begins].batch if state == NOT_A_NUMBER.name else max(300, scores[begins].batch)
+    return state, scores[begins].batch if state == NON_FINITE.name else max(300, scores[begins].batch)
 
 
 def _better_later(scores: list[Score], index: int) -> bool:
-    """Whether a game that has not learned gets anywhere after a score."""
+    """Whether a run that has not learned improves after a score."""
     now, later = scores[index], scores[index + 1 :]
     return any(score.distance < 0.9 * now.distance or score.inside > now.inside + 0.05 for score in later)
 
 
 def allowed(state: str, setup: Setup, scores: list[Score], batch: int) -> set[str]:
-    """What a run may be called at a batch: what it came to, what was done to it, or what the scores say by then."""
+    """Return the names that a run may have at a batch: the truth, what it was made for, or the last score by then."""
     names = {state} - {NOT_LEARNED}
-    if state != NOT_A_NUMBER.name:
+    if state != NON_FINITE.name:
         names |= {cause.name for cause in setup.cause}
     by_then = [score for score in scores if score.batch <= batch]
     if by_then and by_then[-1].state == MODE_COLLAPSE.name:
@@ -200,7 +197,7 @@ def allowed(state: str, setup: Setup, scores: list[Score], batch: int) -> set[st
 def verdict(
     state: str, begins: int | None, setup: Setup, scores: list[Score], events: list[Event]
 ) -> tuple[str, Event | None]:
-    """How what was said of a run compares with what is true of it, and the event that decides it."""
+    """Return how the reports of a run compare with the truth, and the event that decides it."""
     said = [event for event in events if event.state != HEALTHY.name]
     right = [event for event in said if event.state in allowed(state, setup, scores, event.batch)]
     shown = (right or said or [None])[0]
@@ -220,7 +217,7 @@ def verdict(
 
 @dataclass
 class Run:
-    """What was true of a run, and what the monitor said."""
+    """The truth of a run, and what the monitor reported."""
 
     half: str
     setup: str
@@ -235,7 +232,7 @@ class Run:
     seconds: float
 
 
-def play(half: str, index: int, seed: int, length: float) -> Run:
+def run_setup(half: str, index: int, seed: int, length: float) -> Run:
     warnings.filterwarnings("ignore")
     for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -257,7 +254,7 @@ def play(half: str, index: int, seed: int, length: float) -> Run:
         callbacks=[*setup.stabilizers(), scores, monitor],
         **setup.trainer,
     )
-    with contextlib.suppress(FloatingPointError):  # with which a run ends whose numbers are none
+    with contextlib.suppress(FloatingPointError):  # NaN or infinity ends a run
         trainer.fit(gan, data)
     if not scores.seen:  # the monitor ended the run before the first score
         scores.seen.append(scores.score(monitor.readings[-1].batch, generation.draw(gan, scores.num, seed=1)[0]))
@@ -287,7 +284,7 @@ class Silent(FailureMonitor):
         pass
 
 
-# ---------------------------------------------------------------- what it comes to
+# ---------------------------------------------------------------- results
 
 
 def report(runs: list[Run], write: bool) -> None:
@@ -334,7 +331,7 @@ def report(runs: list[Run], write: bool) -> None:
 
 
 def draw(runs: list[Run]) -> None:
-    """The confusion matrix of the half that was held out."""
+    """Draw the confusion matrix of the half that was held out."""
     from matplotlib.figure import Figure
 
     columns = [state.name for state in STATES]
@@ -364,31 +361,31 @@ def draw(runs: list[Run]) -> None:
 
 
 class Timed(FailureMonitor):
-    """The monitor, which counts the processor's time in its own hooks."""
+    """The monitor, which measures the processor time of its own hooks."""
 
     seconds = 0.0
 
-    def on_before_optimizer_step(self, *args: Any) -> None:  # type: ignore[override]
+    def on_before_optimizer_step(self, *args: Any) -> None:
         start = time.process_time()
         super().on_before_optimizer_step(*args)
         self.seconds += time.process_time() - start
 
-    def on_train_batch_end(self, *args: Any) -> None:  # type: ignore[override]
+    def on_train_batch_end(self, *args: Any) -> None:
         start = time.process_time()
         super().on_train_batch_end(*args)
         self.seconds += time.process_time() - start
 
 
 def cost(quick: bool) -> None:
-    """The share of a step that the monitor takes, over whole rounds of readings."""
+    """Measure what the monitor adds to the time of a step, over whole rounds of readings."""
     torch.set_num_threads(1)
-    games = {
+    setups = {
         "DCGAN-64, batch 64": (lambda: DCGAN((3, 64, 64), width=64), torch.rand(64, 3, 64, 64) * 2 - 1, 100),
         "perceptrons, batch 512": (lambda: plain(2), torch.randn(512, 2), 2000),
         "perceptrons, batch 64": (lambda: plain(2), torch.randn(64, 2), 4000),
     }
     rows = []
-    for name, (make, batch, batches) in games.items():
+    for name, (make, batch, batches) in setups.items():
         monitor = Timed()
         trainer = Trainer(
             max_steps=10 if quick else batches,
@@ -403,9 +400,10 @@ def cost(quick: bool) -> None:
         gan = make()
         start = time.process_time()
         trainer.fit(gan, DataLoader([batch] * batches, batch_size=None))
-        game = time.process_time() - start - monitor.seconds
-        rows.append([name, batches, 1e3 * game / batches, 1e3 * monitor.seconds / batches, 1 + monitor.seconds / game])
-        print("{:<26}{:>6} batches {:>9.3f} ms the game {:>8.4f} ms the monitor, ratio {:.4f}".format(*rows[-1]))
+        training = time.process_time() - start - monitor.seconds
+        milliseconds = 1e3 * training / batches, 1e3 * monitor.seconds / batches
+        rows.append([name, batches, *milliseconds, 1 + monitor.seconds / training])
+        print("{:<26}{:>6} batches {:>9.3f} ms training {:>8.4f} ms monitor, ratio {:.4f}".format(*rows[-1]))
     if not quick:
         with RESULTS.with_name("failure_monitor_cost.csv").open("w", newline="") as file:
             writer = csv.writer(file)
@@ -419,7 +417,7 @@ def main() -> None:
     parser.add_argument("--half", choices=["tuned", "held out"], help="one half of the set-ups")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--quick", action="store_true", help="a smoke run, whose figures mean nothing")
+    parser.add_argument("--quick", action="store_true", help="a smoke run, with meaningless figures")
     parser.add_argument("--cost", action="store_true", help="what the monitor costs a step")
     options = parser.parse_args()
     if options.cost:
@@ -434,7 +432,7 @@ def main() -> None:
     ]
     runs = []
     with ProcessPoolExecutor(options.workers) as pool:
-        futures = [pool.submit(play, *job, options.seed, 0.05 if options.quick else 1.0) for job in jobs]
+        futures = [pool.submit(run_setup, *job, options.seed, 0.05 if options.quick else 1.0) for job in jobs]
         for number, future in enumerate(futures, 1):
             run = future.result()
             runs.append(run)

@@ -138,9 +138,9 @@ def _panel(
         values[~np.isfinite(values) | (values <= 0 if log else False)] = np.nan
         colour = _COLOURS[index % len(_COLOURS)]
         if len(values) > _DENSE:
-            axes.plot(*_extremes(at, values), color=colour, linewidth=0.7, alpha=0.3)
+            axes.plot(*extremes(at, values), color=colour, linewidth=0.7, alpha=0.3)
             thinned = slice(None, None, max(1, len(at) // _FINE))
-            at, values = at[thinned], _running_mean(values, len(values) // 40)[thinned]
+            at, values = at[thinned], running_mean(values, len(values) // 40)[thinned]
         shown += axes.plot(at, values, color=colour, linewidth=1.4)
         alone = np.isfinite(values) & ~_has_neighbour(values)
         axes.plot(at[alone], values[alone], color=colour, linestyle="", marker="o", markersize=3.5)
@@ -186,7 +186,8 @@ def _mark(axes: Any, marks: Sequence[tuple[float, str]]) -> None:
         )
 
 
-def _running_mean(values: Any, width: int) -> Any:
+def running_mean(values: Any, width: int) -> Any:
+    """Return the mean over `width` points around each value, (N,); NaN counts nowhere and stays NaN."""
     import numpy as np
 
     known = np.isfinite(values)
@@ -197,7 +198,7 @@ def _running_mean(values: Any, width: int) -> Any:
     return np.where(known, means, np.nan)
 
 
-def _extremes(at: Any, values: Any) -> tuple[Any, Any]:
+def extremes(at: Any, values: Any) -> tuple[Any, Any]:
     """Return the smallest and the largest of neighbouring values, where there are more points than pixels."""
     import numpy as np
 

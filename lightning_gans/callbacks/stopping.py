@@ -88,7 +88,7 @@ class SaveWhenStopped(Checkpoint):
             rank_zero_warn(f"{name}: the run ends, and nothing is saved, since it has no ModelCheckpoint.")
         else:
             path = Path(folder, "last.ckpt")
-            trainer.save_checkpoint(path)
+            trainer.save_checkpoint(path, weights_only=False)
             rank_zero_info(f"{name}: the run is saved in {path} and ends here; resume it with --ckpt_path last.")
         return True
 

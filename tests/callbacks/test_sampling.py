@@ -1,4 +1,4 @@
-"""Pictures during a run, which show the generator learn and leave the game alone."""
+"""Pictures of samples, during training and of predictions; training is unaffected."""
 
 import numpy as np
 import pytest
@@ -105,13 +105,13 @@ def test_an_ensemble_shows_the_same_routes_in_every_picture(fit, tmp_path):
     assert torch.equal(first, second), "the generator does not learn here"
 
 
-def test_the_animation_can_be_left_out(make_gan, fit, tmp_path):
+def test_the_animation_can_be_switched_off(make_gan, fit, tmp_path):
     fit(make_gan(), max_epochs=2, callbacks=[SampleGrid(1, gif=False)])
     assert "training.gif" not in names(tmp_path)
 
 
 @pytest.mark.parametrize(("arguments", "settings"), [({"every_n_epochs": 0}, {}), ({}, {"fast_dev_run": True})])
-def test_nothing_is_written_where_nothing_is_asked(make_gan, fit, tmp_path, arguments, settings):
+def test_nothing_is_written_when_switched_off_or_in_a_trial_run(make_gan, fit, tmp_path, arguments, settings):
     fit(make_gan(), callbacks=[SampleGrid(**arguments)], **settings)
     assert names(tmp_path) == []
 
@@ -123,18 +123,20 @@ def test_files_are_in_the_folder_of_the_run(make_gan, fit, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "least"), [("num_samples", 0, 1), ("columns", 0, 1), ("every_n_epochs", -1, 0)]
+    ("name", "value", "least", "default"),
+    [("num_samples", 0, 1, 64), ("columns", 0, 1, 8), ("every_n_epochs", -1, 0, 1), ("columns", 2.5, 1, 8)],
 )
-def test_numbers_out_of_range_are_refused(name, value, least):
-    with pytest.raises(ValueError, match=rf"SampleGrid\({name}={value}\): expected at least {least}"):
+def test_numbers_out_of_range_are_refused(name, value, least, default):
+    message = rf"SampleGrid\({name}={value}\): expected a whole number of at least {least}, such as {default}\."
+    with pytest.raises(ValueError, match=message):
         SampleGrid(**{name: value})
 
 
-# ---------------------------------------------------------------- the game is not touched
+# ---------------------------------------------------------------- training is unaffected
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
-def test_pictures_leave_the_training_alone(make_image_gan, batches, quiet, weights, shuffle):
+def test_training_is_unaffected(make_image_gan, batches, quiet, weights, shuffle):
     ends = []
     for callbacks in ([], [SampleGrid(4)]):
         gan = make_image_gan(size=16)
@@ -165,7 +167,7 @@ def test_the_latents_are_kept_in_the_checkpoint(make_gan, fit, tmp_path):
     assert torch.equal(second, first) and not torch.equal(other, first)
 
 
-def test_a_resumed_run_goes_on_with_its_pictures(make_gan, fit, tmp_path):
+def test_a_resumed_run_continues_its_pictures(make_gan, fit, tmp_path):
     fit(make_gan(), max_epochs=2, callbacks=[SampleGrid(2)]).save_checkpoint(tmp_path / "run.ckpt")
     before = (tmp_path / "samples" / "epoch_0002.png").read_bytes()
     fit(make_gan(), max_epochs=4, callbacks=[SampleGrid(2)], ckpt_path=tmp_path / "run.ckpt")
@@ -176,8 +178,8 @@ def test_a_resumed_run_goes_on_with_its_pictures(make_gan, fit, tmp_path):
     assert frames(tmp_path) == 4
 
 
-def test_processes_ask_the_trainer_for_the_folder_alike(make_gan, fit, monkeypatch):
-    """`trainer.log_dir` talks to all processes: one that asks alone waits for ever."""
+def test_all_processes_ask_the_trainer_for_the_folder(make_gan, fit, monkeypatch):
+    """`trainer.log_dir` synchronises all processes: one that asks alone waits for ever."""
     asked = []
     log_dir = Trainer.log_dir.fget
     monkeypatch.setattr(Trainer, "log_dir", property(lambda self: asked.append(1) or log_dir(self)))
@@ -190,7 +192,7 @@ def test_processes_ask_the_trainer_for_the_folder_alike(make_gan, fit, monkeypat
     assert counts[0] == counts[1]
 
 
-def test_one_process_draws(make_gan, fit, monkeypatch, tmp_path):
+def test_only_one_process_draws(make_gan, fit, monkeypatch, tmp_path):
     monkeypatch.setattr(Trainer, "is_global_zero", False)
     fit(make_gan(), callbacks=[SampleGrid(1)])
     assert names(tmp_path) == []

@@ -39,7 +39,7 @@ def test_the_monitor_rolls_back_and_training_continues(make_gan, fit, weights, p
     broken, back = monitor.events
     assert (broken.state, broken.batch) == ("NaN or infinity", found_at)
     assert broken.evidence.startswith(f"in batch {bad} the {player}'s gradient of ")
-    assert back.evidence == "rolled back to batch 10, with 0.5 times the learning rates"
+    assert back.evidence == "rolled back to batch 10, learning rates multiplied by 0.5"
     assert weights(gan).isfinite().all() and gan.discriminator_updates == 40 - found_at
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.005)
     assert [reading.batch for reading in monitor.readings] == list(range(2, 31, 2)), "one a batch"

@@ -75,6 +75,13 @@ def _page(state: State, events: Sequence[Event], last: Reading) -> str:
     if failures:
         lines += [f"What is recommended against *{failures[-1].state}*:", ""]
         lines += [f"- {remedy}" for remedy in failures[-1].remedies] + [""]
-    lines += ["![curves](health.svg)", "", "The last reading:", "", "| figure | value | what it is |", "|---|---|---|"]
+    lines += [
+        "![curves](health.svg)",
+        "",
+        "The last reading (G: generator, D: discriminator):",
+        "",
+        "| figure | value | what it is |",
+        "|---|---|---|",
+    ]
     lines += [f"| {name} | {getattr(last, name):.3g} | {caption} |" for name, caption in CAPTIONS.items()]
     return "\n".join(lines) + "\n"

@@ -27,7 +27,7 @@ class Rollback:
     def save(self, trainer: Trainer, folder: Path | None, batch: int) -> Path:
         """Replace the last healthy checkpoint by the current state, after `batch` batches, and return its path."""
         path = Path(folder or trainer.default_root_dir, "checkpoints", "healthy.ckpt")
-        trainer.save_checkpoint(path)
+        trainer.save_checkpoint(path, weights_only=False)
         self._path, self._batch = path, batch
         return path
 
@@ -53,4 +53,4 @@ class Rollback:
                 group["lr"] *= 0.5**self.count
         for config in trainer.lr_scheduler_configs:
             config.scheduler.base_lrs = [rate / 2 for rate in config.scheduler.base_lrs]
-        return f"rolled back to batch {self._batch}, with {0.5**self.count:g} times the learning rates"
+        return f"rolled back to batch {self._batch}, learning rates multiplied by {0.5**self.count:g}"

@@ -46,7 +46,7 @@ TRAINING = (
     Chart(
         "Losses on held-out samples",
         {"generator": "val/generator_loss", "discriminator": "val/discriminator_loss"},
-        "The same on samples that are not trained on. A discriminator whose loss rises here while it falls in training "
+        "Losses on samples that are not trained on. A discriminator whose loss rises here while it falls in training "
         "memorises its training set.",
     ),
     Chart(
@@ -58,7 +58,7 @@ TRAINING = (
     Chart(
         "Logits of held-out samples",
         {"real": "val/real_logit", "generated": "val/fake_logit"},
-        "The same with real samples that are not trained on.",
+        "The discriminator's mean output for real samples that are not trained on, and for generated ones.",
     ),
     Chart("Separation", {"": "discriminator/separation"}, CAPTIONS["separation"]),
     Chart(

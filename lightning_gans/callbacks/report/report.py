@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import os
-import platform
-import shlex
-import subprocess
-import sys
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import lightning
-import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from typing_extensions import override
 
+from lightning_gans.callbacks.report import facts
 from lightning_gans.callbacks.report.page import page
 from lightning_gans.callbacks.trainer_attributes import data_module, is_trial
-from lightning_gans.callbacks.versions import installed_version
 from lightning_gans.gan import GAN
 
 
@@ -96,9 +89,9 @@ class Report(Callback):
                 subtitle,
                 status,
                 succeeded,
-                self._facts(trainer, gan),
-                _environment(trainer, gan),
-                _commands(trainer, path.parent),
+                facts.progress(trainer, gan, time.monotonic() - self._began),
+                facts.environment(trainer, gan),
+                facts.commands(trainer, path.parent),
             )
             unfinished = path.with_suffix(".tmp")
             unfinished.write_text(html, encoding="utf-8")
@@ -106,84 +99,3 @@ class Report(Callback):
         except Exception as error:
             rank_zero_warn(f"Report: {path} was not written: {type(error).__name__}: {error}", category=UserWarning)
         self._written = time.monotonic()
-
-    def _facts(self, trainer: Trainer, gan: GAN) -> dict[str, str]:
-        seconds = time.monotonic() - (self._began or time.monotonic())
-        batches = gan.batches_seen
-        sizes = {
-            f"parameters of {name}": sum(parameter.numel() for parameter in getattr(gan, name).parameters())
-            for name in ("generator", "discriminator")
-        }
-        before = str(trainer.ckpt_path or "")
-        resumed = {"resumed from": before if "://" in before else os.path.relpath(before)} if before else {}
-        return {
-            **resumed,
-            "duration": _duration(seconds),
-            "epochs": f"{trainer.current_epoch:,}",
-            "batches": f"{batches:,}",
-            "samples seen": f"{gan.samples_seen:,}",
-            "generator updates": f"{gan.generator_updates:,}",
-            "discriminator updates": f"{gan.discriminator_updates:,}",
-            **{name: f"{size:,}" for name, size in sizes.items()},
-            "page written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
-        }
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _environment(trainer: Trainer, gan: GAN) -> dict[str, str]:
-    device = trainer.strategy.root_device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    found = {
-        "command": _command_line(sys.argv),
-        "lightning-gans": installed_version("lightning-gans"),
-        "commit": _commit(),
-        "Python": platform.python_version(),
-        "torch": torch.__version__,
-        "lightning": lightning.__version__,
-        "system": f"{platform.system()} {platform.release()}",
-        "device": f"{device.type} ({name})",
-        "processes": str(trainer.world_size),
-        "threads": str(torch.get_num_threads()),
-        "precision": str(trainer.precision),
-        "seed": str(gan.run_seed),
-    }
-    return {name: value for name, value in found.items() if value}
-
-
-def _command_line(argv: list[str]) -> str:
-    program = Path(argv[0]).name
-    ours = program in ("lightning-gans", "__main__.py")
-    return shlex.join(["lightning-gans" if ours else program, *argv[1:]])
-
-
-def _commit() -> str:
-    """Return the git commit of the folder from which the run was started, "" without one."""
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=5)
-        return done.stdout.strip() if done.returncode == 0 else ""
-
-    try:
-        commit = git("rev-parse", "--short=12", "HEAD")
-        return f"{commit}, with changes" if commit and git("status", "--porcelain", "-uno") else commit
-    except (OSError, subprocess.SubprocessError):
-        return ""
-
-
-def _commands(trainer: Trainer, folder: Path) -> dict[str, str]:
-    last = getattr(trainer.checkpoint_callback, "last_model_path", "")
-    if not last or not (folder / "config.yaml").is_file():
-        return {}
-    longer = 2 * max(trainer.current_epoch, 1)
-    checkpoint, config = (shlex.quote(os.path.relpath(path)) for path in (last, folder / "config.yaml"))
-    return {
-        "Draw new samples:": f"lightning-gans sample --checkpoint {checkpoint} --out grid.png",
-        "Score it on the test split:": f"lightning-gans test --config {config} --ckpt_path {checkpoint}",
-        "Train longer:": f"lightning-gans fit --config {config} --ckpt_path {checkpoint} --trainer.max_epochs {longer}",
-    }

@@ -46,7 +46,7 @@ def test_a_failure_restores_the_last_healthy_checkpoint(make_gan, fit, monkeypat
     assert (tmp_path / "checkpoints" / "healthy.ckpt").is_file()
     assert rates(trainer)[1] == pytest.approx(0.005)
     assert [state for _, state in reported(monitor)] == [MODE_COLLAPSE.name, HEALTHY.name]
-    assert monitor.events[1].evidence == "rolled back to batch 5, with 0.5 times the learning rates"
+    assert monitor.events[1].evidence == "rolled back to batch 5, learning rates multiplied by 0.5"
     assert gan.discriminator_updates == 6, "the counters too: 5 and the batch after"
     assert monitor.state == HEALTHY
 

@@ -1,7 +1,7 @@
-"""The games of `failure_monitor.py`: some that learn, and some that were made to fail in a known way.
+"""The set-ups of `failure_monitor.py`: some that learn, and some that were made to fail in a known way.
 
-TUNED are those on which the monitor's thresholds were set, all of which were looked at. HELD_OUT are others, in data,
-networks, objectives, rates or stabilizers, written down before any of them was played and played once, afterwards.
+TUNED are those on which the monitor's thresholds were set. HELD_OUT differ in data, networks, objectives, rates or
+stabilizers; they were written down before any of them was run, and run once, after the thresholds were set.
 """
 
 from collections.abc import Callable
@@ -12,10 +12,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from lightning_gans import GAN, WGAN, WGANGP, Stabilizer, UnrolledGAN
-from lightning_gans.callbacks.health.diagnosis import (
+from lightning_gans.callbacks.health.states import (
     EXPLODING_GRADIENTS,
     MODE_COLLAPSE,
-    NOT_A_NUMBER,
+    NON_FINITE,
     SOFT_COLLAPSE,
     VANISHING_GRADIENT,
     WEAK_DISCRIMINATOR,
@@ -62,7 +62,7 @@ from lightning_gans.stabilizers import (
 
 @dataclass
 class Setup:
-    """One game, and what was done to it: nothing, or the failures that this may be called."""
+    """One set-up, and the failures that it was made for, if any."""
 
     name: str
     data: Callable[[], GANData]
@@ -73,8 +73,8 @@ class Setup:
     trainer: dict[str, Any] = field(default_factory=dict)
 
 
-class ExchangedLabels(Stabilizer):
-    """A mistake: real samples are called fake, and fake ones real."""
+class SwappedLabels(Stabilizer):
+    """A mistake: the targets of real samples and of fakes are swapped."""
 
     def on_targets(self, gan: GAN, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
         return fake, real
@@ -98,7 +98,7 @@ mnist, digits = partial(MNIST, val_size=1000, batch_size=64), partial(Digits, si
 
 
 def plain(z: Any = 16, objective: Any = None, g: Any = None, d: Any = None, **settings: Any) -> GAN:
-    """Perceptrons 128-128 with ReLU on points, which collapse on the ring."""
+    """MLPs 128-128 with ReLU on points, which collapse on the ring."""
     networks = MLPGenerator((2,), z, **(g or {})), MLPDiscriminator((2,), activation=nn.ReLU, **(d or {}))
     return GAN(*networks, objective or NonSaturating(), **{**rates(1e-3, 1e-3), **settings})
 
@@ -108,21 +108,21 @@ def one_hot(objective: Any = None, **settings: Any) -> GAN:
 
 
 def code(scale: float = 1.0, g: float = 2e-4, d: float = 2e-3, objective: Any = None) -> GAN:
-    """Fourier features, a one-hot code and, with annealed noise, a game that finds every mode."""
+    """Fourier features and a one-hot code: with annealed noise, every mode is found."""
     discriminator = MLPDiscriminator((2,), fourier_frequencies=16, input_scale=scale)
     generator = MLPGenerator((2,), GaussianWithCode(), depth=3)
     return GAN(generator, discriminator, objective or Relativistic(), **rates(g, d, 0.0))
 
 
-def chased(gain: float = 0.8) -> MLPDiscriminator:
-    """The discriminator of the ring of the unrolled GAN's paper."""
+def paper_discriminator(gain: float = 0.8) -> MLPDiscriminator:
+    """The discriminator of the unrolled GAN's paper, for its ring."""
     return MLPDiscriminator((2,), depth=1, activation=nn.ReLU, input_scale=0.25, orthogonal_gain=gain)
 
 
 def chase(unroll: int = 0, rate: float = 1e-3, gain: float = 0.8) -> GAN:
-    """The ring of the unrolled GAN's paper, where the plain game chases one mode after another."""
+    """The ring of the unrolled GAN's paper, where a plain GAN chases one mode after another."""
     generator = MLPGenerator((2,), 256, orthogonal_gain=gain)
-    discriminator = chased(gain)
+    discriminator = paper_discriminator(gain)
     if unroll:
         return UnrolledGAN(generator, discriminator, unroll, detached=True, objective=ZeroSum(), **rates(rate, rate))
     return GAN(generator, discriminator, ZeroSum(), **rates(rate, rate))
@@ -154,12 +154,12 @@ def penalised(shape: tuple[int, ...], rate: float, beta1: float = 0.0, **setting
 
 
 def ensemble() -> GAN:
-    """The game of the paper's ring, with a stochastic ensemble for a generator."""
-    discriminator = chased()
+    """The paper's ring with a stochastic ensemble as the generator."""
+    discriminator = paper_discriminator()
     return GAN(StochasticEnsembleMLPGenerator((2,), 256), discriminator, ZeroSum(), **rates(1e-3, 1e-3))
 
 
-def perceptrons(g: float, d: float, width: int = 128, side: int = 28) -> GAN:
+def mlps(g: float, d: float, width: int = 128, side: int = 28) -> GAN:
     shape = (1, side, side)
     return GAN(MLPGenerator(shape, 64, width=width), MLPDiscriminator(shape, width=width), **rates(g, d))
 
@@ -172,13 +172,11 @@ def with_one(kind: Callable[..., Stabilizer], *args: Any) -> Callable[[], list[S
     return lambda: [kind(*args)]
 
 
-EXCHANGED = with_one(ExchangedLabels)
-TOO_FAST = (
-    VANISHING_GRADIENT,
-    EXPLODING_GRADIENTS,
-)  # which of the two, Arjovsky and Bottou (2017) show, is a matter of loss
+SWAPPED = with_one(SwappedLabels)
+# a D that is too fast makes the gradient vanish or explode, depending on the loss (Arjovsky and Bottou, 2017)
+TOO_FAST = (VANISHING_GRADIENT, EXPLODING_GRADIENTS)
 BLIND, FOOLED = (WEAK_DISCRIMINATOR,), (WEAK_DISCRIMINATOR,)
-WILD, LOST = (EXPLODING_GRADIENTS, NOT_A_NUMBER, VANISHING_GRADIENT), (NOT_A_NUMBER,)  # a wild D is too fast as well
+WILD, LOST = (EXPLODING_GRADIENTS, NON_FINITE, VANISHING_GRADIENT), (NON_FINITE,)  # such a D is too fast, too
 CHASES, DROPS = (SOFT_COLLAPSE,), (MODE_COLLAPSE,)
 HALF_PRECISION = {"precision": "16-true"}
 no_norm = {"g_norm": None, "d_norm": None}
@@ -230,10 +228,10 @@ TUNED = [
           partial(conv, g=1e-4, d=2e-3, objective=Minimax(), d_norm=None, n_critic=3), 1100, TOO_FAST),
     Setup("digits, minimax, fast D", digits,
           partial(conv, 16, g=1e-5, d=1e-2, objective=Minimax(), d_norm=None), 1500, TOO_FAST),
-    Setup("ring, labels exchanged", ring, plain, 1500, FOOLED, EXCHANGED),
-    Setup("grid, hinge, labels exchanged", grid, partial(plain, 2, Hinge()), 1500, FOOLED, EXCHANGED),
-    Setup("mnist, labels exchanged", mnist, conv, 1100, FOOLED, EXCHANGED),
-    Setup("digits, labels exchanged", digits, partial(conv, 16), 1500, FOOLED, EXCHANGED),
+    Setup("ring, labels exchanged", ring, plain, 1500, FOOLED, SWAPPED),
+    Setup("grid, hinge, labels exchanged", grid, partial(plain, 2, Hinge()), 1500, FOOLED, SWAPPED),
+    Setup("mnist, labels exchanged", mnist, conv, 1100, FOOLED, SWAPPED),
+    Setup("digits, labels exchanged", digits, partial(conv, 16), 1500, FOOLED, SWAPPED),
     Setup("ring, D at rest", ring, partial(plain, **rates(1e-3, 1e-7)), 1500, BLIND),
     Setup("grid, tiny D", grid, partial(plain, d={"width": 1, "depth": 1}), 2000, BLIND),
     Setup("mnist, D at rest", mnist, partial(conv, d=1e-7), 1100, BLIND),
@@ -286,7 +284,7 @@ TUNED = [
     Setup("ring, chase", partial(ring, batch_size=128), partial(chase, rate=2e-3), 2500, CHASES),
     Setup("ring of 5, chase", partial(ring, num_modes=5, radius=2.0, batch_size=128), partial(chase, rate=5e-4), 3000,
           CHASES),
-    Setup("mnist, perceptrons, fast G", mnist, partial(perceptrons, 2e-3, 1e-4), 1100, CHASES + FOOLED),
+    Setup("mnist, perceptrons, fast G", mnist, partial(mlps, 2e-3, 1e-4), 1100, CHASES + FOOLED),
     Setup("grid, minimax, 10 D steps", grid, partial(plain, 4, Minimax(), n_critic=10, **rates(1e-4, 5e-3)), 2500,
           TOO_FAST),
     Setup("ring of 6, least squares, fast D", partial(ring, num_modes=6, radius=5.0),
@@ -297,10 +295,10 @@ TUNED = [
           TOO_FAST),
     Setup("ring of 6, labels exchanged", partial(ring, num_modes=6, sigma=0.05), partial(plain, 4, LeastSquares()),
           1500,
-          FOOLED, EXCHANGED),
+          FOOLED, SWAPPED),
     Setup("mnist, hinge, labels exchanged", mnist, partial(conv, objective=Hinge(), d_norm=None), 1100, FOOLED,
-          EXCHANGED),
-    Setup("digits, labels exchanged, wider", digits, partial(conv, 16, width=32), 1200, FOOLED, EXCHANGED),
+          SWAPPED),
+    Setup("digits, labels exchanged, wider", digits, partial(conv, 16, width=32), 1200, FOOLED, SWAPPED),
     Setup("grid of 9, hinge, D at rest", partial(grid, side=3), partial(plain, 8, Hinge(), **rates(1e-3, 1e-7)), 1500,
           BLIND),
     Setup("digits, least squares, D at rest", digits, partial(conv, 16, d=1e-8, objective=LeastSquares()), 1500, BLIND),
@@ -360,7 +358,7 @@ TUNED = [
     Setup("ring of 6, chase", partial(ring, num_modes=6, radius=2.0, batch_size=128), chase, 3000, CHASES),
     Setup("grid of 9, chase", partial(grid, side=3, batch_size=128), chase, 3000, CHASES),
     Setup("wide ring, chase", partial(ring, sigma=0.1, batch_size=128), partial(chase, rate=2e-3), 2500, CHASES),
-    Setup("digits, perceptrons, fast G", digits, partial(perceptrons, 2e-3, 1e-4, side=16), 1500, CHASES + FOOLED),
+    Setup("digits, perceptrons, fast G", digits, partial(mlps, 2e-3, 1e-4, side=16), 1500, CHASES + FOOLED),
     Setup("ring of 4, minimax, D ahead", partial(ring, num_modes=4),
           partial(plain, 8, Minimax(), n_critic=5, **rates(1e-4, 5e-3)), 2500, TOO_FAST),
     Setup("grid of 9, minimax, fast D", partial(grid, side=3), partial(plain, 4, Minimax(), **rates(1e-5, 1e-2)), 2000,
@@ -373,12 +371,12 @@ TUNED = [
     Setup("mnist 24, hinge, fast D", partial(mnist, size=24),
           partial(conv, 24, g=1e-5, d=1e-2, objective=Hinge(), d_norm=None), 1100, TOO_FAST),
     Setup("grid of 9, RpGAN, labels exchanged", partial(grid, side=3), partial(plain, 8, rpgan), 1500, FOOLED,
-          EXCHANGED),
+          SWAPPED),
     Setup("ring of 5, WGAN-GP, labels exchanged", partial(ring, num_modes=5, sigma=0.05),
-          partial(penalised, (2,), 5e-4, 0.5, latent_dim=2, width=128), 1500, FOOLED, EXCHANGED),
+          partial(penalised, (2,), 5e-4, 0.5, latent_dim=2, width=128), 1500, FOOLED, SWAPPED),
     Setup("digits, least squares, labels exchanged", digits, partial(conv, 16, objective=LeastSquares()), 1500, FOOLED,
-          EXCHANGED),
-    Setup("mnist 24, labels exchanged", partial(mnist, size=24), partial(conv, 24, width=12), 1100, FOOLED, EXCHANGED),
+          SWAPPED),
+    Setup("mnist 24, labels exchanged", partial(mnist, size=24), partial(conv, 24, width=12), 1100, FOOLED, SWAPPED),
     Setup("ring of 5, least squares, D at rest", partial(ring, num_modes=5),
           partial(plain, 8, LeastSquares(), **rates(1e-3, 1e-7)), 1500, BLIND),
     Setup("ring of 6, tiny D", partial(ring, num_modes=6, radius=3.0), partial(plain, d={"width": 1, "depth": 1}), 2000,
@@ -450,7 +448,7 @@ HELD_OUT = [
     Setup("grid of 16, chase", partial(grid, side=4, batch_size=128), chase, 3000, CHASES),
     Setup("ring of 4, chase", partial(ring, num_modes=4, radius=2.0, batch_size=128), partial(chase, rate=5e-4), 3000,
           CHASES),
-    Setup("mnist 16, perceptrons, fast G", partial(mnist, size=16), partial(perceptrons, 2e-3, 1e-4, side=16), 1300,
+    Setup("mnist 16, perceptrons, fast G", partial(mnist, size=16), partial(mlps, 2e-3, 1e-4, side=16), 1300,
           CHASES + FOOLED),
     Setup("ring of 6, minimax, D ahead", partial(ring, num_modes=6),
           partial(plain, 4, Minimax(), n_critic=5, **rates(1e-4, 5e-3)), 2500, TOO_FAST),
@@ -466,13 +464,13 @@ HELD_OUT = [
     Setup("digits, hinge, fast D", digits, partial(conv, 16, g=1e-6, d=1e-2, objective=Hinge(), d_norm=None), 1500,
           TOO_FAST),
     Setup("ring of 4, hinge, labels exchanged", partial(ring, num_modes=4), partial(plain, 4, Hinge()), 1500, FOOLED,
-          EXCHANGED),
+          SWAPPED),
     Setup("grid of 16, least squares, labels exchanged", partial(grid, side=4), partial(plain, 8, LeastSquares()), 1500,
-          FOOLED, EXCHANGED),
+          FOOLED, SWAPPED),
     Setup("digits 24, RpGAN, labels exchanged", partial(digits, size=24), partial(conv, 24, objective=rpgan), 1500,
-          FOOLED, EXCHANGED),
+          FOOLED, SWAPPED),
     Setup("mnist, WGAN-GP, labels exchanged", mnist, partial(penalised, (1, 28, 28), 1e-3, latent_dim=64, width=8),
-          1100, FOOLED, EXCHANGED),
+          1100, FOOLED, SWAPPED),
     Setup("grid of 4, D at rest", partial(grid, side=2), partial(plain, **rates(1e-3, 1e-7)), 1500, BLIND),
     Setup("ring of 7, hinge, D at rest", partial(ring, num_modes=7), partial(plain, 4, Hinge(), **rates(1e-3, 1e-7)),
           1500, BLIND),
