@@ -21,7 +21,7 @@ class ResumableSampler(DistributedSampler):
 
     Args:
         data: the data set to shuffle; only its length is read.
-        seed: of the order.
+        seed: seed of the order.
         processes: how many share the samples, at least 1; each gets the same number, and a pass omits the remainder.
         process: which of them this is, from 0.
         place: returns the number of the pass, and how many of its samples this process has had; called at the start of
@@ -62,7 +62,7 @@ class SeededDataset(Dataset):
 
     Args:
         data: a map-style data set of known size.
-        seed: of the random numbers.
+        seed: seed of the random numbers.
     """
 
     def __init__(self, data: Dataset, seed: int):

@@ -25,7 +25,7 @@ def draw(
     Args:
         gan: its mode is restored afterwards.
         num: number of samples, at least 1.
-        seed: of the latents and of whatever else the generator draws; None draws from torch's own generator.
+        seed: seed of the latents and of whatever else the generator draws; None draws from torch's own generator.
         labels: classes to draw, repeated as often as needed; None takes all classes in turn.
         batch_size: samples to generate at a time.
     """
@@ -52,7 +52,7 @@ def draw_by_route(
         gan: its generator must have routes; its mode is restored afterwards.
         routes: number of routes, drawn without repetition.
         per_route: samples along each, at least 1.
-        seed: of latents and routes; None draws from torch's own generator.
+        seed: seed of latents and routes; None draws from torch's own generator.
         labels: classes to draw, repeated as often as needed; None takes all classes in turn.
     """
     generator = gan.generator

@@ -45,21 +45,22 @@ def interpolate(
     Each row of the picture is a path, with the seeds written under their samples, and the class in brackets. Points in
     the plane are drawn as paths over the samples; a gap in a path is where the generator is discontinuous, or nearly.
 
-    Between Gaussian latents the path is spherical: it turns from one to the other at a constant rate, since the
-    straight line passes through latents that are shorter than almost all of those in training. Between uniform latents
-    the path is straight, which stays inside their cube. A one-hot code (GaussianWithCode) changes half-way, to that of
-    the nearer end. The route of a stochastic ensemble and the noise of a dropout are those of the row's first seed.
-    (White, "Sampling Generative Networks", 2016, arXiv 1609.04468.)
+    Between Gaussian latents the path is spherical: it turns from one to the other at a constant rate. The straight line
+    would pass through latents that are shorter than almost all of those in training. Between uniform latents the path
+    is straight, which stays inside their cube. A one-hot code (GaussianWithCode) changes half-way, to that of the
+    nearer end. The route of a stochastic ensemble and the noise of a dropout are those of the row's first seed. (White,
+    "Sampling Generative Networks", 2016, arXiv 1609.04468.)
 
     Args:
-        checkpoint: a checkpoint of `lightning-gans fit`, runs/<experiment>/<version>/checkpoints/last.ckpt, or a file
-            that `lightning-gans export` made of it.
+        checkpoint: a checkpoint of `lightning-gans fit`, such as runs/<experiment>/<version>/checkpoints/last.ckpt, or
+            a file of `lightning-gans export`.
         out: the file to write: a picture, such as path.png, or an animation, path.gif. An existing file is replaced.
         seeds: the seeds that the paths pass through, as a list such as [3,17,42], split evenly among the rows, at least
             two for each; 0, 1, 2, ... if left out.
         rows: number of paths; if left out, one through the given seeds, or 8 through two seeds each.
         steps: samples from one seed to the next, both included; if left out 10, 30 in a GIF, 200 for points.
-        spherical: whether paths are spherical (true) or straight (false); if left out, as is best for the latents.
+        spherical: whether paths are spherical (true) or straight (false); if left out, spherical for Gaussian latents
+            and straight for uniform ones.
         labels: for a conditional generator, the class of each seed as a list such as [3], or [3,7] to go from class 3
             to class 7; repeated as often as needed. If left out, each row has one class, all classes in turn.
         trust: import and build whatever classes the checkpoint names, once you know who made it.

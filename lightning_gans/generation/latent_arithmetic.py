@@ -44,8 +44,8 @@ def arithmetic(
     2016, arXiv 1511.06434, figure 7.)
 
     Args:
-        checkpoint: a checkpoint of `lightning-gans fit`, runs/<experiment>/<version>/checkpoints/last.ckpt, or a file
-            that `lightning-gans export` made of it.
+        checkpoint: a checkpoint of `lightning-gans fit`, such as runs/<experiment>/<version>/checkpoints/last.ckpt, or
+            a file of `lightning-gans export`.
         a: seeds of samples that have the property, as a list such as [3,18,40].
         b: seeds of samples that are like those of a without the property.
         c: seeds of samples to add the property to.
@@ -53,7 +53,7 @@ def arithmetic(
         labels: for a conditional generator, the classes of a, b and c as a list such as [7,1,4], or one class for all;
             their embeddings are added and subtracted too. Class 0 if left out.
         noise: half the width of the uniform noise around the result, in units of z, at least 0.
-        seed: of that noise.
+        seed: seed of that noise.
         trust: import and build whatever classes the checkpoint names, once you know who made it.
     """
     gan = load(checkpoint, trust)
@@ -112,7 +112,7 @@ def draw_arithmetic(
         labels: classes of a, b and c of a conditional generator, or one for all; None is class 0. The embeddings of
             classes are combined as the latents are.
         noise: at least 0.
-        seed: of the noise.
+        seed: seed of the noise.
     """
     arguments.at_least("arithmetic", 0, noise=noise)
     for name, seeds in (("a", a), ("b", b), ("c", c)):

@@ -74,7 +74,7 @@ def export(checkpoint: str, out: str = "generator.safetensors", trust: bool = Fa
       generator = lightning_gans.generation.load_generator("generator.safetensors")
 
     Args:
-        checkpoint: a checkpoint of `lightning-gans fit`, runs/<experiment>/<version>/checkpoints/last.ckpt.
+        checkpoint: a checkpoint of `lightning-gans fit`, such as runs/<experiment>/<version>/checkpoints/last.ckpt.
         out: the file to write, with the ending .safetensors. An existing file is replaced.
         trust: import and build whatever classes the checkpoint names, once you know who made it.
     """

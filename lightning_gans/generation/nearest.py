@@ -51,13 +51,13 @@ def neighbours(
     ones: compare the rows. The whole training set is read once.
 
     Args:
-        checkpoint: a checkpoint of `lightning-gans fit`, runs/<experiment>/<version>/checkpoints/last.ckpt, or a file
-            that `lightning-gans export` made of it.
+        checkpoint: a checkpoint of `lightning-gans fit`, such as runs/<experiment>/<version>/checkpoints/last.ckpt, or
+            a file of `lightning-gans export`.
         data: the data, as for fit; if left out, that of the config.yaml in the run's folder.
         out: the picture to write; the name's ending chooses the format. An existing file is replaced.
         num: number of samples to show, at least 1.
         k: number of neighbours of each, at least 1.
-        seed: of the first sample; the next ones have the next seeds, as in `lightning-gans sample --numbered true`.
+        seed: seed of the first sample; the next samples have the next seeds, as in `sample --numbered true`.
         labels: classes to draw, for a conditional generator, as a list such as [3,7]; all in turn if left out.
         features: a network with `num_features`, such as DigitFeatures, ImageNetFeatures or InceptionFeatures, whose
             features are compared; if left out, pixels are compared.

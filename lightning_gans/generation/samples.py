@@ -28,15 +28,15 @@ def sample(
     brackets; `interpolate` and `arithmetic` take these seeds.
 
     Args:
-        checkpoint: a checkpoint of `lightning-gans fit`, runs/<experiment>/<version>/checkpoints/last.ckpt, or a file
-            that `lightning-gans export` made of it.
+        checkpoint: a checkpoint of `lightning-gans fit`, such as runs/<experiment>/<version>/checkpoints/last.ckpt, or
+            a file of `lightning-gans export`.
         out: the picture to write; the name's ending chooses the format. An existing file is replaced.
         num: number of samples, at least 1.
-        seed: of the latents; the same seed gives the same picture. With `numbered`, the seed of the first sample.
+        seed: seed of the latents; the same seed gives the same picture. With `numbered`, the first sample's seed.
         labels: classes to draw, for a conditional generator, as a list such as [3,7]; all in turn if left out.
-        routes: for a stochastic ensemble, the number of routes to draw, one a row, with the same latents in each; they
-            share num.
-        numbered: whether to draw sample k, from 0, from seed + k alone, and to write this number below it.
+        routes: for a stochastic ensemble, the number of routes to draw, one a row, with the same latents in each;
+            num is divided among them.
+        numbered: whether to draw each sample from a seed of its own, seed, seed + 1, ..., and to write it below.
         trust: import and build whatever classes the checkpoint names, once you know who made it.
     """
     gan = load(checkpoint, trust)

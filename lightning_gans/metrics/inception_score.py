@@ -29,7 +29,7 @@ class InceptionScore(Score, _InceptionScore):
     Args:
         classifier: maps images to logits, through `FrozenClassifier`; None is the digit classifier of this library.
         splits: number of random groups with a score each, at least 1; fewer samples have lower scores.
-        seed: of the groups, at least 0.
+        seed: seed of the groups, at least 0.
 
     Raises:
         ValueError: if an argument is out of its range, or there are fewer than two samples a split.

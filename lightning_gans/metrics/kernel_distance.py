@@ -29,7 +29,7 @@ class KernelDistance(KeptFeatures, KernelInceptionDistance):
         features: the feature network; None compares the samples themselves, flattened.
         subsets: number of subsets, at least 1.
         subset_size: samples of each kind in a subset, at least 2, and at most as many as there are.
-        seed: of the subsets, at least 0.
+        seed: seed of the subsets, at least 0.
 
     Raises:
         ValueError: if an argument is out of its range, or there are fewer samples than `subset_size`.

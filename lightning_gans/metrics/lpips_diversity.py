@@ -21,7 +21,7 @@ class LPIPSDiversity(PairScore):
         num_pairs: pairs of each kind, at least 1.
         distance: maps two batches of images (N, 3, H, W) in [−1, 1] to their distances (N,) or (N, 1, 1, 1); None is
             LPIPS on AlexNet.
-        seed: of the pairs, at least 0.
+        seed: seed of the pairs, at least 0.
 
     Raises:
         ValueError: if an argument is out of its range, AlexNet's weights cannot be downloaded, or images have neither

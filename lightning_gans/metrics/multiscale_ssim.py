@@ -20,7 +20,7 @@ class MultiScaleSSIM(PairScore):
     Args:
         num_pairs: pairs of each kind, at least 1.
         betas: exponent of each scale, above 0.
-        seed: of the pairs, at least 0.
+        seed: seed of the pairs, at least 0.
 
     Raises:
         ValueError: if an argument is out of its range, or images are too small for the scales.

@@ -27,7 +27,7 @@ class NDB(KeptFeatures):
         features: the feature network; None compares the samples themselves, flattened.
         num_bins: number of bins, at least 2.
         alpha: level α of the test, above 0 and below 1.
-        seed: of k-means, at least 0.
+        seed: seed of k-means, at least 0.
 
     Raises:
         ValueError: if an argument is out of its range, or fewer than `num_bins` real samples differ.

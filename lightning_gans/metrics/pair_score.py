@@ -23,7 +23,7 @@ class PairScore(Score):
 
     Args:
         num_pairs: pairs of each kind, at least 1.
-        seed: of the pairs, at least 0.
+        seed: seed of the pairs, at least 0.
 
     Raises:
         ValueError: if an argument is out of its range, or samples are not images.
