@@ -289,7 +289,7 @@ def test_a_changed_network_is_trained_and_rebuilt_from_its_checkpoint(fit, weigh
     fit(again, callbacks=[Widen(3)], ckpt_path=tmp_path / "run.ckpt", max_epochs=2)
     fit(again).save_checkpoint(tmp_path / "later.ckpt")
     assert torch.equal(weights(GAN.load_from_checkpoint(tmp_path / "later.ckpt")), weights(again)), (
-        "the change is still recorded"
+        "it is still recorded"
     )
 
 

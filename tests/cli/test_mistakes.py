@@ -41,7 +41,7 @@ MISTAKES = {
         ["fit", "--model=DCGAN", "--data=ImageFolder", "--data.root=nothing"],
         ["root=nothing", "give the folder"],
     ),
-    "size": (["fit", *DIGITS, "--data.size=4"], ["size=4", ">= 8"]),
+    "size": (["fit", *DIGITS, "--data.size=4"], ["size=4", "at least 8"]),
     "batch size": (["fit", *DIGITS, "--data.batch_size=9999"], ["batch_size=9999", "use batch_size <="]),
     "devices": (["fit", *DIGITS, "--trainer.accelerator=cpu", "--trainer.devices=-1"], ["-1", "CPU", "such as 2"]),
     "clipping": (["fit", *DIGITS, "--trainer.gradient_clip_val=0.7"], ["0.7", "discriminator_clip"]),
