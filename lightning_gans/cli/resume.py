@@ -83,36 +83,43 @@ def check_restorable(path: str, model: nn.Module, trainer: Trainer, command: str
         OSError: where the file cannot be opened.
         ValueError: where it is not a checkpoint, or a part of it is missing or damaged.
     """
+    checkpoint = _read(path)
+    if command == "fit" and "optimizer_states" not in checkpoint:
+        raise ValueError(
+            f"--ckpt_path {path}: the checkpoint holds weights only, and training cannot be resumed without the state "
+            "of the optimizers; give one that was saved with --checkpoint.save_weights_only false."
+        )
+    progress = getattr(trainer, f"{command}_loop").state_dict()
+    part = _damaged_part(checkpoint, model, f"{command}_loop", progress)
+    if part is not None:
+        raise ValueError(
+            f"--ckpt_path {path}: the checkpoint cannot be restored: its part '{part}' is damaged or was written by "
+            "another program; give another checkpoint."
+        )
+
+
+def _read(path: str) -> dict[str, Any]:
     with checkpoints.opened(path) as file:
         try:
-            checkpoint = checkpoints.read_checkpoint(file)
+            return checkpoints.read_checkpoint(file)
         except ValueError as error:  # which names the open file where the path is a URL
             raise ValueError(str(error).replace(str(file), path)) from error
-    loop = {"fit": trainer.fit_loop, "validate": trainer.validate_loop, "test": trainer.test_loop}.get(
-        command, trainer.predict_loop
-    )
-    loops = checkpoint.get("loops")
-    states = checkpoint.get("callbacks")
-    sound = {
-        "state_dict": _has_extra_state(checkpoint["state_dict"], model),
-        "loops": loops is None or _is_loop_state(loops, f"{command}_loop", loop.state_dict()),
-        "callbacks": states is None or (isinstance(states, dict) and _are_dicts(states.values())),
+
+
+def _damaged_part(checkpoint: dict[str, Any], model: nn.Module, loop: str, progress: dict[str, Any]) -> str | None:
+    """Return the first part of a checkpoint that cannot be restored, None if all can."""
+    optional = {
+        "loops": lambda loops: _has_progress(loops, loop, progress),
+        "callbacks": lambda states: isinstance(states, dict) and _are_dicts(states.values()),
     }
-    if command == "fit":
-        if "optimizer_states" not in checkpoint:
-            raise ValueError(
-                f"--ckpt_path {path}: the checkpoint holds weights only, and training cannot be resumed without the "
-                "state of the optimizers; give one that was saved with --checkpoint.save_weights_only false."
-            )
-        sound["optimizer_states"] = _are_optimizer_states(checkpoint["optimizer_states"])
-        schedules = checkpoint.get("lr_schedulers")
-        sound["lr_schedulers"] = isinstance(schedules, list) and _are_dicts(schedules)
-    damaged = [name for name, is_sound in sound.items() if not is_sound]
-    if damaged:
-        raise ValueError(
-            f"--ckpt_path {path}: training cannot be resumed from this checkpoint: its {damaged[0]} is damaged or was "
-            "written by another program; give another checkpoint."
-        )
+    needed = {"state_dict": lambda state: _has_extra_state(state, model)}
+    if loop == "fit_loop":
+        needed |= {
+            "optimizer_states": _are_optimizer_states,
+            "lr_schedulers": lambda states: isinstance(states, list) and _are_dicts(states),
+        }
+    parts = {name: fits for name, fits in optional.items() if checkpoint.get(name) is not None} | needed
+    return next((name for name, fits in parts.items() if not fits(checkpoint.get(name))), None)
 
 
 def _are_dicts(values: Any) -> bool:
@@ -124,23 +131,19 @@ def _has_extra_state(saved: dict[str, Any], model: nn.Module) -> bool:
     return all(_has_structure(saved.get(name), own) for name, own in model.state_dict().items() if type(own) is dict)
 
 
-def _is_loop_state(loops: Any, name: str, own: dict[str, Any]) -> bool:
-    """Return whether the progress of a loop can be restored; Lightning accepts a loop state that lacks some parts."""
+def _has_progress(loops: Any, name: str, own: dict[str, Any]) -> bool:
+    """Return whether the progress of a loop can be restored; Lightning accepts one that lacks some parts."""
     saved = loops.get(name) if isinstance(loops, dict) else None
     return isinstance(saved, dict) and all(_has_structure(saved[key], own[key]) for key in own.keys() & saved.keys())
 
 
 def _has_structure(saved: Any, own: Any) -> bool:
     """Return whether a saved tree has the branches of another; leaves may be missing, as in files of older versions."""
-    if isinstance(own, dict):
-        parts = saved if isinstance(saved, dict) else {}
-        missing = {key: value for key, value in own.items() if key not in parts}
-        return (
-            isinstance(saved, dict)
-            and not any(isinstance(value, dict) for value in missing.values())
-            and all(_has_structure(parts[key], value) for key, value in own.items() if key in parts)
-        )
-    return not isinstance(own, int) or isinstance(saved, int)
+    if not isinstance(own, dict):
+        return not isinstance(own, int) or isinstance(saved, int)
+    return isinstance(saved, dict) and all(
+        _has_structure(saved[name], part) if name in saved else not isinstance(part, dict) for name, part in own.items()
+    )
 
 
 def _are_optimizer_states(states: Any) -> bool:

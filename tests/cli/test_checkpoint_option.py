@@ -195,7 +195,7 @@ def test_a_damaged_part_of_a_checkpoint_is_one_line(fault, refused, run, folder)
     damage, part = DAMAGED[fault]
     torch.save(damage(checkpoint(run)), "damaged.ckpt")
     line = refused("fit", *DIGITS, "--ckpt_path=damaged.ckpt", *SMALL)
-    assert f"--ckpt_path damaged.ckpt: training cannot be resumed from this checkpoint: its {part}" in line
+    assert f"--ckpt_path damaged.ckpt: the checkpoint cannot be restored: its part '{part}'" in line
     assert not (folder / "runs").exists()
 
 

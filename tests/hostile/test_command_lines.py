@@ -69,7 +69,7 @@ def test_a_value_that_is_nested_too_deeply_is_one_line(value, folder):
 
 def test_a_checkpoint_with_damaged_parts_is_one_line(folder):
     outcome = fit("--ckpt_path=halfway.ckpt")
-    assert outcome.what == "one line" and "--ckpt_path halfway.ckpt: training cannot be resumed" in outcome.said
+    assert outcome.what == "one line" and "--ckpt_path halfway.ckpt: the checkpoint cannot be restored" in outcome.said
 
 
 @pytest.mark.parametrize(
