@@ -249,5 +249,5 @@ def test_what_chance_has_found(dropout):
         lambda: DCGANDiscriminator((1, 8, 8), dropout=dropout),
         lambda: DCGANGenerator((1, 8, 8), dropout=dropout),
     ):
-        with pytest.raises(ValueError, match=r"\(dropout=.*\): expected a number in \[0, 1\)"):
+        with pytest.raises(ValueError, match=r"dropout=.*\): expected a number in \[0, 1\)"):
             make()
