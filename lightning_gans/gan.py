@@ -64,7 +64,7 @@ class GAN(ReproducibleModule):
         network_changes: what stabilizers changed in the networks, as a checkpoint keeps it.
         generator_updates, discriminator_updates: updates so far; the schedules of stabilizers count the generator's.
         samples_seen: real samples so far, of all processes together.
-        looking_ahead: whether the current steps are those of a look-ahead, as in `UnrolledGAN`.
+        looking_ahead: whether the current steps are those of a lookahead, as in `UnrolledGAN`.
 
     Raises:
         ValueError: for networks that do not fit each other or numbers out of range.

@@ -16,9 +16,10 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from typing_extensions import override
 
 import lightning_gans
-from lightning_gans import GAN, data, metrics, models, networks, objectives, optimizers, stabilizers
 from lightning_gans import callbacks as our_callbacks
+from lightning_gans import data, metrics, models, networks, objectives, optimizers, stabilizers
 from lightning_gans.checkpoints import CheckpointWriteError
+from lightning_gans.gan import GAN
 from lightning_gans.training import NonFiniteError
 
 # ---------------------------------------------------------------- ends of a command

@@ -17,7 +17,6 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.loggers import WandbLogger
 from typing_extensions import override
 
-from lightning_gans import GAN
 from lightning_gans.attached import attached
 from lightning_gans.callbacks import FailureMonitor, Report, SampleGrid
 from lightning_gans.callbacks.stopping import slurm_job
@@ -28,6 +27,7 @@ from lightning_gans.cli.links import complete_hyperparameters, link_data_to_mode
 from lightning_gans.cli.resume import check_restorable, is_requeued, last_checkpoint
 from lightning_gans.cli.run_folder import RunFolder
 from lightning_gans.data import GANData
+from lightning_gans.gan import GAN
 
 # options of a command and the callbacks that they describe
 _STANDARD: dict[str, type[Callback]] = {

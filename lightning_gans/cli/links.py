@@ -8,9 +8,9 @@ from typing import Any
 from jsonargparse import ArgumentParser
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lightning_gans import GAN
 from lightning_gans.cli.errors import fail
 from lightning_gans.data import GANData
+from lightning_gans.gan import GAN
 
 # an argument of a model or of its networks → the attribute of the data from which it is set
 _LINKED = {"sample_shape": "sample_shape", "image_shape": "sample_shape", "num_classes": "num_classes"}
