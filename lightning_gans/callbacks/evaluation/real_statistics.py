@@ -7,7 +7,7 @@ import inspect
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,7 @@ def describe(thing: Any, without: tuple[str, ...] = (), depth: int = 4) -> Any:
     if isinstance(thing, dict):
         return {str(key): describe(value, without, depth) for key, value in thing.items()}
     name = f"{type(thing).__module__}.{type(thing).__qualname__}"
-    if depth == 0 or (isinstance(thing, Callable) and not isinstance(thing, nn.Module)):  # type: ignore[arg-type]
+    if depth == 0 or (callable(thing) and not isinstance(thing, nn.Module)):
         return getattr(thing, "__qualname__", name)
     names = [one for one in inspect.signature(type(thing).__init__).parameters if one not in without]
     arguments = {one: describe(getattr(thing, one), (), depth - 1) for one in names if hasattr(thing, one)}
