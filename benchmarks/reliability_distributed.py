@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/distributed")]
 
-from conftest import _make_gan  # noqa: E402
+from helpers import small_gan  # noqa: E402
 from process_group import run_in_processes  # noqa: E402
 from setups import MODELS, NORMED, PER_PROCESS, STABILIZERS, parameters_of, state_of, train  # noqa: E402
 
@@ -124,7 +124,7 @@ def cost(repeats: int = 7) -> None:
 
 def _time(ours, big, steps):
     torch.manual_seed(0)
-    gan = DCGAN(image_shape=(1, 32, 32), width=16) if big else _make_gan()
+    gan = DCGAN(image_shape=(1, 32, 32), width=16) if big else small_gan()
     batch = torch.rand(32, *gan.generator.sample_shape)
     if not ours:  # DDP averages the gradients itself
         distributed.synchronized = lambda network: contextlib.nullcontext()

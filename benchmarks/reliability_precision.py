@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from conftest import _batches
+from helpers import fixed_batches
 from test_precision import MODELS, PRECISIONS, parameters_of, scale_of, scaled, trains_in
 
 from lightning_gans import GAN
@@ -37,7 +37,7 @@ SCALE = 2.0**8
 def fit(gan, number, **settings):
     """Fit a GAN on a few batches, as the tests do."""
     quiet = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
-    batches = _batches(number, gan.generator.sample_shape, num_classes=gan.generator.num_classes)
+    batches = fixed_batches(number, gan.generator.sample_shape, num_classes=gan.generator.num_classes)
     trainer = Trainer(**quiet, enable_model_summary=False, max_epochs=1, **settings)
     trainer.fit(gan, DataLoader(batches, batch_size=None))
     return trainer

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / "hostile")]
+sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / "untrusted")]
 
 import attacks  # noqa: E402
 import bad_pictures  # noqa: E402

@@ -1,48 +1,18 @@
-"""Small games that the tests share; each plays a batch in about a millisecond."""
+"""Fixtures that all tests share: small GANs, which train on a batch in about a millisecond, and Trainers."""
 
 import pytest
 import torch
+from helpers import OBJECTIVES, DiracDiscriminator, DiracGenerator, fixed_batches, small_gan, small_image_gan
 from lightning.pytorch import Trainer
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightning_gans import GAN
-from lightning_gans.networks import (
-    DCGANDiscriminator,
-    DCGANGenerator,
-    Discriminator,
-    Generator,
-    MLPDiscriminator,
-    MLPGenerator,
-)
-from lightning_gans.objectives import (
-    Hinge,
-    LeastSquares,
-    Minimax,
-    NonSaturating,
-    Relativistic,
-    RelativisticAverage,
-    Wasserstein,
-    ZeroSum,
-)
 from lightning_gans.optimizers import SGD
-
-OBJECTIVES = [
-    NonSaturating(),
-    Minimax(),
-    ZeroSum(),
-    Wasserstein(),
-    LeastSquares(),
-    Hinge(),
-    Relativistic(),
-    Relativistic(LeastSquares()),
-    RelativisticAverage(),
-    RelativisticAverage(Hinge()),
-]
 
 
 def pytest_configure(config):
-    """Use one thread, which is fastest for games as small as ours, and silence what Lightning says of them."""
+    """Use one thread, which is fastest for networks this small, and silence Lightning's warnings about such runs."""
     torch.set_num_threads(1)
     for message in (
         "You defined a `validation_step` but have no",
@@ -64,46 +34,22 @@ def objective(request):
     return request.param
 
 
-def _make_gan(num_classes=0, seed=0, dropout=0.0, kind=GAN, **kwargs):
-    torch.manual_seed(seed)
-    return kind(
-        MLPGenerator((2,), 3, width=8, depth=1, num_classes=num_classes),
-        MLPDiscriminator((2,), width=8, depth=1, dropout=dropout, num_classes=num_classes),
-        **kwargs,
-    )
-
-
-def _make_image_gan(num_classes=0, seed=0, size=8, norm=nn.BatchNorm2d, **kwargs):
-    torch.manual_seed(seed)
-    return GAN(
-        DCGANGenerator((1, size, size), 3, width=2, num_classes=num_classes),
-        DCGANDiscriminator((1, size, size), width=2, norm=norm, num_classes=num_classes),
-        **kwargs,
-    )
-
-
-def _batches(num, shape=(2,), size=8, num_classes=0):
-    source = torch.Generator().manual_seed(1)
-    x = [torch.rand(size, *shape, generator=source) * 2 - 1 for _ in range(num)]
-    return [(part, torch.arange(size) % num_classes) for part in x] if num_classes else x
-
-
 @pytest.fixture
 def make_gan():
-    """Make a GAN of two tiny perceptrons on points in the plane, from a seed."""
-    return _make_gan
+    """Make a GAN of two tiny MLPs on points in the plane, from a seed."""
+    return small_gan
 
 
 @pytest.fixture
 def make_image_gan():
     """Make a GAN of two tiny convolutional networks on grey images, from a seed; D has norms from 16 × 16 up."""
-    return _make_image_gan
+    return small_image_gan
 
 
 @pytest.fixture
 def batches():
     """Make fixed batches with values in [−1, 1], and labels where there are classes."""
-    return _batches
+    return fixed_batches
 
 
 @pytest.fixture
@@ -128,7 +74,7 @@ def fit(quiet):
     def fit(gan, data=2, seed=0, val=None, ckpt_path=None, **settings):
         shape, classes = gan.generator.sample_shape, gan.generator.num_classes
         if isinstance(data, int):
-            data = _batches(data, shape, num_classes=classes)
+            data = fixed_batches(data, shape, num_classes=classes)
         loaders = [None if one is None else DataLoader(one, batch_size=None) for one in (data, val)]
         if seed is not None:
             torch.manual_seed(seed)
@@ -166,29 +112,12 @@ def norms():
     return lambda params: Noting(params, lr=1e-4), seen
 
 
-class _DiracGenerator(Generator):
-    def __init__(self):
-        super().__init__((1,), 1)
-        self.theta = nn.Parameter(torch.ones(1))
-
-    def forward(self, z, labels=None):
-        return self.theta.expand(len(z), 1)
-
-
-class _DiracDiscriminator(Discriminator):
-    def __init__(self):
-        super().__init__((1,), 1)
-        self.features = nn.Identity()
-        self.head = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Flatten(0))
-        nn.init.ones_(self.head[0].weight)
-
-
 @pytest.fixture
 def dirac():
-    """Play the Dirac-GAN (data at 0, a fake at θ, D(x) = ψx) from (1, 1); the distances of (θ, ψ) from (0, 0)."""
+    """Train the Dirac-GAN (data at 0, a fake at θ, D(x) = ψx) from (1, 1); the distances of (θ, ψ) from (0, 0)."""
 
     def dirac(*stabilizers, steps=300, lr=0.1, **kwargs):
-        gan = GAN(_DiracGenerator(), _DiracDiscriminator(), **kwargs)
+        gan = GAN(DiracGenerator(), DiracDiscriminator(), **kwargs)
         gan.stabilizers += stabilizers
         optimizers = [SGD(player.parameters(), lr, momentum=0) for player in (gan.generator, gan.discriminator)]
         theta, psi = gan.generator.theta, gan.discriminator.head[0].weight

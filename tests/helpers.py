@@ -5,9 +5,28 @@ from functools import partial
 
 import torch
 from lightning.pytorch import Callback
+from torch import nn
 
 from lightning_gans import GAN, Stabilizer
-from lightning_gans.networks import DCGANDiscriminator, Generator, MLPDiscriminator, StochasticEnsembleGenerator
+from lightning_gans.networks import (
+    DCGANDiscriminator,
+    DCGANGenerator,
+    Discriminator,
+    Generator,
+    MLPDiscriminator,
+    MLPGenerator,
+    StochasticEnsembleGenerator,
+)
+from lightning_gans.objectives import (
+    Hinge,
+    LeastSquares,
+    Minimax,
+    NonSaturating,
+    Relativistic,
+    RelativisticAverage,
+    Wasserstein,
+    ZeroSum,
+)
 from lightning_gans.optimizers import SGD
 
 slow_sgd = partial(SGD, lr=1e-3, momentum=0)
@@ -139,3 +158,58 @@ def linear_gan(*args, **kwargs):
 def named(value):
     """Return a test case's name without memory addresses, so that every process that collects tests has the same."""
     return re.sub(r" at 0x[0-9a-f]+", "", str(value))
+
+
+OBJECTIVES = [
+    NonSaturating(),
+    Minimax(),
+    ZeroSum(),
+    Wasserstein(),
+    LeastSquares(),
+    Hinge(),
+    Relativistic(),
+    Relativistic(LeastSquares()),
+    RelativisticAverage(),
+    RelativisticAverage(Hinge()),
+]
+
+
+def small_gan(num_classes=0, seed=0, dropout=0.0, kind=GAN, **kwargs):
+    torch.manual_seed(seed)
+    return kind(
+        MLPGenerator((2,), 3, width=8, depth=1, num_classes=num_classes),
+        MLPDiscriminator((2,), width=8, depth=1, dropout=dropout, num_classes=num_classes),
+        **kwargs,
+    )
+
+
+def small_image_gan(num_classes=0, seed=0, size=8, norm=nn.BatchNorm2d, **kwargs):
+    torch.manual_seed(seed)
+    return GAN(
+        DCGANGenerator((1, size, size), 3, width=2, num_classes=num_classes),
+        DCGANDiscriminator((1, size, size), width=2, norm=norm, num_classes=num_classes),
+        **kwargs,
+    )
+
+
+def fixed_batches(num, shape=(2,), size=8, num_classes=0):
+    source = torch.Generator().manual_seed(1)
+    x = [torch.rand(size, *shape, generator=source) * 2 - 1 for _ in range(num)]
+    return [(part, torch.arange(size) % num_classes) for part in x] if num_classes else x
+
+
+class DiracGenerator(Generator):
+    def __init__(self):
+        super().__init__((1,), 1)
+        self.theta = nn.Parameter(torch.ones(1))
+
+    def forward(self, z, labels=None):
+        return self.theta.expand(len(z), 1)
+
+
+class DiracDiscriminator(Discriminator):
+    def __init__(self):
+        super().__init__((1,), 1)
+        self.features = nn.Identity()
+        self.head = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Flatten(0))
+        nn.init.ones_(self.head[0].weight)

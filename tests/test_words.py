@@ -9,8 +9,16 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FILES = sorted(
     path
-    for pattern in ("lightning_gans/**/*.py", "*.md", "docs/*.md", "configs/**/*.yaml", "notebooks/*.ipynb")
+    for pattern in (
+        "lightning_gans/**/*.py",
+        "*.md",
+        "docs/*.md",
+        "configs/**/*.yaml",
+        "notebooks/*.ipynb",
+        "tests/**/*.py",
+    )
     for path in ROOT.glob(pattern)
+    if path != Path(__file__) and path.parent.name != "golden"
 )
 RETIRED = {
     r"numbers? that (are|is) none|(is|are) no numbers?\b": "NaN or infinity",

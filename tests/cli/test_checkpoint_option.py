@@ -105,7 +105,7 @@ def test_a_run_resumes_from_a_checkpoint(run, folder):
     ]
     assert column(resumed, "progress/generator_updates") == [7, 8, 9]
     page = (resumed / "report.html").read_text()
-    assert "goes on from" in page and os.path.relpath(last(run)) in page
+    assert "resumed from" in page and os.path.relpath(last(run)) in page
     assert [path.name for path in sorted(resumed.glob("samples/epoch*"))] == ["epoch_0003.png"]
     latents = [saved["callbacks"]["SampleGrid"]["latents"] for saved in (before, after)]
     assert torch.equal(*latents)

@@ -86,7 +86,7 @@ WRONG = [  # a stabilizer, its arguments, the rest of the command, and parts of 
     ("LabelSmoothing", {}, ["--model=WGAN", *DIGITS[1:]], ["LabelSmoothing", "Wasserstein", "leave"]),
     ("LabelFlipping", {"probability": -0.1}, DIGITS, ["LabelFlipping(probability=-0.1)", "in [0, 1]"]),
     ("InstanceNoise", {"sigma": -0.5}, DIGITS, ["InstanceNoise(sigma=-0.5)", "at least 0"]),
-    ("InstanceNoise", {"sigma": linear(updates=0)}, DIGITS, ["Linear", "updates of at least 1"]),
+    ("InstanceNoise", {"sigma": linear(updates=0)}, DIGITS, ["Linear(updates=0)", "at least 1"]),
     ("InstanceNoise", {"sigma": linear(end=-1)}, DIGITS, ["InstanceNoise", "at least 0"]),
     ("Dropout", {"generator": 1.5}, DIGITS, ["Dropout(generator=1.5)", "[0, 1)"]),
     ("ExperienceReplay", {"share": 2}, DIGITS, ["ExperienceReplay(share=2", "in [0, 1]"]),

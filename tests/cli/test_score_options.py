@@ -124,7 +124,7 @@ def images(folder, shade=0):
 
 def test_a_monitored_metric_that_is_not_logged_is_one_line(refused, folder):
     line = refused("fit", *DIGITS, *SMALL, evaluation(folder), "--checkpoint.monitor=val/fid")
-    assert "looks at val/fid" in line and "use one of val/diversity" in line
+    assert "monitors val/fid" in line and "use one of val/diversity" in line
 
 
 def test_data_without_a_validation_split_is_one_line(refused, folder):

@@ -5,8 +5,7 @@ import copy
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from conftest import _batches, _make_gan
-from helpers import ensemble
+from helpers import ensemble, fixed_batches, small_gan
 from lightning.pytorch import Trainer
 from test_contract import EVERY, ON_IMAGES, small
 from torch.overrides import TorchFunctionMode
@@ -69,11 +68,11 @@ def smooth():
 
 
 MODELS = {  # several processes compute the losses of the whole batch
-    "GAN": _make_gan,
-    "GAN, clipped, in parts, n_critic 2": lambda: _make_gan(
+    "GAN": small_gan,
+    "GAN, clipped, in parts, n_critic 2": lambda: small_gan(
         n_critic=2, generator_clip=0.1, discriminator_clip=0.1, generator_accumulation=2, discriminator_accumulation=2
     ),
-    "GAN with RelativisticAverage": lambda: _make_gan(objective=RelativisticAverage()),
+    "GAN with RelativisticAverage": lambda: small_gan(objective=RelativisticAverage()),
     "GAN with DRAGANPenalty, smooth": lambda: with_stabilizers(smooth(), DRAGANPenalty()),
     "VanillaGAN": lambda: VanillaGAN((2,), **SMALL_VANILLA),
     "VanillaGAN, conditional": lambda: VanillaGAN((2,), num_classes=2, **SMALL_VANILLA),
@@ -114,7 +113,7 @@ def make(name):
         return {**MODELS, **NORMED}[name](), []
     kind = STABILIZERS[name]
     norm = torch.nn.BatchNorm2d if kind in (InstanceNorm, VirtualBatchNorm) else None
-    return images(norm, generator_norm=kind is VirtualBatchNorm) if kind in ON_IMAGES else _make_gan(dropout=0.2), [
+    return images(norm, generator_norm=kind is VirtualBatchNorm) if kind in ON_IMAGES else small_gan(dropout=0.2), [
         small(kind, size=WHOLE) if kind in (ExperienceReplay, ImagePool) else small(kind)
     ]
 
@@ -134,7 +133,7 @@ def train(name, shared_draws=False, batches=3, callbacks=(), ckpt_path=None, val
     gan, stabilizers = make(name)
     world = dist.get_world_size() if dist.is_initialized() else 1
     rank = dist.get_rank() if world > 1 else 0
-    data = _batches(batches, gan.generator.sample_shape, WHOLE, gan.generator.num_classes)
+    data = fixed_batches(batches, gan.generator.sample_shape, WHOLE, gan.generator.num_classes)
     data = [
         [x.chunk(world)[rank] for x in part] if isinstance(part, tuple) else part.chunk(world)[rank] for part in data
     ]

@@ -103,7 +103,7 @@ def test_images_are_shifted_by_whole_pixels_like_slices(channels, shape, share):
         assert len(fits) == 1
         seen += fits
     for axis in (0, 1):
-        assert {move[axis] for move in seen} == set(range(-most[axis], most[axis] + 1)), "every move occurs"
+        assert {move[axis] for move in seen} == set(range(-most[axis], most[axis] + 1)), "every shift occurs"
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (9, 7), (16, 10)])

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from conftest import _DiracDiscriminator, _DiracGenerator
+from helpers import DiracDiscriminator, DiracGenerator
 from penalties import LinearDiscriminator, QuadraticDiscriminator, alternating, gan_with, one_step
 
 from lightning_gans import GAN
@@ -46,7 +46,7 @@ def test_its_gradient_is_the_weight_times_the_slope():
 @pytest.mark.parametrize("weight", [0.0, 0.5, 0.9, 1.5, 4.0])
 def test_the_dirac_gan_has_the_eigenvalues_of_the_paper(weight):
     """−γ/2 ± √(γ²/4 − f′(0)²) are those of the flow, hence 1 + lr · λ those of simultaneous steps."""
-    gan = GAN(_DiracGenerator(), _DiracDiscriminator(), NonSaturating()).double()
+    gan = GAN(DiracGenerator(), DiracDiscriminator(), NonSaturating()).double()
     gan.stabilizers.append(R1Penalty(weight))
     theta, psi = gan.generator.theta, gan.discriminator.head[0].weight
     real, z = torch.zeros(1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import OBJECTIVES
-from helpers import sgds
+from helpers import OBJECTIVES, sgds
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as some
 from torch import nn
