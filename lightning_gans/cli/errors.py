@@ -37,12 +37,13 @@ def fail_late(message: str) -> NoReturn:
     sys.exit(1)
 
 
-def end_run(error: Exception, model: GAN | None) -> NoReturn:
+def end_run(error: Exception, model: GAN | None, restoring: str | None = None) -> NoReturn:
     """End a run with one line where the user can do something about the error; otherwise raise it again.
 
     Args:
         error: what ended the run.
         model: the model, None if it is not built yet.
+        restoring: the checkpoint that was being restored, None if none was.
     """
     if isinstance(error, NonFiniteError):
         fail_late(str(error))
@@ -59,6 +60,12 @@ def end_run(error: Exception, model: GAN | None) -> NoReturn:
         reason = " ".join(str(error).split()).partition(": ")[2][:200]
         fail(
             f"the checkpoint does not fit this {name} ({reason}); use the config that was saved beside the checkpoint."
+        )
+    if restoring is not None:
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        fail(
+            f"--ckpt_path {restoring}: the checkpoint cannot be restored ({reason}); it is damaged or was written by "
+            "another program; give another checkpoint."
         )
     raise error
 

@@ -24,7 +24,7 @@ from lightning_gans.cli import trainer_parts
 from lightning_gans.cli.errors import Parser, end_run, fail_late, first_line
 from lightning_gans.cli.input import given_keys
 from lightning_gans.cli.links import complete_hyperparameters, link_data_to_model, refuse_linked
-from lightning_gans.cli.resume import check_restorable, is_requeued, last_checkpoint
+from lightning_gans.cli.resume import RestorePhase, check_restorable, is_requeued, last_checkpoint
 from lightning_gans.cli.run_folder import RunFolder
 from lightning_gans.data import GANData
 from lightning_gans.gan import GAN
@@ -68,7 +68,8 @@ class GANCLI(LightningCLI):
             folder, model = getattr(self, "run_folder", None), getattr(self, "model", None)
             if folder is not None and not (model is not None and model.has_trained):
                 folder.remove_if_unused()
-            end_run(error, model)
+            restored = attached(self.trainer, RestorePhase) if hasattr(self, "trainer") else []
+            end_run(error, model, restoring=self.checkpoint if any(one.is_active for one in restored) else None)
         for monitor in attached(self.trainer, FailureMonitor):
             if monitor.ended:
                 fail_late(monitor.ended)
@@ -167,7 +168,7 @@ class GANCLI(LightningCLI):
             self.save_config_callback = None
         else:
             kwargs["logger"] = trainer_parts.with_run_logger(config.trainer.logger, self.run_folder.logger)
-        kwargs["callbacks"] = trainer_parts.with_standard_callbacks(self.args[0], config)
+        kwargs["callbacks"] = [*trainer_parts.with_standard_callbacks(self.args[0], config), RestorePhase()]
         kwargs["plugins"] = trainer_parts.with_atomic_writes(config.trainer.plugins)
         try:
             return super().instantiate_trainer(**kwargs)

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import nn
+from typing_extensions import override
 
 from lightning_gans import checkpoints
 
@@ -66,6 +67,26 @@ def is_requeued() -> bool:
 
 
 # ---------------------------------------------------------------- whether it can be restored
+
+
+class RestorePhase(Callback):
+    """Know whether a Trainer is where it restores model, data module and callbacks, if it has a checkpoint.
+
+    An error there means a damaged file. It is the last of the callbacks, so that `setup` of the others is over.
+    """
+
+    def __init__(self) -> None:
+        self.is_active = False
+
+    @override
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self.is_active = True
+
+    @override
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.is_active = False
+
+    on_validation_start = on_test_start = on_predict_start = on_fit_start
 
 
 def check_restorable(path: str, model: nn.Module, trainer: Trainer, command: str) -> None:
@@ -151,6 +172,9 @@ def _are_optimizer_states(states: Any) -> bool:
         isinstance(state, dict)
         and isinstance(state.get("state"), dict)
         and isinstance(state.get("param_groups"), list)
-        and all(isinstance(group, dict) and isinstance(group.get("params"), list) for group in state["param_groups"])
+        and all(
+            isinstance(group, dict) and isinstance(group.get("params"), list) and "lr" in group
+            for group in state["param_groups"]
+        )
         for state in states
     )

@@ -221,10 +221,34 @@ def test_a_url_is_checked_too(refused):
     assert "'memory://wrong.ckpt' is not a checkpoint" in refused("fit", *DIGITS, "--ckpt_path=memory://wrong.ckpt")
 
 
-def test_a_bug_in_restoring_keeps_its_traceback(run, monkeypatch):
-    def load_state_dict(self, state):
+def of_callback(saved, name, **state):
+    (key,) = [key for key in saved["callbacks"] if name in key]
+    return saved | {"callbacks": saved["callbacks"] | {key: state}}
+
+
+UNREADABLE = {  # parts whose content only their owner knows
+    "a callback's state": lambda saved: of_callback(saved, "FailureMonitor", state="healthy"),
+    "the data's state": lambda saved: saved | {"Digits": {}},
+    "the GAN's own state": lambda saved: (
+        saved | {"state_dict": saved["state_dict"] | {"_extra_state": {"stabilizers": []}}}
+    ),
+    "a file of Lightning 1.4": lambda saved: saved | {"pytorch-lightning_version": "1.4.0"},
+}
+
+
+@pytest.mark.parametrize("fault", UNREADABLE)
+def test_a_state_that_its_owner_cannot_read_is_one_line(fault, refused, run, folder):
+    torch.save(UNREADABLE[fault](checkpoint(run)), "damaged.ckpt")
+    line = refused("fit", *DIGITS, "--ckpt_path=damaged.ckpt", *SMALL)
+    assert "--ckpt_path damaged.ckpt: the checkpoint cannot be restored" in line
+    assert not (folder / "runs").exists()
+
+
+@pytest.mark.parametrize("resumes", [True, False])
+def test_a_bug_outside_of_restoring_keeps_its_traceback(resumes, run, monkeypatch):
+    def bug(*args, **kwargs):
         raise KeyError("a bug")
 
-    monkeypatch.setattr(SampleGrid, "load_state_dict", load_state_dict)
+    monkeypatch.setattr(SampleGrid, "on_train_start" if resumes else "setup", bug)
     with pytest.raises(KeyError, match="a bug"):
-        main(["fit", *DIGITS, "--ckpt_path", str(last(run)), *SMALL])
+        main(["fit", *DIGITS, *(["--ckpt_path", str(last(run))] if resumes else []), *SMALL])
