@@ -177,6 +177,12 @@ def test_files_are_short(path):
     assert path.name != "utils.py"
 
 
+@pytest.mark.parametrize("path", sorted(Path(__file__).parent.rglob("*.py")), ids=lambda path: path.name)
+def test_files_of_tests_are_short(path):
+    lines = len(path.read_text().splitlines())
+    assert lines <= 400
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_what_a_package_exports_is_there(module):
     assert module.__doc__
