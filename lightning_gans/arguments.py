@@ -14,7 +14,8 @@ def at_least(owner: object, least: float, /, **values: Any) -> None:
     Args:
         owner: the object whose arguments they are, or the name to show in the message.
         least: the smallest number that is accepted.
-        values: the arguments by name. None is accepted where it is the argument's default, here and below.
+        values: the arguments by name. None is accepted where it is the argument's default in the owner's class or
+            a base class, here and below.
 
     Raises:
         ValueError: for the first value that is not such a number, with an example.
@@ -63,9 +64,10 @@ def _check(
             good = False
         if good:
             continue
-        default = _default(owner, name)
-        if value is None and default is None:
+        defaults = _defaults(owner, name)
+        if value is None and None in defaults:
             continue
+        default = defaults[0] if defaults else None
         usable = isinstance(default, int | float) and not isinstance(default, bool) and fits(default)
         example = default if usable else fallback
         raise ValueError(f"{_named(owner)}({name}={value!r}): expected {kind}, such as {example}.")
@@ -75,11 +77,8 @@ def _named(owner: object) -> str:
     return owner if isinstance(owner, str) else type(owner).__name__
 
 
-def _default(owner: object, name: str) -> Any:
-    """Return the default of an owner's argument, also of a base class; `inspect.Parameter.empty` if it is unknown."""
-    for kind in () if isinstance(owner, str) else type(owner).__mro__:
-        if "__init__" in vars(kind):
-            parameters = inspect.signature(vars(kind)["__init__"]).parameters
-            if name in parameters:
-                return parameters[name].default
-    return inspect.Parameter.empty
+def _defaults(owner: object, name: str) -> list[Any]:
+    """Return the defaults of an owner's argument, that of its class first, then those of its base classes."""
+    kinds = [] if isinstance(owner, str) else [kind for kind in type(owner).__mro__ if "__init__" in vars(kind)]
+    signatures = [inspect.signature(vars(kind)["__init__"]).parameters for kind in kinds]
+    return [parameters[name].default for parameters in signatures if name in parameters]

@@ -41,7 +41,7 @@ class GAN(ReproducibleModule):
 
     Subclass by overriding, from small to large: `opponent` (the discriminator that the generator faces),
     `discriminate` (how the discriminator sees samples), `discriminator_step`, `generator_step`, `train_batch`. No
-    hook of Lightning needs `super()` but `setup` and the checkpoint hooks.
+    hook needs `super()` but `setup` and the checkpoint hooks; a `training_step` without it calls `seed_batch` first.
 
     Args:
         generator: maps latents (N, latent_dim) to samples; it knows its latents and number of classes.
@@ -52,7 +52,7 @@ class GAN(ReproducibleModule):
         generator_scheduler: makes a learning-rate schedule from the generator's optimizer, stepped after each of its
             updates. None keeps the rate constant.
         discriminator_scheduler: the same for the discriminator.
-        generator_clip: the largest norm of the generator's whole gradient, above 0; None for no clipping.
+        generator_clip: the largest norm of the generator's whole gradient, finite, above 0; None for no clipping.
         discriminator_clip: the same for the discriminator.
         generator_accumulation: number of parts in which the generator processes a batch, to need less memory; their
             gradients are averaged, and BatchNorm sees the parts.
@@ -63,7 +63,8 @@ class GAN(ReproducibleModule):
         stabilizers: the module's own, for use without a Trainer and for the parts of an algorithm.
         network_changes: what stabilizers changed in the networks, as a checkpoint keeps it.
         generator_updates, discriminator_updates: updates so far; the schedules of stabilizers count the generator's.
-        samples_seen: real samples so far, of all processes together.
+        samples_seen: real samples so far, of all processes.
+        last_steps: the last step of each player, detached, with the number of its batch.
         looking_ahead: whether the current steps are those of a lookahead, as in `UnrolledGAN`.
 
     Raises:
@@ -115,8 +116,7 @@ class GAN(ReproducibleModule):
         self.discriminator_updates = 0
         self.samples_seen = 0
         self.looking_ahead = False
-
-    # ---------------------------------------------------------------- networks and samples
+        self.last_steps: dict[str, Step] = {}
 
     def check_networks(self, generator: Generator, discriminator: Discriminator) -> None:
         """Refuse networks that differ in classes or, unless `discriminate` is overridden, in the samples' shape."""
@@ -175,8 +175,7 @@ class GAN(ReproducibleModule):
     ) -> Step:
         """Return the discriminator's loss on a batch, with its graph; it needs no optimizer and no Trainer.
 
-        `fake` are as many generated samples; None generates them, without a gradient. `discriminator` returns the
-        logits; None is `self.discriminator`.
+        `fake` are as many samples, None to generate them; `discriminator` returns the logits, None for the module's.
         """
         real, labels = self.unpack_batch(batch)
         discriminator = self.discriminator if discriminator is None else discriminator
@@ -203,10 +202,7 @@ class GAN(ReproducibleModule):
         return step
 
     def generator_step(self, batch: Batch, fake: Tensor | None = None) -> Step:
-        """Return the generator's loss on a batch, with its graph; the discriminator gets no gradient.
-
-        `fake` are as many generated samples, which require grad; None generates them.
-        """
+        """Return the generator's loss on a batch, with its graph; `fake` are samples that require grad, if given."""
         real, labels = self.unpack_batch(batch)
         stabilizers = self.active_stabilizers
         fake = self.generate(len(real), labels) if fake is None else fake
@@ -233,15 +229,16 @@ class GAN(ReproducibleModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Step]:
         """Train on one batch; callbacks find the detached steps as `outputs` of `on_train_batch_end`."""
+        x, _ = self.unpack_batch(batch)
         if batch_idx == 0:
-            checks.first_batch(self, self.unpack_batch(batch)[0])
+            checks.samples(x, self.generator.sample_shape)
         self.seed_batch()
         optimizers = self.optimizers()
         with distributed.synchronized(self.trainer.strategy.model):
             steps = self.train_batch(batch, *(optimizers if isinstance(optimizers, list) else [optimizers]))
             distributed.broadcast_buffers(self)
         self.has_trained = True
-        self.samples_seen += len(self.unpack_batch(batch)[0]) * self.trainer.world_size
+        self.samples_seen += len(x) * self.trainer.world_size
         return steps
 
     def train_batch(
@@ -301,12 +298,14 @@ class GAN(ReproducibleModule):
         if isinstance(optimizer, LightningOptimizer):
             step_in_trainer(self.trainer, optimizer, counted)
         else:
+            self.on_before_optimizer_step(optimizer)
             clip(optimizer, getattr(self, f"{player}_clip"))
             optimizer.step()
+        self.last_steps[player] = step = step.detached(self.batches_seen)
         setattr(self, f"{player}_updates", getattr(self, f"{player}_updates") + 1)
         for stabilizer in self.active_stabilizers:
             getattr(stabilizer, f"on_{player}_step_end")(self)
-        return step.detached()
+        return step
 
     def metrics(self, steps: dict[str, Step]) -> dict[str, Tensor | float]:
         """Return what `TrainingLog` logs beside losses: progress, and how the discriminator separates samples."""
@@ -377,8 +376,8 @@ class GAN(ReproducibleModule):
         for stabilizer in self.stabilizers:  # as Lightning does for those of the Trainer
             stabilizer.setup(self.trainer, self, stage)
         clips = any((self.generator_clip, self.discriminator_clip))
-        averages = any(type(one).evaluation_weights != Stabilizer.evaluation_weights for one in self.active_stabilizers)
-        attach_callbacks(self.trainer, clips, averages)
+        kinds = {type(self).evaluation_weights, *(type(one).evaluation_weights for one in self.active_stabilizers)}
+        attach_callbacks(self.trainer, clips, bool(kinds - {GAN.evaluation_weights, Stabilizer.evaluation_weights}))
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

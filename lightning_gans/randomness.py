@@ -48,7 +48,7 @@ def seeded(seed: int | None, libraries: bool = False) -> Iterator[None]:
     """Draw torch's random numbers from `seed` inside the block, and restore the generators' states afterwards.
 
     Args:
-        seed: from 0; None leaves the generators alone.
+        seed: a whole number; None leaves the generators alone.
         libraries: whether to seed and restore Python's and NumPy's generators too.
     """
     if seed is None:

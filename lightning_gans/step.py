@@ -24,6 +24,7 @@ class Step:
         labels: (N,) integers of a conditional GAN, else None.
         discriminator: the module or function that returned the logits; None after `detached` if it is a function.
         terms: what stabilizers added to the loss, by name, for the log.
+        batch: the batch of a detached step, counted from 1; 0 without a Trainer.
     """
 
     loss: Tensor
@@ -34,9 +35,10 @@ class Step:
     labels: Tensor | None = None
     discriminator: Callable[..., Tensor] | None = None
     terms: dict[str, Tensor] = field(default_factory=dict)
+    batch: int = 0
 
-    def detached(self) -> Step:
-        """Return the same record without its graph."""
+    def detached(self, batch: int = 0) -> Step:
+        """Return the same record without its graph, with the number of its batch."""
         return replace(
             self,
             loss=self.loss.detach(),
@@ -46,6 +48,7 @@ class Step:
             real_logits=None if self.real_logits is None else self.real_logits.detach(),
             discriminator=self.discriminator if isinstance(self.discriminator, nn.Module) else None,
             terms={name: term.detach() for name, term in self.terms.items()},
+            batch=batch,
         )
 
     def logit_metrics(self) -> dict[str, Tensor]:

@@ -91,3 +91,14 @@ def test_a_schedule_is_checked_at_both_ends():
 def test_a_schedule_is_not_a_whole_number():
     with pytest.raises(ValueError, match="expected a whole number of at least 1"):
         whole(OWNER, 1, size=Linear(8, 4))
+
+
+class Derived(Owner):
+    def __init__(self, limit=2.0, **kwargs):
+        super().__init__(limit=limit, **kwargs)
+
+
+def test_none_passes_where_a_base_class_takes_it():
+    arguments.positive(Derived(), limit=None)
+    with pytest.raises(ValueError, match=r"Derived\(limit=0\): expected a finite number above 0, such as 2.0\."):
+        arguments.positive(Derived(), limit=0)

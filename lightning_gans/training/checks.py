@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,14 +53,6 @@ def trainer_settings(trainer: Trainer) -> None:
             f"max_steps={trainer.max_steps} and max_epochs={trainer.max_epochs} train nothing; give numbers above "
             "0, or -1 for no limit."
         )
-
-
-def first_batch(gan: Any, x: Tensor) -> None:
-    """Check what is known with the first batch of an epoch: its samples, and whether gradients can be clipped."""
-    samples(x, gan.generator.sample_shape)
-    clipping_sees_gradients(gan, gan.trainer)
-    if getattr(gan.trainer.precision_plugin, "scaler", None) is not None:  # the scaler may skip the first update
-        warnings.filterwarnings("ignore", message=r"Detected call of `lr_scheduler\.step\(\)` before")
 
 
 def clipping_sees_gradients(model: Any, trainer: Trainer) -> None:

@@ -8,12 +8,15 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 from typing_extensions import override
 
+from lightning_gans.training.training_log import is_gan
+
 
 class EvaluationWeights(Callback):
     """Enter `GAN.evaluation_weights` for the whole of a validation, test or prediction.
 
-    `GAN` adds it where a stabilizer, such as `GeneratorEMA`, has evaluation weights. Other callbacks then find them in
-    place from `on_validation_start` to `on_validation_end`, and a subclass may override `validation_step` freely.
+    `GAN` adds it where a stabilizer, such as `GeneratorEMA`, or the model itself has evaluation weights. Callbacks find
+    them in every hook between `on_validation_start` and `on_validation_end`, and a subclass may override
+    `validation_step` freely.
     """
 
     def __init__(self) -> None:
@@ -21,7 +24,8 @@ class EvaluationWeights(Callback):
 
     @override
     def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
-        self._entered.enter_context(pl_module.evaluation_weights())
+        if is_gan(pl_module):
+            self._entered.enter_context(pl_module.evaluation_weights())
 
     @override
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:

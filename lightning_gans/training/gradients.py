@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from typing_extensions import override
 
+from lightning_gans.training.checks import clipping_sees_gradients
+
 
 def gradient_norms(optimizer: Optimizer) -> tuple[list[Tensor], list[Tensor]]:
     """Return the parameters of an optimizer that have a gradient, and the norm of each one's gradient, a scalar."""
@@ -37,5 +39,11 @@ class GradientClipping(Callback):
     """
 
     @override
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        if hasattr(pl_module, "player_of"):
+            clipping_sees_gradients(pl_module, trainer)
+
+    @override
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: Any, optimizer: Optimizer) -> None:
-        clip(optimizer, getattr(pl_module, f"{pl_module.player_of(optimizer)}_clip"))
+        if hasattr(pl_module, "player_of"):  # a Trainer may fit another module after a GAN
+            clip(optimizer, getattr(pl_module, f"{pl_module.player_of(optimizer)}_clip"))

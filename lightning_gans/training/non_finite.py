@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +17,10 @@ from typing_extensions import override
 
 from lightning_gans.arguments import whole
 from lightning_gans.attached import attached
-from lightning_gans.step import Step
 from lightning_gans.training.ending import ending
 from lightning_gans.training.gradients import gradient_norms
-from lightning_gans.training.training_log import TrainingLog
+from lightning_gans.training.training_log import TrainingLog, is_gan
+from lightning_gans.training.updates import Update, are_finite, describe, kept
 
 
 class NonFiniteError(FloatingPointError):
@@ -42,19 +42,6 @@ class NonFinite:
     player: str
     words: str
     process: int = 0
-
-
-@dataclass
-class _Update:
-    """What is kept of one player's update until the next check: tensors on its device, but no samples."""
-
-    batch: int
-    player: str
-    loss: Tensor
-    terms: dict[str, Tensor]
-    logits: dict[str, Tensor | None]
-    norms: list[Tensor]
-    parameters: list[Tensor]
 
 
 class NonFiniteGuard(Callback):
@@ -82,16 +69,15 @@ class NonFiniteGuard(Callback):
         whole(self, 1, every_n_batches=every_n_batches)
         self.every_n_batches = every_n_batches
         self.found: NonFinite | None = None
-        self._pending: list[_Update] = []
+        self._pending: list[Update] = []
         self._gradients: dict[str, list[tuple[list[Tensor], list[Tensor]]]] = {}
 
-    def check(self, trainer: Trainer, pl_module: Any, outputs: Any) -> bool:
+    def check(self, trainer: Trainer, pl_module: Any) -> bool:
         """Check at the end of a batch, before this callback's own hook, in all processes together.
 
         Args:
             trainer: of the run.
             pl_module: the model in training.
-            outputs: as in `on_train_batch_end`, from which this is called.
 
         Returns:
             Whether an earlier state was restored.
@@ -99,7 +85,7 @@ class NonFiniteGuard(Callback):
         Raises:
             NonFiniteError: where NaN or infinity was found, and no earlier state was restored.
         """
-        self._collect(pl_module, outputs)
+        self._collect(pl_module)
         return self._check(trainer, pl_module)
 
     # ---------------------------------------------------------------- hooks
@@ -107,29 +93,37 @@ class NonFiniteGuard(Callback):
     @override
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         self._reset()
+        if getattr(trainer.precision_plugin, "scaler", None) is not None:  # the scaler may skip the first update
+            warnings.filterwarnings("ignore", message=r"Detected call of `lr_scheduler\.step\(\)` before")
 
     @override
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: Any, optimizer: Optimizer) -> None:
-        parameters, norms = gradient_norms(optimizer)
+        parameters, norms = gradient_norms(optimizer) if is_gan(pl_module) else ([], [])
         if norms:
             self._gradients.setdefault(pl_module.player_of(optimizer), []).append((norms, parameters))
 
     @override
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self._collect(pl_module, outputs)
+        if not is_gan(pl_module):
+            return
+        self._collect(pl_module)
         due = TrainingLog.is_due(trainer, pl_module) or pl_module.batches_seen % self.every_n_batches == 0
         if due or trainer.is_last_batch:
             self._check(trainer, pl_module)
 
     @override
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
-        self._check(trainer, pl_module)
+        self._find(trainer, pl_module)
+        self._refuse(trainer)  # an earlier state is of no use to a run that is over
         self._reset()
 
     @override
     def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         if trainer.state.fn != TrainerFn.FITTING or trainer.state.stage is None:
             return  # not in training: what there is may be saved, to be examined
+        if not is_gan(pl_module):
+            return
+        self._collect(pl_module)
         if self._find(trainer, pl_module) is None:
             found = _in_weights(pl_module, checkpoint["state_dict"], max(1, pl_module.batches_seen))
             self.found = _first_of_all(trainer, found)
@@ -140,18 +134,19 @@ class NonFiniteGuard(Callback):
     def _reset(self) -> None:
         self.found, self._pending, self._gradients = None, [], {}
 
-    def _collect(self, gan: Any, outputs: Any) -> None:
+    def _collect(self, gan: Any) -> None:
         """Keep the updates of the current batch until the next check; a second call finds none."""
         for player, gradients in self._gradients.items():
-            if player in outputs:
-                self._pending += [_kept(gan.batches_seen, player, outputs[player], *pair) for pair in gradients]
+            step = gan.last_steps.get(player)
+            step = step if step is not None and step.batch == gan.batches_seen else None
+            self._pending += [kept(gan.batches_seen, player, step, *pair) for pair in gradients]
         self._gradients = {}
 
     def _find(self, trainer: Trainer, gan: Any) -> NonFinite | None:
         """Return the first non-finite update since the last check, or an earlier find; the CPU waits for the device."""
         pending, self._pending = self._pending, []
         if self.found is None and pending:
-            bad = [update for update, finite in zip(pending, _are_finite(pending), strict=True) if not finite]
+            bad = [update for update, finite in zip(pending, are_finite(pending), strict=True) if not finite]
             self.found = _first_of_all(trainer, _diagnosed(trainer, gan, bad))
         return self.found
 
@@ -172,52 +167,18 @@ class NonFiniteGuard(Callback):
             raise NonFiniteError(ending(trainer, self.found.batch, self.found.words + where))
 
 
-def _kept(batch: int, player: str, step: Step, norms: list[Tensor], parameters: list[Tensor]) -> _Update:
-    logits = {"real": step.real_logits, "fake": step.fake_logits} if player == "discriminator" else {}
-    return _Update(batch, player, step.loss, step.terms, logits, norms, parameters)
-
-
-def _are_finite(updates: list[_Update]) -> list[bool]:
-    """Return for each update whether its loss and gradient are finite."""
-    values = [value for update in updates for value in (update.loss, *update.norms)]
-    finite = iter(torch.stack([value.float().reshape(()) for value in values]).isfinite().tolist())
-    return [all([next(finite) for _ in range(1 + len(update.norms))]) for update in updates]
-
-
-def _diagnosed(trainer: Trainer, gan: Any, bad: list[_Update]) -> NonFinite | None:
+def _diagnosed(trainer: Trainer, gan: Any, bad: list[Update]) -> NonFinite | None:
     """Return the first bad update or, with a scaler, the last one once the scale is below 1."""
     if not bad:
         return None
     scaler = getattr(trainer.precision_plugin, "scaler", None)
     if scaler is None or not scaler.is_enabled():
-        return NonFinite(bad[0].batch, bad[0].player, _describe(gan, bad[0]))
+        return NonFinite(bad[0].batch, bad[0].player, describe(gan, bad[0]))
     scale = scaler.get_scale()
     if scale >= 1:
         return None
     words = f"the scale of 16-bit gradients has fallen to {scale:.3g}, and they still overflow"
-    return NonFinite(bad[-1].batch, bad[-1].player, f"{words}: {_describe(gan, bad[-1])}")
-
-
-def _describe(gan: Any, update: _Update) -> str:
-    loss = float(update.loss)
-    names = {id(parameter): name for name, parameter in getattr(gan, update.player).named_parameters()}
-    wrong = [
-        (names.get(id(parameter), "a parameter"), float(norm))
-        for parameter, norm in zip(update.parameters, update.norms, strict=True)
-        if not math.isfinite(norm)
-    ]
-    if not math.isfinite(loss):
-        words = f"the {update.player}'s loss is {loss}"
-        finite = {kind: bool(values.isfinite().all()) for kind, values in update.logits.items() if values is not None}
-        if finite == {"real": False, "fake": True}:
-            words += ", through the logits of real samples only (check the data)"
-        elif finite == {"real": True, "fake": False}:
-            words += ", through the logits of fakes only"
-    else:
-        several = f" and of {len(wrong) - 1} more parameters" if len(wrong) > 1 else ""
-        words = f"the {update.player}'s gradient of {wrong[0][0]}{several} is {wrong[0][1]}, with a loss of {loss:.4g}"
-    terms = ", ".join(f"{name} {float(term):.4g}" for name, term in update.terms.items())
-    return words + (f"; stabilizers added {terms}" if terms else "; no stabilizer added a term")
+    return NonFinite(bad[-1].batch, bad[-1].player, f"{words}: {describe(gan, bad[-1])}")
 
 
 def _in_weights(gan: Any, state: dict[str, Any], batch: int) -> NonFinite | None:

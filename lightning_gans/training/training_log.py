@@ -13,12 +13,18 @@ from typing_extensions import override
 from lightning_gans.training.gradients import gradient_norms, total_norm
 
 
+def is_gan(module: Any) -> bool:
+    """Return whether a module is a `GAN`; a Trainer may fit another module after one, with the same callbacks."""
+    return hasattr(module, "last_steps")
+
+
 class TrainingLog(Callback):
     """Log the training every `log_every_n_steps` batches; `GAN` adds it where the Trainer has none.
 
     `loss/<player>` and `loss/<term>`, also on the progress bar; `<player>/learning_rate`; `gradients/<player>`, the
-    norm of a player's whole gradient before clipping; and what `GAN.metrics` returns. It is the first of the
-    callbacks, so that the others find this batch's values in `trainer.callback_metrics`.
+    norm of a player's whole gradient before clipping; and what `GAN.metrics` returns. `GAN` adds it as the first
+    of the callbacks, so that the others find this batch's values in `trainer.callback_metrics`; one of your own belongs
+    before `GradientClipping` too.
 
     To log in another way, give the Trainer a subclass that overrides `on_train_batch_end`; to log more of a model,
     override `GAN.metrics`.
@@ -31,7 +37,7 @@ class TrainingLog(Callback):
     def is_due(trainer: Trainer, pl_module: Any) -> bool:
         """Whether the current batch is logged; each key costs more than the rest of a small step."""
         every = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        return bool(every) and pl_module.batches_seen % every == 0
+        return bool(every) and is_gan(pl_module) and pl_module.batches_seen % every == 0
 
     @override
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: Any, optimizer: Optimizer) -> None:
@@ -44,15 +50,16 @@ class TrainingLog(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if not self.is_due(trainer, pl_module):
             return
-        losses = {f"loss/{player}": step.loss for player, step in outputs.items()}
-        losses |= {f"loss/{name}": term for step in outputs.values() for name, term in step.terms.items()}
+        steps = {player: step for player, step in pl_module.last_steps.items() if step.batch == pl_module.batches_seen}
+        losses = {f"loss/{player}": step.loss for player, step in steps.items()}
+        losses |= {f"loss/{name}": term for step in steps.values() for name, term in step.terms.items()}
         pl_module.log_dict(losses, prog_bar=True, batch_size=1)
         metrics: dict[str, Tensor | float] = {
             f"{pl_module.player_of(optimizer)}/learning_rate": optimizer.param_groups[0]["lr"]
             for optimizer in trainer.optimizers
         }
         with torch.no_grad():
-            metrics |= pl_module.metrics(outputs)
+            metrics |= pl_module.metrics(steps)
         metrics |= {f"gradients/{player}": norm for player, norm in self._norms.items()}
         self._norms = {}
         precise = torch.promote_types(pl_module.dtype, torch.float32)  # Lightning would make them float32 in 64-true

@@ -131,7 +131,7 @@ class FailureMonitor(Callback):
         self._probe.note_steps(outputs)
         if pl_module.batches_seen % self.every_n_steps:
             return
-        if any([guard.check(trainer, pl_module, outputs) for guard in attached(trainer, NonFiniteGuard)]):
+        if any([guard.check(trainer, pl_module) for guard in attached(trainer, NonFiniteGuard)]):
             return  # on_non_finite has rolled back
         self._read(trainer, pl_module)
         self._decide(trainer, pl_module)
