@@ -11,6 +11,11 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 
+def is_gan(module: Any) -> bool:
+    """Return whether a module is a `GAN`; a Trainer may fit another module after one, with the same callbacks."""
+    return hasattr(module, "last_steps")
+
+
 def networks_fit(generator: nn.Module, discriminator: nn.Module, shapes: bool = True) -> None:
     """Require two networks of the same number of classes and, with `shapes`, of the same shape of samples."""
     for name in ("sample_shape", "num_classes") if shapes else ("num_classes",):

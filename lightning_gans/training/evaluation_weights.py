@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 from typing_extensions import override
 
-from lightning_gans.training.training_log import is_gan
+from lightning_gans.training.checks import is_gan
 
 
 class EvaluationWeights(Callback):

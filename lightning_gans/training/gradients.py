@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from lightning_gans.training.checks import clipping_sees_gradients
+from lightning_gans.training.checks import clipping_sees_gradients, is_gan
 
 
 def gradient_norms(optimizer: Optimizer) -> tuple[list[Tensor], list[Tensor]]:
@@ -40,10 +40,10 @@ class GradientClipping(Callback):
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        if hasattr(pl_module, "player_of"):
+        if is_gan(pl_module):
             clipping_sees_gradients(pl_module, trainer)
 
     @override
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: Any, optimizer: Optimizer) -> None:
-        if hasattr(pl_module, "player_of"):  # a Trainer may fit another module after a GAN
+        if is_gan(pl_module):
             clip(optimizer, getattr(pl_module, f"{pl_module.player_of(optimizer)}_clip"))

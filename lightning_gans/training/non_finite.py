@@ -17,9 +17,10 @@ from typing_extensions import override
 
 from lightning_gans.arguments import whole
 from lightning_gans.attached import attached
+from lightning_gans.training.checks import is_gan
 from lightning_gans.training.ending import ending
 from lightning_gans.training.gradients import gradient_norms
-from lightning_gans.training.training_log import TrainingLog, is_gan
+from lightning_gans.training.training_log import TrainingLog
 from lightning_gans.training.updates import Update, are_finite, describe, kept
 
 

@@ -10,12 +10,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 from typing_extensions import override
 
+from lightning_gans.training.checks import is_gan
 from lightning_gans.training.gradients import gradient_norms, total_norm
-
-
-def is_gan(module: Any) -> bool:
-    """Return whether a module is a `GAN`; a Trainer may fit another module after one, with the same callbacks."""
-    return hasattr(module, "last_steps")
 
 
 class TrainingLog(Callback):
