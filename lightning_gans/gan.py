@@ -24,7 +24,7 @@ from lightning_gans.stabilizer import Stabilizer, rebuild_network_changes
 from lightning_gans.step import Batch, Step
 from lightning_gans.training import attach_callbacks, checks
 from lightning_gans.training.gradients import clip
-from lightning_gans.training.player_update import AnyOptimizer, frozen, parts, step_in_trainer
+from lightning_gans.training.player_update import AnyOptimizer, frozen, owner, parts, step_in_trainer
 
 
 class GAN(ReproducibleModule):
@@ -130,8 +130,7 @@ class GAN(ReproducibleModule):
 
     def player_of(self, optimizer: Optimizer) -> str:
         """Return whose optimizer it is, "generator" or "discriminator"."""
-        first = optimizer.param_groups[0]["params"][0]
-        return "generator" if any(first is own for own in self.generator.parameters()) else "discriminator"
+        return owner(optimizer, self.generator, self.discriminator)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return samples from latents (N, latent_dim)."""

@@ -137,10 +137,11 @@ class NonFiniteGuard(Callback):
 
     def _collect(self, gan: Any) -> None:
         """Keep the updates of the current batch until the next check; a second call finds none."""
+        batch = gan.batches_seen
         for player, gradients in self._gradients.items():
             step = gan.last_steps.get(player)
-            step = step if step is not None and step.batch == gan.batches_seen else None
-            self._pending += [kept(gan.batches_seen, player, step, *pair) for pair in gradients]
+            step = step if step is not None and step.batch == batch else None
+            self._pending += [kept(batch, player, step, *pair) for pair in gradients]
         self._gradients = {}
 
     def _find(self, trainer: Trainer, gan: Any) -> NonFinite | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.core.optimizer import LightningOptimizer
@@ -39,6 +40,14 @@ def parts(batch: Batch, number: int) -> Iterator[tuple[Batch, float]]:
         splits = [tensor.tensor_split(min(number, len(tensor))) for tensor in batch]
         for pieces in zip(*splits, strict=True):
             yield list(pieces), len(pieces[0]) / len(batch[0])
+
+
+def owner(optimizer: Optimizer, generator: nn.Module, discriminator: nn.Module) -> str:
+    """Return whose optimizer it is, "generator" or "discriminator"; asked at every update, so found at the first pair."""
+    first = optimizer.param_groups[0]["params"][0]
+    pairs = zip_longest(generator.parameters(), discriminator.parameters())
+    own = next((own for own, other in pairs if first is own or first is other), None)
+    return "generator" if first is own else "discriminator"
 
 
 def step_in_trainer(trainer: Trainer, optimizer: LightningOptimizer, counted: bool) -> None:
