@@ -16,7 +16,11 @@ import lightning_gans
 
 ROOT = Path(lightning_gans.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+TREES = {path: ast.parse(path.read_text()) for path in FILES}
+
+
+def short(path):
+    return str(path.relative_to(ROOT))
 
 
 def name_of(path):
@@ -34,7 +38,13 @@ PUBLIC = {
     for name, kind in vars(module).items()
     if inspect.isclass(kind) and kind.__module__.startswith("lightning_gans.") and not name.startswith("_")
 }
-every_class = pytest.mark.parametrize("kind", PUBLIC.values(), ids=PUBLIC)
+
+
+def members_of_classes():
+    """Every class with its members, and the function behind each."""
+    for kind in PUBLIC.values():
+        for name, member in vars(kind).items():
+            yield kind, name, member.fget if isinstance(member, property) else getattr(member, "__func__", member)
 
 
 # ---------------------------------------------------------------- what an import costs
@@ -62,12 +72,17 @@ def test_an_import_brings_in_only_what_it_uses(statement, absent):
     assert done.stdout.strip() == "[]", done.stderr
 
 
-@every_file
-def test_heavy_libraries_are_imported_where_they_are_used(path):
+def test_heavy_libraries_are_imported_where_they_are_used():
     heavy = {"torchvision", "wandb", "wandb_workspaces", "sklearn", "tensorboard", "matplotlib"}
-    at_the_top = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
-    names = [name for node in at_the_top for name in (getattr(node, "module", None), *(one.name for one in node.names))]
-    assert not heavy & {name.split(".")[0] for name in names if name}
+    imported = [
+        (short(path), name)
+        for path, tree in TREES.items()
+        for node in tree.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (getattr(node, "module", None), *(one.name for one in node.names))
+        if name and name.split(".")[0] in heavy
+    ]
+    assert not imported
 
 
 def test_names_are_found_when_they_are_asked_for():
@@ -103,7 +118,7 @@ EXCEPTIONS = {("stabilizer", "gan")}  # for typing alone, as Lightning's Callbac
 
 def imports(path):
     """Every module that a file imports anywhere in it, for typing too; names of the package with their part."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(TREES[path]):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module == "lightning_gans":
@@ -116,19 +131,20 @@ def parts_of(path):
     return [name.split(".")[1] for name in imports(path) if name.startswith("lightning_gans.")]
 
 
-@every_file
-def test_imports_point_one_way(path):
-    own = (*name_of(path).split("."), "")[1]
-    below = {own}
+def allowed_to(own):
+    """The parts that a part of the package may import."""
+    below = {own, "__version__"} | {there for here, there in EXCEPTIONS if here == own}
     for layer in LAYERS:
         if own in layer:
-            break
+            return below
         below |= layer
-    else:
-        assert path == ROOT / "__init__.py", f"{own} is in no layer"
-        return
-    allowed = below | {there for here, there in EXCEPTIONS if here == own} | {"__version__"}
-    assert set(parts_of(path)) <= allowed
+    raise AssertionError(f"{own} is in no layer")
+
+
+def test_imports_point_one_way():
+    inner = [path for path in FILES if path != ROOT / "__init__.py"]
+    wrong = {short(path): set(parts_of(path)) - allowed_to(name_of(path).split(".")[1]) for path in inner}
+    assert not {path: parts for path, parts in wrong.items() if parts}
 
 
 def test_no_exception_is_stale():
@@ -153,12 +169,12 @@ PRIVATE = (
 )
 
 
-@every_file
-def test_nothing_private_of_lightning_is_used(path):
-    assert not [match[0] for match in re.finditer(PRIVATE, path.read_text())]
+def test_nothing_private_of_lightning_is_used():
+    assert not [(short(path), match[0]) for path in FILES for match in re.finditer(PRIVATE, path.read_text())]
     private = [
-        f"{node.value.id}.{node.attr}"
-        for node in ast.walk(ast.parse(path.read_text()))
+        (short(path), f"{node.value.id}.{node.attr}")
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__")
         if isinstance(node.value, ast.Name) and node.value.id in ("trainer", "checkpoint_callback", "strategy")
     ]
@@ -170,24 +186,18 @@ def test_nothing_private_of_lightning_is_used(path):
 LONGEST = {"gan.py": 420}
 
 
-@every_file
-def test_files_are_short(path):
-    lines = len(path.read_text().splitlines())
-    assert lines <= LONGEST.get(str(path.relative_to(ROOT)), 250)
-    assert path.name != "utils.py"
+def test_files_are_short():
+    limits = {path: LONGEST.get(short(path), 250) for path in FILES}
+    limits |= dict.fromkeys(Path(__file__).parent.rglob("*.py"), 400)
+    lengths = {path: len(path.read_text().splitlines()) for path in limits}
+    assert not {str(path): lines for path, lines in lengths.items() if lines > limits[path]}
+    assert not [path for path in FILES if path.name == "utils.py"]
 
 
-@pytest.mark.parametrize("path", sorted(Path(__file__).parent.rglob("*.py")), ids=lambda path: path.name)
-def test_files_of_tests_are_short(path):
-    lines = len(path.read_text().splitlines())
-    assert lines <= 400
-
-
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
-def test_what_a_package_exports_is_there(module):
-    assert module.__doc__
-    for name in getattr(module, "__all__", []):
-        assert hasattr(module, name)
+def test_what_a_package_exports_is_there():
+    assert not [module.__name__ for module in MODULES if not module.__doc__]
+    exports = [(module, name) for module in MODULES for name in getattr(module, "__all__", [])]
+    assert not [(module.__name__, name) for module, name in exports if not hasattr(module, name)]
 
 
 def documented(kind, name):
@@ -201,33 +211,43 @@ def documented(kind, name):
     return False
 
 
-@every_class
-def test_every_class_says_what_it_is_and_takes(kind):
-    assert vars(kind)["__doc__"], "a docstring of its own"
-    if "__init__" in vars(kind) and not issubclass(kind, BaseException):
-        own = list(inspect.signature(kind.__init__).parameters.values())[1:]
-        unsaid = [one.name for one in own if one.kind is not one.VAR_POSITIONAL and not documented(kind, one.name)]
-        assert not unsaid, "arguments are documented"
+def test_every_class_says_what_it_is_and_takes():
+    assert not [path for path, kind in PUBLIC.items() if not vars(kind)["__doc__"]], "a docstring of its own"
+    unsaid = [
+        (path, one.name)
+        for path, kind in PUBLIC.items()
+        if "__init__" in vars(kind) and not issubclass(kind, BaseException)
+        for one in list(inspect.signature(kind.__init__).parameters.values())[1:]
+        if one.kind is not one.VAR_POSITIONAL and not documented(kind, one.name)
+    ]
+    assert not unsaid, "arguments are documented"
 
 
-@every_class
-def test_every_public_method_says_what_it_does(kind):
-    for name, member in vars(kind).items():
-        function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
-        if inspect.isfunction(function) and not name.startswith("_") and not hasattr(function, "__override__"):
-            assert function.__doc__, name
+def test_every_public_method_says_what_it_does():
+    silent = [
+        (kind.__qualname__, name)
+        for kind, name, function in members_of_classes()
+        if inspect.isfunction(function) and not name.startswith("_") and not hasattr(function, "__override__")
+        if not function.__doc__
+    ]
+    assert not silent
 
 
-@every_class
-def test_overrides_override_something(kind):
-    for name, member in vars(kind).items():
-        function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
-        if getattr(function, "__override__", False):
-            assert any(name in vars(parent) for parent in kind.__mro__[1:]), name
+def test_overrides_override_something():
+    lonely = [
+        (kind.__qualname__, name)
+        for kind, name, function in members_of_classes()
+        if getattr(function, "__override__", False) and not any(name in vars(parent) for parent in kind.__mro__[1:])
+    ]
+    assert not lonely
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
-def test_every_public_function_says_what_it_does(module):
-    for name, function in vars(module).items():
-        if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_"):
-            assert function.__doc__, name
+def test_every_public_function_says_what_it_does():
+    silent = [
+        (module.__name__, name)
+        for module in MODULES
+        for name, function in vars(module).items()
+        if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_")
+        if not function.__doc__
+    ]
+    assert not silent
