@@ -315,7 +315,7 @@ class GAN(ReproducibleModule):
     # ---------------------------------------------------------------- evaluation
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Log losses on held-out samples, which show a discriminator that has memorised its training set."""
+        """Log losses and logits of held-out samples, which D finds less real than a training set that it memorised."""
         if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
             self.seed_batch(dataloader_idx, batch_idx)
         self._log_evaluation(batch, "val")
