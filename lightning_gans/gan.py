@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.optim import Optimizer
 from typing_extensions import override
@@ -18,13 +17,13 @@ from lightning_gans import arguments, distributed
 from lightning_gans.attached import attached
 from lightning_gans.base import ReproducibleModule
 from lightning_gans.networks import Discriminator, Generator
+from lightning_gans.networks.state import as_in_training
 from lightning_gans.objectives import NonSaturating, Objective
 from lightning_gans.optimizers import Adam
 from lightning_gans.stabilizer import Stabilizer, rebuild_network_changes
 from lightning_gans.step import Batch, Step
 from lightning_gans.training import attach_callbacks, checks
-from lightning_gans.training.gradients import clip
-from lightning_gans.training.player_update import AnyOptimizer, frozen, owner, parts, step_in_trainer
+from lightning_gans.training.player_update import AnyOptimizer, backward_in_parts, frozen, owner, step_optimizer
 
 
 class GAN(ReproducibleModule):
@@ -45,7 +44,7 @@ class GAN(ReproducibleModule):
 
     Args:
         generator: maps latents (N, latent_dim) to samples; it knows its latents and number of classes.
-        discriminator: maps samples to logits (N,).
+        discriminator: maps samples to logits (N,), or to several for each, such as (N, 1, H, W) of patches.
         objective: the losses of both players.
         generator_optimizer: makes the generator's optimizer from its parameters.
         discriminator_optimizer: the same for the discriminator.
@@ -55,7 +54,7 @@ class GAN(ReproducibleModule):
         generator_clip: the largest norm of the generator's whole gradient, finite, above 0; None for no clipping.
         discriminator_clip: the same for the discriminator.
         generator_accumulation: number of parts in which the generator processes a batch, to need less memory; their
-            gradients are averaged, and BatchNorm sees the parts.
+            gradients are averaged, and BatchNorm sees the parts. A loss that needs the whole batch is refused.
         discriminator_accumulation: the same for the discriminator.
         n_critic: discriminator updates per generator update.
 
@@ -128,6 +127,10 @@ class GAN(ReproducibleModule):
         trainer = self._attached_trainer()
         return self.stabilizers + ([] if trainer is None else attached(trainer, Stabilizer))
 
+    def needing_whole_batch(self, player: str) -> list[Any]:
+        """Return what makes a player's loss another function of its batch than a mean over samples."""
+        return checks.needing_whole_batch(player, self.objective, *self.active_stabilizers)
+
     def player_of(self, optimizer: Optimizer) -> str:
         """Return whose optimizer it is, "generator" or "discriminator"."""
         return owner(optimizer, self.generator, self.discriminator)
@@ -155,8 +158,9 @@ class GAN(ReproducibleModule):
         return self.discriminator
 
     def discriminate(self, discriminator: Callable[..., Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the logits of samples, in single precision or better."""
+        """Return the logits of samples, (N,) or, as of patches, (N, …), in single precision or better."""
         logits = discriminator(x) if labels is None else discriminator(x, labels)
+        checks.logits(logits, len(x))
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     @contextmanager
@@ -184,6 +188,7 @@ class GAN(ReproducibleModule):
                 fake = self.generate(len(real), labels)
         for stabilizer in stabilizers:
             fake = stabilizer.on_fake_samples(self, fake, labels)
+            real = stabilizer.on_real_samples(self, real, labels)
         for stabilizer in stabilizers:
             real = stabilizer.on_discriminator_input(self, real)
             fake = stabilizer.on_discriminator_input(self, fake)
@@ -191,7 +196,7 @@ class GAN(ReproducibleModule):
         fake_logits = self.discriminate(discriminator, fake, labels)
         real_targets = fake_targets = None
         if stabilizers:
-            real_targets, fake_targets = torch.ones_like(real_logits), torch.zeros_like(fake_logits)
+            real_targets, fake_targets = real_logits.new_ones(len(real_logits)), fake_logits.new_zeros(len(fake_logits))
             for stabilizer in stabilizers:
                 real_targets, fake_targets = stabilizer.on_targets(self, real_targets, fake_targets)
         loss = self.objective.discriminator_loss(real_logits, fake_logits, real_targets, fake_targets)
@@ -286,21 +291,11 @@ class GAN(ReproducibleModule):
             fake: passed to the player's step.
             counted: whether the Trainer's `global_step` counts this update, as it does one per batch.
         """
-        make_step: Callable[[Batch, Tensor | None], Step] = getattr(self, f"{player}_step")
-        number: int = getattr(self, f"{player}_accumulation")
         optimizer.zero_grad()
-        for part, share in parts(batch, number):
-            step = make_step(part, fake)
-            loss = step.loss * share if number > 1 else step.loss
-            self.manual_backward(loss) if isinstance(optimizer, LightningOptimizer) else loss.backward()
+        step = backward_in_parts(self, player, optimizer, batch, fake)
         distributed.average_gradients(parameter for group in optimizer.param_groups for parameter in group["params"])
-        if isinstance(optimizer, LightningOptimizer):
-            step_in_trainer(self.trainer, optimizer, counted)
-        else:
-            self.on_before_optimizer_step(optimizer)
-            clip(optimizer, getattr(self, f"{player}_clip"))
-            optimizer.step()
-        self.last_steps[player] = step = step.detached(self.batches_seen)
+        step_optimizer(self, player, optimizer, counted)
+        self.last_steps[player] = step
         setattr(self, f"{player}_updates", getattr(self, f"{player}_updates") + 1)
         for stabilizer in self.active_stabilizers:
             getattr(stabilizer, f"on_{player}_step_end")(self)
@@ -319,7 +314,7 @@ class GAN(ReproducibleModule):
     # ---------------------------------------------------------------- evaluation
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Log losses on held-out samples, which show a discriminator that has memorised its training set."""
+        """Log losses and logits of held-out samples, which D finds less real than a training set that it memorised."""
         if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
             self.seed_batch(dataloader_idx, batch_idx)
         self._log_evaluation(batch, "val")
@@ -334,10 +329,13 @@ class GAN(ReproducibleModule):
         return self.generate(len(real), labels)
 
     def evaluation_metrics(self, batch: Batch) -> dict[str, Tensor]:
-        """Return what `validation_step` and `test_step` log under `val/` and `test/`."""
+        """Return what is logged under `val/` and `test/`; D judges samples as in training, to compare the two."""
         real, labels = self.unpack_batch(batch)
-        real_logits = self.discriminate(self.discriminator, real, labels)
-        fake_logits = self.discriminate(self.discriminator, self.generate(len(real), labels), labels)
+        fake = self.generate(len(real), labels)
+        for stabilizer in self.active_stabilizers:
+            real, fake = (stabilizer.on_discriminator_input(self, x) for x in (real, fake))
+        with as_in_training(self.discriminator, len(real)):
+            real_logits, fake_logits = (self.discriminate(self.discriminator, x, labels) for x in (real, fake))
         return {
             "discriminator_loss": self.objective.discriminator_loss(real_logits, fake_logits),
             "generator_loss": self.objective.generator_loss(fake_logits, real_logits),
@@ -367,6 +365,8 @@ class GAN(ReproducibleModule):
     def configure_callbacks(self) -> list[Callback]:
         """Check the Trainer's settings; this is the first hook of a run."""
         checks.trainer_settings(self.trainer)
+        if self.trainer.state.fn == "fit":
+            checks.accumulation(self)
         return list(super().configure_callbacks())
 
     @override
@@ -374,6 +374,7 @@ class GAN(ReproducibleModule):
         super().setup(stage)
         for stabilizer in self.stabilizers:  # as Lightning does for those of the Trainer
             stabilizer.setup(self.trainer, self, stage)
+        checks.layers_in_parts(self)
         clips = any((self.generator_clip, self.discriminator_clip))
         kinds = {type(self).evaluation_weights, *(type(one).evaluation_weights for one in self.active_stabilizers)}
         attach_callbacks(self.trainer, clips, bool(kinds - {GAN.evaluation_weights, Stabilizer.evaluation_weights}))

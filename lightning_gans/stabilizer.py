@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _DISCRIMINATOR_HOOKS = (
     "on_updates_per_batch",
     "on_fake_samples",
+    "on_real_samples",
     "on_targets",
     "on_discriminator_loss",
     "on_discriminator_step_end",
@@ -40,7 +41,7 @@ class Stabilizer(Callback):
     The hooks are called in this order:
 
         updates per batch
-        discriminator step: fakes → inputs (real, then fake) → targets → loss → step end
+        discriminator step: fakes → real samples → inputs (real, then fake) → targets → loss → step end
         generator step: opponent → inputs (fake, then real where they are read) → loss → step end
 
     Give a stabilizer to the Trainer like any callback, or append it to `gan.stabilizers`, which is for the parts of an
@@ -55,6 +56,9 @@ class Stabilizer(Callback):
 
     reads_real = False
     """Whether its `on_generator_loss` needs `step.real`."""
+
+    needs_whole_batch: tuple[str, ...] = ()
+    """The players to whose loss it adds another function of the batch than a mean, so that it takes no parts."""
 
     saves_with_weights = True
     """Whether `on_save_checkpoint` is also called for checkpoints of weights alone, see `GAN.on_save_checkpoint`."""
@@ -120,12 +124,16 @@ class Stabilizer(Callback):
         """Replace the discriminator's detached fakes (N, …), whose labels (N,) stay; None if not conditional."""
         return fake
 
+    def on_real_samples(self, gan: GAN, real: Tensor, labels: Tensor | None) -> Tensor:
+        """Replace the discriminator's real samples (N, …), as the data has them; None if not conditional."""
+        return real
+
     def on_discriminator_input(self, gan: GAN, x: Tensor) -> Tensor:
-        """Replace the discriminator's input (N, …), real or fake, in the steps of both players."""
+        """Replace the discriminator's input (N, …), real or fake, in the steps of both players and in validation."""
         return x
 
     def on_targets(self, gan: GAN, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Replace the discriminator's targets (N,), by default 1 for each real logit and 0 for each fake one."""
+        """Replace D's targets (N,), by default 1 for real and 0 for fake: one for each row of logits."""
         return real, fake
 
     def on_discriminator_loss(self, gan: GAN, step: Step, loss: Tensor) -> Tensor:

@@ -31,6 +31,11 @@ class Target(ABC):
             choice: int64 (N,), as `reads` says; None where that is None.
         """
 
+    @property
+    def needs_whole_batch(self) -> tuple[str, ...]:
+        """The player, "generator", where the loss is another function of its batch than a mean over samples."""
+        return ()
+
     def check(self, num_classes: int) -> None:  # noqa: B027 - most fit any classifier
         """Raise `ValueError` if the target does not fit a classifier of that many classes."""
 
@@ -114,7 +119,8 @@ class MarginalEntropy(Target):
     The p_i are softmax(logits / temperature). A classifier is confident about noise too, mostly of one class, and a
     saturated softmax passes no gradient: at temperature 1 a generator stays on that class. At weight and temperature 1
     the loss is log K minus the logarithm of the batch's Inception score. The batch should be larger than the number of
-    classes to cover; with several processes it is the batch of all of them.
+    classes to cover; with several processes it is the batch of all of them. It cannot be taken in parts
+    (`generator_accumulation`).
 
     Args:
         weight: weight of the entropy over the batch, at least 0.
@@ -133,6 +139,11 @@ class MarginalEntropy(Target):
         arguments.positive(self, temperature=temperature)
         self.weight = weight
         self.temperature = temperature
+
+    @property
+    @override
+    def needs_whole_batch(self) -> tuple[str, ...]:
+        return ("generator",) if self.weight else ()
 
     @override
     def loss(self, logits: Tensor, choice: Tensor | None) -> Tensor:

@@ -1,11 +1,16 @@
 """Validation, test and prediction with a GAN, and what callbacks find of its steps."""
 
+import copy
+
 import pytest
 import torch
-from helpers import Steps
+from helpers import Steps, sgds
+from torch import nn
 from torch.utils.data import DataLoader
 
-from lightning_gans.stabilizers import GradientPenalty
+from lightning_gans import GAN
+from lightning_gans.networks import MLPDiscriminator, MLPGenerator
+from lightning_gans.stabilizers import GradientPenalty, InstanceNoise, R1Penalty, SpectralNorm
 
 
 def test_callbacks_find_the_detached_steps_of_the_batch(make_gan, fit):
@@ -29,7 +34,8 @@ def test_evaluation_logs_the_losses_of_held_out_samples(make_gan, batches, fit, 
     )
     torch.manual_seed(0)
     with torch.no_grad():
-        real, fake = gan.eval().discriminator(batches(1)[0]), gan.discriminator(gan.generate(8))
+        made = gan.eval().generate(8)
+        real, fake = gan.train().discriminator(batches(1)[0]), gan.discriminator(made)
     assert metrics == {
         f"{split}/discriminator_loss": pytest.approx(objective.discriminator_loss(real, fake).item(), abs=1e-6),
         f"{split}/generator_loss": pytest.approx(objective.generator_loss(fake, real).item(), abs=1e-6),
@@ -37,6 +43,45 @@ def test_evaluation_logs_the_losses_of_held_out_samples(make_gan, batches, fit, 
         f"{split}/fake_logit": pytest.approx(fake.mean().item(), abs=1e-6),
     }
     assert torch.equal(weights(gan), before)
+
+
+NORMS = {"BatchNorm": nn.BatchNorm2d, "none": None}
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("stabilizers", [[], [InstanceNoise(0.3)], [R1Penalty(), SpectralNorm()]], ids=str)
+def test_the_discriminator_judges_training_samples_alike_in_validation_and_training(
+    make_image_gan, batches, weights, norm, stabilizers, recwarn
+):
+    """On the same samples: then what is left between the two on held-out ones is that it knows its training set."""
+    gan = make_image_gan(size=16, norm=NORMS[norm])
+    for stabilizer in stabilizers:
+        gan.stabilizers.append(stabilizer)
+        stabilizer.apply_to(gan)
+    for x in batches(5, (1, 16, 16), size=16):
+        gan.train_batch(x, *sgds(gan, lr=0.05))
+    gan.generate = lambda num, labels=None: x.flip(0) / 2  # the same fakes
+    torch.manual_seed(0)
+    step = copy.deepcopy(gan).discriminator_step(x)
+    before, modes = weights(gan), [module.training for module in gan.eval().modules()]
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        metrics = gan.evaluation_metrics(x)
+    assert metrics["real_logit"].item() == pytest.approx(step.real_logits.mean().item(), abs=1e-6)
+    assert metrics["fake_logit"].item() == pytest.approx(step.fake_logits.mean().item(), abs=1e-6)
+    loss = gan.objective.discriminator_loss(step.real_logits, step.fake_logits)
+    assert metrics["discriminator_loss"].item() == pytest.approx(loss.item(), abs=1e-6)
+    assert torch.equal(weights(gan), before), "statistics and power iterations are as before"
+    assert [module.training for module in gan.modules()] == modes
+    gan.discriminator_step(x).loss.backward()
+
+
+def test_a_last_batch_of_one_sample_is_judged_by_the_running_statistics(batches):
+    norm = nn.BatchNorm1d
+    gan = GAN(MLPGenerator((2,), 3, width=4), MLPDiscriminator((2,), width=4, norm=norm))
+    (x,) = batches(1, size=1)
+    logit = gan.eval().discriminator(x)
+    torch.testing.assert_close(gan.train().eval().evaluation_metrics(x)["real_logit"], logit[0])
 
 
 def test_evaluation_weighs_batches_by_their_size(make_gan, batches, fit):

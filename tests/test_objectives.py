@@ -69,12 +69,17 @@ FORMULAS = {
         lambda r, f: -log_sigmoid(f - r.mean()).mean() - log_sigmoid(f.mean() - r).mean(),
     ),
     RelativisticAverage(LeastSquares()): (
-        lambda r, f: ((r - f.mean() - 1) ** 2).mean() / 2 + ((f - r.mean()) ** 2).mean() / 2,
-        lambda r, f: ((f - r.mean() - 1) ** 2).mean() / 2 + ((r - f.mean()) ** 2).mean() / 2,
+        # half of equations 13 and 14 of arXiv 1807.00734, as LeastSquares has the factor ½
+        lambda r, f: (((r - f.mean() - 1) ** 2).mean() + ((f - r.mean() + 1) ** 2).mean()) / 2,
+        lambda r, f: (((f - r.mean() - 1) ** 2).mean() + ((r - f.mean() + 1) ** 2).mean()) / 2,
     ),
     RelativisticAverage(Hinge()): (
         lambda r, f: margin(r - f.mean()).mean() + margin(r.mean() - f).mean(),
         lambda r, f: margin(f - r.mean()).mean() + margin(f.mean() - r).mean(),
+    ),
+    RelativisticAverage(Wasserstein()): (
+        lambda r, f: 2 * (f.mean() - r.mean()),
+        lambda r, f: 2 * (r.mean() - f.mean()),
     ),
 }
 
@@ -166,6 +171,34 @@ def test_relativistic_soft_targets_depend_on_both_samples_of_a_pair(base):
     expected = (base.cost(difference, real_targets) + base.cost(-difference, fake_targets)).mean() / 2
     loss = Relativistic(base).discriminator_loss(real, fake, real_targets, fake_targets)
     torch.testing.assert_close(loss, expected)
+
+
+@pytest.mark.parametrize("kind", [Relativistic, RelativisticAverage])
+def test_a_relativistic_least_squares_game_rests_where_one_kind_is_one_above_the_other(kind):
+    one, zero = torch.ones(5, requires_grad=True), torch.zeros(5, requires_grad=True)
+    for loss in (kind(LeastSquares()).discriminator_loss(one, zero), kind(LeastSquares()).generator_loss(one, zero)):
+        assert loss == 0 and not any(gradient.any() for gradient in torch.autograd.grad(loss, [one, zero]))
+
+
+def test_flipped_targets_of_relativistic_least_squares_aim_at_minus_one():
+    zero, one = torch.zeros(5), torch.ones(5)
+    loss = Relativistic(LeastSquares()).discriminator_loss(zero, one, real_targets=zero, fake_targets=one)
+    assert loss == 0, "(d + 1)² / 2 at a difference of -1"
+
+
+@pytest.mark.parametrize("kind", [Relativistic, RelativisticAverage])
+def test_a_difference_costs_as_fake_what_its_opposite_costs_as_real(kind):
+    """For any least squares, here LSGAN's with the targets a = -1 for fakes, b = 0.9 for real samples."""
+
+    class Coded(Objective):
+        def real(self, logits):
+            return (logits - 0.9) ** 2
+
+        def fake(self, logits):
+            return (logits + 1) ** 2
+
+    x = logits()[0]
+    torch.testing.assert_close(kind(Coded()).fake(x), (x + 0.9) ** 2)
 
 
 def test_relativistic_average_takes_targets_per_sample():

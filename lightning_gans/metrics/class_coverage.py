@@ -88,7 +88,7 @@ class ClassCoverage(Score):
 
     @override
     def update(self, samples: Tensor, real: bool) -> None:
-        self.check_samples(samples)
+        self.check_samples(samples, real)
         classes, confident = self._classify(samples.detach().float())
         size = len(self.fake_counts)
         if real:

@@ -45,9 +45,9 @@ class FeatureScore(Score):
             with torch.no_grad():
                 self.extract(torch.zeros(1, *data.sample_shape, device=self.device))
 
-    def extract(self, samples: Tensor) -> Tensor:
-        """Return the features (N, D) of samples, float32."""
-        self.check_samples(samples)
+    def extract(self, samples: Tensor, real: bool | None = None) -> Tensor:
+        """Return the features (N, D) of samples, float32; `real` as in `check_samples`."""
+        self.check_samples(samples, real)
         samples = samples.detach().float()
         if self.features is None:
             return samples.flatten(1)
@@ -79,7 +79,7 @@ class KeptFeatures(FeatureScore):
 
     @override
     def update(self, samples: Tensor, real: bool) -> None:
-        (self.real_features if real else self.fake_features).append(self.extract(samples))
+        (self.real_features if real else self.fake_features).append(self.extract(samples, real))
 
     def both(self) -> tuple[Tensor, Tensor]:
         """Return the features of the reals and of the fakes, each in an order that does not depend on how they came."""

@@ -54,7 +54,7 @@ class FrechetDistance(FeatureScore, FrechetInceptionDistance):
 
     @override
     def update(self, samples: Tensor, real: bool) -> None:
-        features = self.extract(samples)
+        features = self.extract(samples, real)
         self._allocate(features.shape[1])
         FrechetInceptionDistance.update(self, features, real)
 

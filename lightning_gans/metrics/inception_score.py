@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.image.inception import InceptionScore as _InceptionScore
 from typing_extensions import override
 
 from lightning_gans import arguments
@@ -16,19 +14,19 @@ from lightning_gans.metrics.score import Score
 from lightning_gans.randomness import seeded
 
 
-class InceptionScore(Score, _InceptionScore):
+class InceptionScore(Score):
     """exp of the mean KL divergence of a classifier's predictions from their mean, from 1 to the number of classes.
 
         is = mean over splits of  exp(mean_x KL(p(y | x) ‖ p(y)))
 
-    `is_std` is the standard deviation over the splits, left out for one split; `is_real` is the score of real samples,
-    where there are any: compare `is` with it. The score neither notices that a class has a single image nor compares
-    with the data. Published figures are those of Inception; these are the given classifier's. The score is
-    torchmetrics'.
+    `is_std` is the standard deviation over the splits (divided by their number), left out for one split; `is_real` is
+    the score of real samples, where there are any: compare `is` with it. The score neither notices that a class has a
+    single image nor compares with the data. Published figures are those of Inception; these are the given classifier's.
 
     Args:
         classifier: maps images to logits, through `FrozenClassifier`; None is the digit classifier of this library.
-        splits: number of random groups with a score each, at least 1; fewer samples have lower scores.
+        splits: number of random groups with a score each, at least 1, whose sizes differ by at most one; smaller groups
+            have lower scores.
         seed: seed of the groups, at least 0.
 
     Raises:
@@ -48,11 +46,10 @@ class InceptionScore(Score, _InceptionScore):
     fake_logits: list[Tensor]
 
     def __init__(self, classifier: nn.Module | None = None, splits: int = 10, seed: int = 0) -> None:
+        super().__init__()
         arguments.whole(self, 1, splits=splits)
         arguments.whole(self, 0, seed=seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about its memory: 4 bytes a class and sample
-            super().__init__(feature=nn.Identity(), splits=splits)
+        self.splits = splits
         self.seed = seed
         self.classifier = frozen(classifier)
         self.least_samples = 2 * splits
@@ -72,12 +69,12 @@ class InceptionScore(Score, _InceptionScore):
                 self.classifier(torch.zeros(1, *data.sample_shape, device=self.device))
 
     @override
-    def update(self, samples: Tensor, real: bool) -> None:  # type: ignore[override]
-        self.check_samples(samples)
+    def update(self, samples: Tensor, real: bool) -> None:
+        self.check_samples(samples, real)
         (self.real_logits if real else self.fake_logits).append(self.classifier(samples.detach().float()))
 
     @override
-    def compute(self) -> dict[str, Tensor]:  # type: ignore[override]
+    def compute(self) -> dict[str, Tensor]:
         score, deviation = self._score("fake", self.fake_logits)
         figures = {"is": score, "is_std": deviation} if self.splits > 1 else {"is": score}
         if len(self.real_logits):
@@ -85,10 +82,15 @@ class InceptionScore(Score, _InceptionScore):
         return figures
 
     def _score(self, kind: str, logits: list[Tensor] | Tensor) -> tuple[Tensor, Tensor]:
-        try:
-            self.features = [self.joined(kind, logits).double()]
-            with seeded(self.seed), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # about the standard deviation of one split
-                return _InceptionScore.compute(self)
-        finally:
-            self.features = []
+        rows = self.joined(kind, logits).double()
+        with seeded(self.seed):
+            rows = rows[torch.randperm(len(rows))]
+        scores = torch.stack([_score(group) for group in rows.tensor_split(self.splits)])
+        return scores.mean(), scores.std(correction=0)
+
+
+def _score(logits: Tensor) -> Tensor:
+    """Return the score of one group of samples from their logits (N, K)."""
+    p, log_p = logits.softmax(1), logits.log_softmax(1)
+    marginal = p.mean(0, keepdim=True).clamp_min(torch.finfo(p.dtype).tiny)  # 0 · log 0 is 0
+    return (p * (log_p - marginal.log())).sum(1).mean().exp()

@@ -90,7 +90,7 @@ class ModeCoverage(Score):
     def update(self, samples: Tensor, real: bool) -> None:
         if real:
             return
-        self.check_samples(samples)
+        self.check_samples(samples, real)
         if self._centres is None or self._sigma is None:
             raise ValueError("ModeCoverage: the modes are not known; give means and sigma, or call fit_data first.")
         self._check_shape(tuple(samples.shape[1:]))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
@@ -14,8 +16,14 @@ from lightning_gans.metrics.pair_score import PairScore
 class MultiScaleSSIM(PairScore):
     """Mean MS-SSIM of random pairs of fakes (`ms_ssim`), beside that of reals (`ms_ssim_real`); 1 for equal images.
 
-    A value far above the reals' means little variety. The similarity is torchmetrics'. There is one scale for each of
-    `betas`, each at half the size of the previous one: five need images of 176 pixels or more, four of 99, three of 44.
+    A value far above the reals' means little variety. Images are mapped to [0, 1], as luminances are not below 0:
+
+        ms_ssim = l_M^β_M · Π_j (c s)_j^β_j,    l = (2 μ_x μ_y + C₁) / (μ_x² + μ_y² + C₁),
+        c s = (2 σ_xy + C₂) / (σ_x² + σ_y² + C₂),    C₁ = 0.01², C₂ = 0.03²
+
+    with means over the positions of a Gaussian window of 11 pixels (σ = 1.5, smaller where the image is), and then over
+    channels. There is one scale j for each of `betas`, each at half the size of the previous one: five need images of
+    176 pixels or more, four of 99, three of 44.
 
     Args:
         num_pairs: pairs of each kind, at least 1.
@@ -47,7 +55,7 @@ class MultiScaleSSIM(PairScore):
     def check_images(self, shape: tuple[int, ...]) -> None:
         super().check_images(shape)
         scales = len(self.betas)
-        least = max(11 * max(1, scales - 1) ** 2, 6 * 2 ** (scales - 1))  # for torchmetrics' window of 11
+        least = max(11 * max(1, scales - 1) ** 2, 6 * 2 ** (scales - 1))  # at the last scale a window of 11, or of 6
         if min(shape[1:]) < least:
             raise ValueError(
                 f"MultiScaleSSIM(betas=<{scales} scales>): images are {shape[1]} × {shape[2]}, expected at least "
@@ -56,8 +64,29 @@ class MultiScaleSSIM(PairScore):
 
     @override
     def compare(self, first: Tensor, second: Tensor) -> Tensor:
-        from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+        x, y = first / 2 + 0.5, second / 2 + 0.5
+        product = x.new_ones(x.shape[:2])  # of each channel
+        for scale, beta in enumerate(self.betas, start=1):
+            luminance, structure = _similarities(x, y)
+            found = luminance * structure if scale == len(self.betas) else structure
+            product = product * found.mean((2, 3)).relu() ** beta
+            x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
+        return product.mean(1)
 
-        return multiscale_structural_similarity_index_measure(
-            first, second, reduction="none", data_range=2.0, betas=self.betas, normalize="relu"
-        )
+
+def _similarities(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return maps of luminance, and of contrast times structure, of two batches of images (N, C, H, W) in [0, 1]."""
+    size = min(11, *x.shape[2:])
+    steps = torch.arange(size, dtype=x.dtype, device=x.device) - (size - 1) / 2
+    window = torch.softmax(-(steps**2) / (2 * (1.5 * size / 11) ** 2), dim=0)
+
+    def blurred(image: Tensor) -> Tensor:
+        flat = image.flatten(0, 1).unsqueeze(1)
+        found = F.conv2d(F.conv2d(flat, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
+        return found.squeeze(1).unflatten(0, x.shape[:2])
+
+    mean_x, mean_y = blurred(x), blurred(y)
+    variances = blurred(x * x) - mean_x**2 + blurred(y * y) - mean_y**2
+    covariance = blurred(x * y) - mean_x * mean_y
+    luminance = (2 * mean_x * mean_y + 0.01**2) / (mean_x**2 + mean_y**2 + 0.01**2)
+    return luminance, (2 * covariance + 0.03**2) / (variances + 0.03**2)

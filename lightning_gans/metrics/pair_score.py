@@ -60,7 +60,7 @@ class PairScore(Score):
 
     @override
     def update(self, samples: Tensor, real: bool) -> None:
-        self.check_samples(samples)
+        self.check_samples(samples, real)
         self.check_images(tuple(samples.shape[1:]))
         (self.real_images if real else self.fake_images).append(to_bytes(samples.detach()))
 

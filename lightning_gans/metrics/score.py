@@ -7,6 +7,7 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torchmetrics import Metric
 from typing_extensions import override
@@ -19,10 +20,10 @@ class Score(HiddenNetwork, Metric):
 
         score.update(real_samples, real=True); score.update(fake_samples, real=False); score.compute()
 
-    Samples are (N, …), images in [−1, 1]. `compute` returns a scalar, or several by name. States of real samples are
-    called `real_…` and those of fakes `fake_…`, and each declares how processes combine it: summed, or concatenated.
-    A figure called `x_floor` is the value of `x` for samples of a perfect generator, which is above 0 because samples
-    are finite in number; read the two together. Figures depend on the samples, not on their order.
+    Samples are (N, …), images floats in [−1, 1]. `compute` returns a scalar, or several by name. States of real samples
+    are called `real_…` and those of fakes `fake_…`, and each declares how processes combine it: summed, or
+    concatenated. A figure called `x_floor` is the value of `x` for samples of a perfect generator, which is above 0
+    because samples are finite in number; read the two together. Figures depend on the samples, not on their order.
 
     To add a score, define `update` (which begins with `check_samples`), `compute`, `name`, `captions` and, where two
     samples of a kind are too few, `least_samples`; define `fit_data` where the score depends on the data module. A
@@ -40,6 +41,8 @@ class Score(HiddenNetwork, Metric):
 
     least_samples = 2
     """The fewest samples of either kind that give a figure."""
+
+    _noted: frozenset[str] = frozenset()  # the warnings that were given
 
     uses_real = True
     """Whether the figures depend on real samples; `update` ignores them otherwise."""
@@ -62,14 +65,51 @@ class Score(HiddenNetwork, Metric):
         computed = self.compute()
         return computed if isinstance(computed, dict) else {self.name: computed}
 
-    def check_samples(self, samples: Tensor) -> None:
-        """Raise a ValueError for samples with NaN or infinity."""
+    def check_samples(self, samples: Tensor, real: bool | None = None) -> None:
+        """Raise a ValueError for samples with NaN or infinity, and for images that are certainly not in [−1, 1].
+
+        These are images of integers, and those without a value below 0 that go beyond 2, such as bytes as floats. A
+        warning tells of others out of range, and of four or more images without any value below 0, which are in [0, 1]
+        or very bright.
+
+        Args:
+            samples: (N, …); images are (N, C, H, W).
+            real: whether they are real or generated; None if that is not known.
+        """
+        kind = {True: "real ", False: "generated ", None: ""}[real]
+        if samples.dim() == 4 and not samples.is_floating_point():
+            scaled = "x.float() / 127.5 - 1" if samples.dtype == torch.uint8 else "to floats of that range"
+            raise ValueError(
+                f"{type(self).__name__}: the {kind}images are {samples.dtype}; expected floats in [-1, 1]; scale them: "
+                f"{scaled}."
+            )
         if not torch.isfinite(samples).all():
             bad = int((~torch.isfinite(samples)).flatten(1).any(1).sum())
             raise ValueError(
                 f"{type(self).__name__}: {bad} of {len(samples)} samples hold NaN or infinity; the generator has "
                 "diverged, or the data needs cleaning."
             )
+        if samples.dim() == 4 and samples.numel():
+            low, high = (float(end) for end in samples.detach().aminmax())
+            self._check_range(kind, low, high, len(samples))
+
+    def _check_range(self, kind: str, low: float, high: float, count: int) -> None:
+        span = f"the {kind}images span [{low:.3g}, {high:.3g}]; expected [-1, 1]; "
+        if low >= 0 and high > 2:
+            half = 127.5 if high <= 255 else 32767.5 if high <= 65535 else "(x.max() / 2)"
+            raise ValueError(f"{type(self).__name__}: {span}scale them: x / {half} - 1.")
+        if low < -1.01 or high > 1.01:
+            bound = "give the generator a bound, such as a final tanh."
+            others = "normalise with mean 0.5 and std 0.5, or clamp them to [-1, 1]."
+            self._note(kind + "out", span + (bound if kind == "generated " else others))
+        elif low >= 0 and high > 0 and count >= 4:
+            self._note(kind + "positive", span + "none is below 0: if they are in [0, 1], scale them: x * 2 - 1.")
+
+    def _note(self, key: str, text: str) -> None:
+        """Warn once."""
+        if key not in self._noted:
+            self._noted |= {key}
+            rank_zero_warn(f"{type(self).__name__}: {text}", category=UserWarning)
 
     def check_count(self, kind: str, count: int) -> None:
         """Raise a ValueError for fewer samples of a kind than `least_samples`."""

@@ -22,6 +22,7 @@ from lightning_gans.networks import FrozenClassifier, Generator, StochasticGener
 from lightning_gans.optimizers import Adam
 from lightning_gans.step import Batch, Step
 from lightning_gans.targets import MarginalEntropy, Target
+from lightning_gans.training import checks
 
 STUCK_AFTER = 20  # logged losses without progress
 
@@ -114,6 +115,11 @@ class SEPGAN(GAN):
             raise ValueError(f"the generator makes samples of shape {shape}, expected images (C, H, W) to classify.")
         with torch.no_grad():
             discriminator(torch.zeros(1, *shape))
+
+    @override
+    def needing_whole_batch(self, player: str) -> list[Any]:
+        prior = [f"SEPGAN(batch_norm_statistics={self.batch_norm_statistics})"] * bool(self.batch_norm_statistics)
+        return checks.needing_whole_batch(player, self.target, *self.active_stabilizers) + prior
 
     def _check_target(self) -> None:
         classes, known = self.discriminator.num_classes, self.generator.num_classes

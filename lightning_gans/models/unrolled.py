@@ -81,6 +81,7 @@ class UnrolledGAN(GAN):
         self.inner_optimizer = inner_optimizer
         self._current_optimizer: Optimizer | None = None  # the discriminator's, while a batch is trained on
         self._state_checked = False
+        self.mixes_batch = unroll_steps > 0  # G faces a discriminator that is ahead on what it sees of a batch
 
     @override
     def setup(self, stage: str) -> None:

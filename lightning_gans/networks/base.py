@@ -76,8 +76,9 @@ class Discriminator(nn.Module):
 
         logit = head(features(x)) + ⟨embedding(label), features(x)⟩
 
-    The second term, the projection of the label, exists with `num_classes` above 0 only. A subclass defines
-    `features`, as a method or as a submodule, and may replace `head`:
+    The second term, the projection of the label, exists with `num_classes` above 0 only. Features may be maps, and
+    logits those of patches, as in PatchGAN; the label is then projected on the features' mean over positions. A
+    subclass defines `features`, as a method or as a submodule, and may replace `head`:
 
         class Linear(Discriminator):
             def __init__(self, sample_shape: Sequence[int], num_classes: int = 0):
@@ -85,19 +86,20 @@ class Discriminator(nn.Module):
                 self.features = nn.Sequential(nn.Linear(sample_shape[0], 64), nn.ReLU())
 
     Attributes:
-        features: maps samples (N, *sample_shape) to features (N, num_features).
-        head: module that maps features (N, num_features) to logits (N,).
+        features: maps samples (N, *sample_shape) to features (N, num_features), or maps (N, num_features, H, W).
+        head: module that maps features to logits (N,), or of patches (N, 1, H, W).
 
     Args:
         sample_shape: shape of one sample, (C, H, W) for images, (D,) for points.
-        num_features: width of the features.
+        num_features: width of the features, or channels of their maps.
         num_classes: number of labels; 0 is an unconditional discriminator.
 
     Raises:
         ValueError: if an argument is out of its range; in use, if the samples or the labels do not fit.
 
     Reference:
-        Miyato, Koyama, "cGANs with Projection Discriminator", ICLR 2018, arXiv 1802.05637.
+        Miyato, Koyama, "cGANs with Projection Discriminator", ICLR 2018, arXiv 1802.05637; patches: Isola et al.,
+        "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017, arXiv 1611.07004.
     """
 
     features: Callable[[Tensor], Tensor]
@@ -115,7 +117,7 @@ class Discriminator(nn.Module):
             nn.init.normal_(self.embedding.weight, std=num_features**-0.5)
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Map samples (N, *sample_shape) and labels (N,) to logits (N,)."""
+        """Map samples (N, *sample_shape) and labels (N,) to logits (N,), or (N, 1, H, W) of patches."""
         if x.shape[1:] != self.sample_shape:
             raise ValueError(
                 f"samples have shape {tuple(x.shape[1:])} each, expected {self.sample_shape}; "
@@ -126,7 +128,9 @@ class Discriminator(nn.Module):
         logits = self.head(features)
         if self.embedding is None:
             return logits
-        return logits + (self.embedding(labels) * features).sum(1)
+        pooled = features if features.dim() == 2 else features.flatten(2).mean(2)
+        projected = (self.embedding(labels) * pooled).sum(1)
+        return logits + projected.view(-1, *[1] * (logits.dim() - 1))
 
 
 def as_shape(owner: object, shape: Sequence[int], name: str = "sample_shape") -> tuple[int, ...]:

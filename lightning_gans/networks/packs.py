@@ -18,15 +18,15 @@ class PackedDiscriminator(DiscriminatorWrapper):
         (N, C, …) → N/m packs (N/m, m · C, …) → logits (N/m,)
 
     A pack consists of consecutive samples. `sample_shape` stays that of one sample. Each layer that reads the input is
-    widened m-fold; the entries of the added weights are those of the old ones, permuted. In a conditional GAN a pack
-    has the mean of its labels' embeddings.
+    widened m-fold; the entries of the added weights are those of the old ones, permuted. In a conditional GAN each
+    place in a pack has its own part of the features, on which its label is projected, see `PackedEmbedding`.
 
     In training N must be a multiple of m. In evaluation the remainder is dropped, and fewer than m samples are
     repeated to make one pack.
 
     Args:
         inner: the discriminator to wrap and widen.
-        samples: number m of samples in a pack, at least 2.
+        samples: number m of samples in a pack, at least 2; with labels at most the number of features.
 
     Raises:
         ValueError: if an argument is out of its range, or the layers cannot be widened; in training, for a batch
@@ -42,6 +42,11 @@ class PackedDiscriminator(DiscriminatorWrapper):
         super().__init__(inner)
         self.samples = samples
         if self.embedding is not None:
+            if samples > self.num_features:
+                raise ValueError(
+                    f"Packing(samples={samples}): {type(inner).__name__} has {self.num_features} features, too few for "
+                    f"as many labels; use fewer samples, or more features."
+                )
             self.embedding = PackedEmbedding(self.embedding, samples)  # type: ignore[assignment]
         channels, *size = inner.sample_shape
         inner.sample_shape = (samples * channels, *size)
@@ -54,7 +59,12 @@ class PackedDiscriminator(DiscriminatorWrapper):
 
 
 class PackedEmbedding(nn.Module):
-    """The mean embedding of the labels of each pack.
+    """One embedding for the labels of each pack, of which each label fills the part of its place.
+
+        e(y₁, …, y_m) = [e(y₁)₁, …, e(y_m)_m],    e(y)_j = the j-th of m parts of e(y)
+
+    Labels so stay with their samples: exchanged in a pack, they have another embedding. It has the parameters, and the
+    scale, of the embedding of a single label.
 
     Args:
         embedding: maps labels (N,) to (N, width).
@@ -68,7 +78,9 @@ class PackedEmbedding(nn.Module):
 
     def forward(self, labels: Tensor) -> Tensor:
         """Map labels (N,) to (N/m, width)."""
-        return self.embedding(_packed(labels, self.samples, self.training)).mean(1)
+        packs = self.embedding(_packed(labels, self.samples, self.training))
+        places = enumerate(packs.tensor_split(self.samples, dim=2))
+        return torch.cat([part[:, place] for place, part in places], dim=1)
 
 
 def _packed(x: Tensor, samples: int, training: bool) -> Tensor:

@@ -1,10 +1,16 @@
-"""State of a network, wherever it is kept: to find out what a forward changes."""
+"""State of a network, wherever it is kept: to find out what a forward changes, and to leave it unchanged."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from lightning_gans.networks.packs import PackedEmbedding
+from lightning_gans.networks.wrappers import DiscriminatorWrapper
 
 
 def state_of(network: nn.Module) -> dict[str, Any]:
@@ -24,3 +30,30 @@ def changed_state(network: nn.Module, before: dict[str, Any]) -> str | None:
         if version != old_version or (value is not old if isinstance(value, Tensor) else value != old):
             return name
     return None
+
+
+@contextmanager
+def as_in_training(network: nn.Module, samples: int) -> Iterator[None]:
+    """Let the layers of a network act as in training inside the block; modes and buffers are as before afterwards.
+
+    BatchNorm then normalises by the batch, and dropout drops. Wrappers keep their mode, as what they do with the first
+    batch and with batches of odd sizes is for training alone. So do all layers for a single sample, which has no
+    statistics.
+
+    Args:
+        network: a discriminator.
+        samples: how many samples it will see at a time.
+    """
+    modes = {module: module.training for module in network.modules()}
+    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    for module in modes:
+        if samples > 1 and not isinstance(module, DiscriminatorWrapper | PackedEmbedding):
+            module.training = True
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+        with torch.no_grad():
+            for buffer, value in buffers:
+                buffer.copy_(value)

@@ -44,9 +44,11 @@ class ReferencedDiscriminator(DiscriminatorWrapper):
 
         features(x) = inner.features([reference, x]) without the rows of the reference
 
-    The reference is the first samples of the first batch in training, but neither of fakes with grad, as in the
-    generator's step, nor of a forward with other weights (`torch.func.functional_call`). It is kept in a buffer and
-    never changes; several processes use that of the first one. Before it exists, the samples themselves replace it.
+    The reference is given to `fill`, or else is the first samples of the first batch in training, but neither of fakes
+    with grad, as in the generator's step, nor of a forward with other weights (`torch.func.functional_call`). It is
+    kept in a buffer and never changes; several processes use that of the first one. Before it exists, the samples
+    themselves replace it. Where samples are changed on their way, such as by noise, `show` says what the reference
+    becomes.
 
     Args:
         inner: the discriminator to wrap, its BatchNorms replaced.
@@ -60,6 +62,7 @@ class ReferencedDiscriminator(DiscriminatorWrapper):
     """
 
     reference: Tensor
+    shown: Tensor
     filled: Tensor
 
     def __init__(self, inner: Discriminator, size: int) -> None:
@@ -68,21 +71,23 @@ class ReferencedDiscriminator(DiscriminatorWrapper):
         self.size = size
         like = next(inner.parameters(), torch.empty(0))
         self.register_buffer("reference", like.new_zeros(size, *inner.sample_shape))
+        self.register_buffer("shown", self.reference.clone(), persistent=False)
         self.register_buffer("filled", torch.tensor(False, device=like.device))
-        self._is_filled = False  # the same in Python: reading `filled` in every step would wait for the GPU
+        self.is_filled = False  # the same in Python: reading `filled` in every step would wait for the GPU
         self.register_load_state_dict_post_hook(_read_filled)
 
     def features(self, x: Tensor) -> Tensor:
         """Map samples (N, *sample_shape) to features (N, num_features)."""
-        if not self._is_filled and self.training and x.grad_fn is None and self._has_own_weights():
-            self._fill(x)
-        reference = self.reference
-        if not self._is_filled:
+        if not self.is_filled and self.training and x.grad_fn is None and self._has_own_weights():
+            self.fill(x)
+        reference = self.shown
+        if not self.is_filled:
             reference = x[torch.arange(self.size, device=x.device) % len(x)].detach()
         return self.inner.features(torch.cat([reference, x]))[self.size :]
 
     @torch.no_grad()
-    def _fill(self, x: Tensor) -> None:
+    def fill(self, x: Tensor) -> None:
+        """Take the reference from the first of these samples (N, *sample_shape), for ever."""
         if len(x) < self.size:
             raise ValueError(
                 f"VirtualBatchNorm(size={self.size}): the first batch has {len(x)} samples (or packs) for a reference "
@@ -91,15 +96,22 @@ class ReferencedDiscriminator(DiscriminatorWrapper):
         self.reference.copy_(x[: self.size])
         if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
             dist.broadcast(self.reference, src=0)
+        self.shown.copy_(self.reference)
         self.filled.fill_(True)
-        self._is_filled = True
+        self.is_filled = True
+
+    @torch.no_grad()
+    def show(self, x: Tensor) -> None:
+        """Process x (size, *sample_shape) in place of the reference, until the next call."""
+        self.shown.copy_(x)
 
     def _has_own_weights(self) -> bool:
         return all(isinstance(parameter, nn.Parameter) for parameter in self.parameters())
 
 
 def _read_filled(network: ReferencedDiscriminator, _: object) -> None:
-    network._is_filled = bool(network.filled)
+    network.is_filled = bool(network.filled)
+    network.show(network.reference)
 
 
 class ReferencedGenerator(Generator):

@@ -1,6 +1,5 @@
 """Objectives over the costs of another objective."""
 
-import torch
 from torch import Tensor
 from typing_extensions import override
 
@@ -15,6 +14,7 @@ class _OverBase(Objective):
 
     def __init__(self, base: Objective | None = None):
         self.base = NonSaturating() if base is None else base
+        self.needs_whole_batch = type(self).needs_whole_batch or self.base.needs_whole_batch
 
     @override
     def real(self, logits: Tensor) -> Tensor:
@@ -68,16 +68,19 @@ class ZeroSum(_OverBase):
 class Relativistic(_OverBase):
     """How much more real a real sample looks than a fake one, by the costs of another objective.
 
-    The i-th real sample is paired with the i-th fake: with d = l_real − l_fake and the pair's target
-    t = (1 + t_real − t_fake)/2,
+    The i-th real sample is paired with the i-th fake: with d = l_real − l_fake, the pair's target
+    t = (1 + t_real − t_fake)/2 and the base's cost `real`,
 
-        L_D = mean[(1 − t) fake(d) + t real(d)],    L_G = mean real(−d): the same with the roles swapped.
+        L_D = mean[(1 − t) real(−d) + t real(d)],    L_G = mean real(−d): the same with the roles swapped.
 
-    Over `NonSaturating` this is R3GAN's loss, mean softplus(−(D(x) − D(G(z)))).
+    A difference changes its sign with the roles, so what it costs as fake is what its opposite costs as real. The costs
+    of cross-entropy, hinge and Wasserstein are such by themselves; those of `LeastSquares` become ½(d − 1)² and
+    ½(d + 1)², the paper's but for the factor ½. Over `NonSaturating` this is R3GAN's loss,
+    mean softplus(−(D(x) − D(G(z)))).
 
     Args:
-        base: the objective whose costs apply to the difference; None is `NonSaturating`. The mirrored generator loss
-            never saturates, so `Minimax` is refused (it would silently be `NonSaturating`).
+        base: the objective whose cost `real` applies to the difference; None is `NonSaturating`. The mirrored generator
+            loss never saturates, so `Minimax` is refused (it would silently be `NonSaturating`).
 
     Raises:
         ValueError: for `Minimax`, `ZeroSum` or a relativistic base; in use, for batches of different sizes.
@@ -96,6 +99,10 @@ class Relativistic(_OverBase):
             )
 
     @override
+    def fake(self, logits: Tensor) -> Tensor:
+        return self.base.real(-logits)
+
+    @override
     def discriminator_loss(
         self,
         real_logits: Tensor,
@@ -111,8 +118,8 @@ class Relativistic(_OverBase):
         difference = real_logits - fake_logits
         if real_targets is None and fake_targets is None:
             return self.real(difference).mean()
-        real_targets = torch.ones_like(real_logits) if real_targets is None else real_targets
-        fake_targets = torch.zeros_like(fake_logits) if fake_targets is None else fake_targets
+        real_targets = real_logits.new_ones(len(real_logits)) if real_targets is None else real_targets
+        fake_targets = fake_logits.new_zeros(len(fake_logits)) if fake_targets is None else fake_targets
         return self.cost(difference, (1 + real_targets - fake_targets) / 2).mean()
 
     @override
@@ -124,9 +131,13 @@ class RelativisticAverage(Relativistic):
     """How much more real a sample looks than the average sample of the other kind.
 
         L_D = mean cost(l_real − mean l_fake, t_real) + mean cost(l_fake − mean l_real, t_fake)
-        L_G = the same with the roles of real and fake swapped.
+        L_G = the same with the roles of real and fake swapped,
+        cost(d, t) = (1 − t) real(−d) + t real(d), with the base's cost `real`.
 
-    Means are over the batch of all processes; in validation over that of one.
+    Over `LeastSquares` it is half of the paper's RaLSGAN, equations 13 and 14:
+    L_D = ½ mean (l_real − mean l_fake − 1)² + ½ mean (l_fake − mean l_real + 1)². Means are over the batch of all
+    processes; in validation over that of one. It is not a mean over samples, so a batch cannot be taken in parts
+    (`discriminator_accumulation`, `generator_accumulation`).
 
     Args:
         base: as in `Relativistic`.
@@ -134,6 +145,8 @@ class RelativisticAverage(Relativistic):
     Reference:
         Jolicoeur-Martineau, The relativistic discriminator, ICLR 2019, arXiv 1807.00734.
     """
+
+    needs_whole_batch = ("discriminator", "generator")
 
     @override
     def discriminator_loss(

@@ -20,23 +20,29 @@ class Objective(ABC):
     cross-entropy; for least squares it has the gradient of the squared distance to t. Smoothing and flipping of
     labels therefore mean the same under every objective.
 
-    Logits and targets are tensors of shape (N,); costs are per sample, losses are scalars. A subclass defines `real`
-    and `fake`, and overrides `generator_loss` if the generator's cost is not `real`.
+    Logits are (N,), or (N, …) where a sample has several, as that of a discriminator of patches, (N, 1, H, W): a mean
+    is then over all of them. Targets are (N,), one for all logits of a sample. Costs are per logit, losses are scalars.
+    A subclass defines `real` and `fake`, and overrides `generator_loss` if the generator's cost is not `real`.
     """
 
     needs_real_logits = False
     """Whether the generator's loss reads the logits of real samples (relativistic objectives do)."""
 
+    needs_whole_batch: tuple[str, ...] = ()
+    """The players whose loss is another function of the batch than a mean, so that it cannot be taken in parts."""
+
     @abstractmethod
     def real(self, logits: Tensor) -> Tensor:
-        """Return the discriminator's cost of each logit with the target 1, (N,)."""
+        """Return the discriminator's cost of each logit with the target 1, of the logits' shape."""
 
     @abstractmethod
     def fake(self, logits: Tensor) -> Tensor:
-        """Return the discriminator's cost of each logit with the target 0, (N,)."""
+        """Return the discriminator's cost of each logit with the target 0, of the logits' shape."""
 
     def cost(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the cost of each logit with its target, which stabilizers may move out of [0, 1]."""
+        """Return the cost of each logit with its sample's target, which stabilizers may move out of [0, 1]."""
+        if targets.dim() < logits.dim():
+            targets = targets.view(*targets.shape, *[1] * (logits.dim() - targets.dim()))
         return torch.lerp(self.fake(logits), self.real(logits), targets.to(logits.dtype))
 
     def discriminator_loss(

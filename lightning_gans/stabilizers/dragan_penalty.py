@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from typing_extensions import override
 
@@ -20,15 +21,15 @@ class DRAGANPenalty(Penalty):
         weight · mean[(‖∇D(x̂)‖₂ − target)²],    x̂ = x + α · sigma · s · u
 
     with s the standard deviation of all entries of the real batch, u ~ U(0, 1) for each entry and α ~ U(0, 1) for each
-    sample. It limits the discriminator around the data, where it would be steepest, and nowhere else; it was proposed
-    for the cross-entropy of `NonSaturating`. As with `GradientPenalty`, the discriminator keeps a slope at the
-    solution, so the players do not converge to it; with a target of 0 they do.
+    sample (with `Packing` for each pack). It limits the discriminator around the data, where it would be steepest, and
+    nowhere else; it was proposed for the cross-entropy of `NonSaturating`. As with `GradientPenalty`, the discriminator
+    keeps a slope at the solution, so the players do not converge to it; with a target of 0 they do.
 
-    This follows the authors' program, with its α between a sample and its noisy copy. The paper's text has x + δ with
-    δ ~ N(0, cI) instead; some public programs leave out α, some centre u, and some use the variance for s. Noise
-    that is not centred makes the data brighter. s is of the batch of all processes, or of a part of it under
-    accumulation. It costs about one more forward and two more backwards of the discriminator per step; see `Penalty`
-    for precision, BatchNorm and `every`.
+    This follows the authors' program, with its α between a sample and its noisy copy. The paper's text has x + δ with δ
+    ~ N(0, cI) instead; some public programs leave out α, some centre u, and some use the variance for s. Noise that is
+    not centred makes the data brighter. s is of the batch of all processes, or of a part of it under accumulation, of
+    which a warning tells. It costs about one more forward and two more backwards of the discriminator per step; see
+    `Penalty` for precision, BatchNorm and `every`.
 
     Args:
         weight: λ, at least 0, or a schedule; 10 in the authors' program.
@@ -50,11 +51,23 @@ class DRAGANPenalty(Penalty):
         self.target = target
 
     @override
+    def apply_to(self, gan: GAN) -> None:
+        """Warn of layers that mix a batch, and of batches in parts."""
+        super().apply_to(gan)
+        if self.sigma and gan.discriminator_accumulation > 1 and "parts" not in self._warned:
+            self._warned.add("parts")
+            rank_zero_warn(
+                f"{type(self).__name__} with discriminator_accumulation={gan.discriminator_accumulation}: the noise "
+                "has the spread of each part of a batch, not of the whole; set discriminator_accumulation to 1.",
+                category=UserWarning,
+            )
+
+    @override
     def penalty(self, gan: GAN, step: Step) -> Tensor:
         assert step.real is not None
         x = step.real.to(gan.dtype)
         if self.sigma:
-            alpha = torch.rand([len(x)] + [1] * (x.dim() - 1), dtype=x.dtype, device=x.device)
+            alpha = self.draw(step, x)
             x = x + alpha * (self.sigma * _deviation(x)) * torch.rand_like(x)
         return (torch.linalg.vector_norm(self.slopes(gan, step, x), dim=1) - self.target).square().mean()
 

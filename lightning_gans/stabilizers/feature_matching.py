@@ -20,7 +20,8 @@ class FeatureMatching(Stabilizer):
 
     It replaces the generator's loss, as in the paper, or is added to it. The discriminator's training does not change,
     so f remains what separates real from fake samples; the generator does not follow the logit itself, which is more
-    stable, but often less sharp. Means are over the batch of all processes, and need large batches.
+    stable, but often less sharp. Means are over the batch of all processes, and need large batches, which cannot be
+    taken in parts (`generator_accumulation`). Maps of features, (N, K, H, W), are matched at each position.
 
     It costs two more forwards of the discriminator in the generator's step, of real samples (without grad) and of
     fakes. Terms that earlier stabilizers added to the generator's loss are replaced too, so give it first. In an
@@ -49,6 +50,7 @@ class FeatureMatching(Stabilizer):
             )
         self.weight = weight
         self.replace = replace
+        self.needs_whole_batch = ("generator",) if weight else ()
 
     @override
     def apply_to(self, gan: GAN) -> None:

@@ -18,7 +18,8 @@ class GradientPenalty(Penalty):
 
         weight · mean[(‖∇D(x̂)‖₂ − target)²],    x̂ = εx + (1 − ε)G(z),  ε ~ U(0, 1), one per sample
 
-    The norm is per sample, over all its dimensions, of the gradient with respect to the input. Under mixed
+    The norm is per sample (with `Packing` per pack), over all its dimensions, of the gradient with respect to the
+    input; of a discriminator of patches, of the gradient of a sample's mean logit. Under mixed
     precision it is computed in the precision of the weights, autocast off. It needs a double backward: about one more
     forward and two more backwards of the discriminator per step. Do not use BatchNorm in the discriminator, which
     makes a sample's gradient depend on its batch; a warning tells if there is any.
@@ -44,6 +45,5 @@ class GradientPenalty(Penalty):
     def penalty(self, gan: GAN, step: Step) -> Tensor:
         assert step.real is not None
         real, fake = step.real.to(gan.dtype), step.fake.to(gan.dtype)
-        epsilon = torch.rand([len(real)] + [1] * (real.dim() - 1), dtype=real.dtype, device=real.device)
-        slopes = self.slopes(gan, step, torch.lerp(fake, real, epsilon))
+        slopes = self.slopes(gan, step, torch.lerp(fake, real, self.draw(step, real)))
         return (torch.linalg.vector_norm(slopes, dim=1) - self.target).square().mean()

@@ -17,10 +17,10 @@ class Packing(NetworkStabilizer):
 
     A generator that drops modes makes packs with too little variety, which are easier to tell from real ones than
     single samples. The discriminator's layers that read the input are widened m-fold at the start and the others stay,
-    so it costs almost nothing; but a batch has m times fewer logits, which a larger batch compensates. A conditional
-    discriminator uses the mean of the embeddings of a pack's labels. Give it before stabilizers that parametrise
-    weights or wrap the discriminator (`SpectralNorm`, `WeightNorm`, `VirtualBatchNorm`). A gradient penalty takes the
-    norm of each sample's part of the pack's gradient. A pack has samples of one process.
+    so it costs almost nothing; but a batch has m times fewer logits, which a larger batch compensates. In a conditional
+    discriminator each place in a pack has its own part of the features for its label. Give it before stabilizers that
+    parametrise weights or wrap the discriminator (`SpectralNorm`, `WeightNorm`, `VirtualBatchNorm`). A gradient penalty
+    takes the norm of the gradient with respect to the whole pack, D's input. A pack has samples of one process.
 
     Args:
         samples: m, at least 1; 1 changes nothing. The batch size must be a multiple of it; 2 to 4 in the paper.

@@ -18,7 +18,7 @@ from lightning_gans import arguments
 from lightning_gans.gan import GAN
 from lightning_gans.schedules import Schedule, value
 from lightning_gans.stabilizer import Stabilizer
-from lightning_gans.step import Step
+from lightning_gans.step import Step, per_sample
 
 
 class Penalty(Stabilizer, ABC):
@@ -37,7 +37,9 @@ class Penalty(Stabilizer, ABC):
     backward: each call of `slopes` costs about one more forward and two more backwards of the discriminator. Do not use
     BatchNorm or another layer that mixes a batch in the discriminator: a sample's slope then depends on its batch. A
     warning tells of BatchNorm, and of any module with a true attribute `mixes_batch`. A penalty that is a mean over
-    samples is over the whole batch of several processes, as gradients are averaged.
+    samples is over the whole batch of several processes, as gradients are averaged. D(x) is one number: the mean logit,
+    where a sample has several, as of patches. With `Packing` the input is a pack, and its samples have one slope
+    together.
 
     With `every` above 1 (lazy regularisation, 16 in StyleGAN2) most steps have no penalty and no cost of it, and the
     others have `every` times its weight. R3GAN's authors found that stacked MNIST and two-dimensional toys then fail.
@@ -112,12 +114,19 @@ class Penalty(Stabilizer, ABC):
         Args:
             gan: the GAN.
             step: gives the discriminator and the labels of the samples.
-            x: samples (N, …). With `Packing`, where a logit belongs to several samples, slopes are still per sample.
-            factor: maps logits to factors, by which the slope of each sample is multiplied.
+            x: samples (N, …). With `Packing` of m samples there is a row for each pack, (N/m, m · num_elements).
+            factor: maps one logit for each row to factors, by which slopes are multiplied.
         """
         assert x is not None and step.discriminator is not None
         x = x.to(gan.dtype)
         x = x if x.requires_grad else x.detach().requires_grad_()  # fakes in a lookahead have a graph, to keep
-        logits = gan.discriminate(step.discriminator, x, step.labels)
+        logits = per_sample(gan.discriminate(step.discriminator, x, step.labels))
         (gradient,) = torch.autograd.grad(logits, x, factor(logits), create_graph=True)
-        return gradient.flatten(1).to(logits.dtype)
+        return gradient.reshape(len(logits), -1).to(logits.dtype)
+
+    @staticmethod
+    def draw(step: Step, x: Tensor) -> Tensor:
+        """Draw a number from U(0, 1) for each sample of x, or each pack, in a shape that broadcasts to x (N, …)."""
+        rows = len(step.fake_logits)
+        drawn = torch.rand([rows] + [1] * (x.dim() - 1), dtype=x.dtype, device=x.device)
+        return drawn if rows == len(x) else drawn.repeat_interleave(len(x) // rows, 0)

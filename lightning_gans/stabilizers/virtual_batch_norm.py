@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from typing_extensions import override
 
@@ -15,7 +16,7 @@ from lightning_gans.networks import (
     ReferencedGenerator,
     VirtualBatchNormLayer,
 )
-from lightning_gans.stabilizer import NetworkStabilizer
+from lightning_gans.stabilizer import NetworkStabilizer, Stabilizer
 
 
 class VirtualBatchNorm(NetworkStabilizer):
@@ -28,10 +29,11 @@ class VirtualBatchNorm(NetworkStabilizer):
     bias and eps of each BatchNorm are kept; BatchNorms in a discriminator's head are not replaced.
 
     The discriminator's reference is the first `size` samples of the first real batch (that of the first process, if
-    there are several); the generator's is latents drawn at the start, with all classes in turn. Both are kept in
-    checkpoints. Before the first batch, as in Lightning's sanity check, the samples themselves replace it. Each
-    forward processes the reference too: with `size` equal to the batch size, twice the time and memory. Give `Packing`
-    before it; the reference is then of `size` packs.
+    there are several), as the data has them; in every step it passes through the changes that other stabilizers make to
+    D's input, such as `InstanceNoise`, as the batch does. The generator's is latents drawn at the start, with all
+    classes in turn. Both are kept in checkpoints. Before the first batch, as in Lightning's sanity check, the samples
+    themselves replace it. Each forward processes the reference too: with `size` equal to the batch size, twice the time
+    and memory. Give `Packing` before it; the reference is then of `size` packs.
 
     Args:
         discriminator: whether the discriminator's norms are replaced.
@@ -75,6 +77,41 @@ class VirtualBatchNorm(NetworkStabilizer):
         for network in (gan.discriminator, gan.generator):
             for norm in of_discriminator + of_generator:
                 self.replace(network, norm, VirtualBatchNormLayer(norm, self.size))
+
+    @property
+    @override
+    def acts_on_discriminator(self) -> bool:
+        return self.discriminator
+
+    @override
+    def on_real_samples(self, gan: GAN, real: Tensor, labels: Tensor | None) -> Tensor:
+        """Take the reference from the first batch, before other stabilizers change it."""
+        network, one = self._referenced(gan), gan.discriminator.sample_shape
+        if network is not None and not network.is_filled and not gan.looking_ahead and real.shape[1:] == one:
+            packed = network.sample_shape[0] // one[0]  # samples of a row of the reference: m with `Packing`
+            network.fill(real[: len(real) // packed * packed].reshape(-1, *network.sample_shape))
+        return real
+
+    @torch.no_grad()
+    @override
+    def on_discriminator_input(self, gan: GAN, x: Tensor) -> Tensor:
+        """Change the reference as the other stabilizers change this input."""
+        network = self._referenced(gan)
+        others = [one for one in gan.active_stabilizers if not isinstance(one, VirtualBatchNorm)]
+        hooks = [one for one in others if type(one).on_discriminator_input is not Stabilizer.on_discriminator_input]
+        if network is not None and network.is_filled and hooks:
+            reference = network.reference.view(-1, *gan.discriminator.sample_shape)
+            for stabilizer in hooks:
+                reference = stabilizer.on_discriminator_input(gan, reference)
+            network.show(reference.view_as(network.reference))
+        return x
+
+    @staticmethod
+    def _referenced(gan: GAN) -> ReferencedDiscriminator | None:
+        """Return the discriminator with the reference, which packs may surround."""
+        network: nn.Module = gan.discriminator
+        network = network.inner if isinstance(network, PackedDiscriminator) else network
+        return network if isinstance(network, ReferencedDiscriminator) else None
 
     @staticmethod
     def _norms(network: nn.Module) -> list[_BatchNorm]:

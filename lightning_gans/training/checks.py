@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 
@@ -23,6 +25,46 @@ def networks_fit(generator: nn.Module, discriminator: nn.Module, shapes: bool = 
         if theirs != ours:
             raise ValueError(
                 f"the generator has {name}={theirs} and the discriminator {name}={ours}; give both the same."
+            )
+
+
+def logits(found: Any, samples: int) -> None:
+    """Require logits (N,) or (N, …) of N samples, or fewer, as of packs."""
+    if not isinstance(found, Tensor) or found.dim() == 0 or len(found) > samples:
+        shape = f"of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"in a {type(found).__name__}"
+        raise ValueError(
+            f"the discriminator returns logits {shape} for {samples} samples; expected a tensor with a row for each: "
+            f"({samples},), or ({samples}, 1, H, W) of patches."
+        )
+
+
+def needing_whole_batch(player: str, *owners: Any) -> list[Any]:
+    """Return those parts of a player's loss that are another function of a batch than a mean over samples."""
+    return [owner for owner in owners if player in owner.needs_whole_batch]
+
+
+def accumulation(gan: Any) -> None:
+    """Refuse to take a player's batch in parts where its loss is another function of it than a mean over samples."""
+    for player in ("discriminator", "generator"):
+        number = getattr(gan, f"{player}_accumulation")
+        for owner in gan.needing_whole_batch(player) if number > 1 else ():
+            raise ValueError(
+                f"{player}_accumulation={number} beside {owner}: its loss is a function of the whole batch, which "
+                f"parts of it would change; set {player}_accumulation to 1, with smaller batches if memory is short."
+            )
+
+
+def layers_in_parts(gan: Any) -> None:
+    """Warn of layers that mix a batch, and of a lookahead, which see only parts of it under accumulation."""
+    names = {"BatchNorm" for module in gan.modules() if isinstance(module, _BatchNorm)}
+    names |= {type(module).__name__ for module in gan.modules() if getattr(module, "mixes_batch", False)}
+    for player in ("discriminator", "generator"):
+        number = getattr(gan, f"{player}_accumulation")
+        if names and number > 1:
+            rank_zero_warn(
+                f"{player}_accumulation={number}: {' and '.join(sorted(names))} will see {number} parts of each batch, "
+                f"not the whole; set {player}_accumulation to 1 for statistics of the whole batch.",
+                category=UserWarning,
             )
 
 

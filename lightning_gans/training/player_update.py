@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
+from typing import Any
 
-from lightning.pytorch import Trainer
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightning_gans.step import Batch
+from lightning_gans.step import Batch, Step
+from lightning_gans.training import checks
+from lightning_gans.training.gradients import clip
 
 AnyOptimizer = Optimizer | LightningOptimizer
 
@@ -43,26 +45,55 @@ def parts(batch: Batch, number: int) -> Iterator[tuple[Batch, float]]:
 
 
 def owner(optimizer: Optimizer, generator: nn.Module, discriminator: nn.Module) -> str:
-    """Return whose optimizer it is, "generator" or "discriminator"; asked at every update, so found at the first pair."""
+    """Return whose optimizer it is, "generator" or "discriminator"; found at the first parameters of the two."""
     first = optimizer.param_groups[0]["params"][0]
     pairs = zip_longest(generator.parameters(), discriminator.parameters())
     own = next((own for own, other in pairs if first is own or first is other), None)
     return "generator" if first is own else "discriminator"
 
 
-def step_in_trainer(trainer: Trainer, optimizer: LightningOptimizer, counted: bool) -> None:
-    """Step an optimizer, with the Trainer's precision and hooks, and then its scheduler.
+def backward_in_parts(gan: Any, player: str, optimizer: AnyOptimizer, batch: Batch, fake: Tensor | None) -> Step:
+    """Add the gradient of a player's loss on a batch to its parameters, and return the batch's step, detached.
 
     Args:
-        trainer: whose strategy makes the step.
-        optimizer: one player's.
+        gan: makes the steps, and says in how many parts; the gradient is that of the mean over all samples.
+        player: "generator" or "discriminator".
+        optimizer: the player's.
+        batch: the whole batch.
+        fake: passed to the player's step.
+    """
+    number = getattr(gan, f"{player}_accumulation")
+    checks.accumulation(gan)
+    steps, shares = [], []
+    for part, share in parts(batch, number):
+        step = getattr(gan, f"{player}_step")(part, fake)
+        loss = step.loss * share if number > 1 else step.loss
+        gan.manual_backward(loss) if isinstance(optimizer, LightningOptimizer) else loss.backward()
+        steps.append(step.detached(gan.batches_seen))
+        shares.append(share)
+    return steps[0] if len(steps) == 1 else Step.of_parts(steps, shares)
+
+
+def step_optimizer(gan: Any, player: str, optimizer: AnyOptimizer, counted: bool) -> None:
+    """Step a player's optimizer, in a Trainer with its precision and hooks, then its scheduler; else after clipping.
+
+    Args:
+        gan: whose Trainer, and limits on gradients.
+        player: "generator" or "discriminator".
+        optimizer: the player's.
         counted: whether `trainer.global_step` counts the step. Where one step per batch counts, `max_steps` and
             `every_n_train_steps` count batches.
     """
+    if not isinstance(optimizer, LightningOptimizer):
+        gan.on_before_optimizer_step(optimizer)
+        clip(optimizer, getattr(gan, f"{player}_clip"))
+        optimizer.step()
+        return
+    trainer = gan.trainer
     if counted:
         optimizer.step()
     else:
         trainer.strategy.optimizer_step(optimizer.optimizer, lambda: None)
     for config in trainer.lr_scheduler_configs:
         if config.scheduler.optimizer is optimizer.optimizer:
-            config.scheduler.step()  # type: ignore[call-arg]
+            config.scheduler.step()

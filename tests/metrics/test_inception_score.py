@@ -53,6 +53,29 @@ def test_splits_and_seed_change_it():
     assert figures(logits, splits=5, seed=1)["is"] != plain["is"]
 
 
+@pytest.mark.parametrize("size", [21, 25, 41, 50])
+def test_there_are_as_many_splits_as_asked_and_the_deviation_is_over_them(size, monkeypatch):
+    """The score and the deviation of Salimans et al.'s program: np.mean and np.std of the scores of ten parts."""
+    logits = torch.randn(size, 5, generator=torch.Generator().manual_seed(0)) * 2
+    order, drawn = torch.randperm, []
+    monkeypatch.setattr(torch, "randperm", lambda n, **kwargs: drawn.append(order(n, **kwargs)) or drawn[-1])
+    kept = []
+    joined = InceptionScore.joined
+    monkeypatch.setattr(InceptionScore, "joined", lambda *args: kept.append(joined(*args)) or kept[-1])
+    found = figures(logits, splits=10)
+    p = np.exp(kept[0].double().numpy()[drawn[0].numpy()])
+    p /= p.sum(1, keepdims=True)
+    scores = []
+    for part in np.array_split(p, 10):
+        scores.append(np.exp(np.mean(np.sum(part * (np.log(part) - np.log(part.mean(0))), 1))))
+    assert len(scores) == 10
+    assert found == {"is": pytest.approx(np.mean(scores), rel=1e-6), "is_std": pytest.approx(np.std(scores), rel=1e-5)}
+
+
+def test_classes_that_no_sample_has_are_no_nan():
+    assert figures(torch.tensor([[900.0, -900.0, 0.0, 0.0, 0.0]]).repeat(20, 1), splits=2) == {"is": 1, "is_std": 0}
+
+
 def test_arguments_out_of_range_and_too_few_samples_are_refused():
     with pytest.raises(
         ValueError, match=r"^InceptionScore\(splits=0\): expected a whole number of at least 1, such as 10\.$"

@@ -7,7 +7,6 @@ from urllib.error import URLError
 import pytest
 import torch
 from torch import nn
-from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as ms_ssim
 
 from lightning_gans.metrics import LPIPSDiversity, MultiScaleSSIM
 
@@ -38,14 +37,56 @@ class Brightness(nn.Module):
         return (x - y).mean((1, 2, 3), keepdim=True).abs()
 
 
-@pytest.mark.parametrize(("betas", "side"), [(TWO, 12), ((0.0448, 0.2856, 0.3001, 0.2363, 0.1333), 176)])
-def test_ms_ssim_of_two_images_is_that_of_torchmetrics(betas, side):
-    fake = images(side=side)
-    fake[1] = (fake[0] + fake[1] / 5).clamp(-1, 1).add(1).mul(127.5).round() / 127.5 - 1
-    expected = float(ms_ssim(fake[:1], fake[1:], data_range=2.0, betas=betas))
-    assert 0.01 < expected < 0.999
-    score = MultiScaleSSIM(4, betas) if betas == TWO else MultiScaleSSIM(4)
-    assert figures(score, fake)["ms_ssim"] == pytest.approx(expected, rel=1e-4)
+def picture(side=176, channels=1, shift=0, phase=0.0):
+    """A picture of bytes, the same on every machine, in [−1, 1]."""
+    i = torch.arange(side, dtype=torch.float64)
+    c = torch.arange(channels, dtype=torch.float64)[:, None, None]
+    x = 60 * torch.sin(i[:, None] / 7 + phase + c) + 40 * torch.cos(i / 5 - c)
+    x = x + 20 * torch.sin(i[:, None] * i / 900 + phase) + 127.5
+    return (x + shift).round().clamp(0, 255).float()[None] / 127.5 - 1
+
+
+# pytorch-msssim 1.0.0: ms_ssim(a, b, data_range=1.0), and with weights=[0.0448, 0.2856, 0.3001], of the pictures
+# as float64 in [0, 1]
+PAIRS = {
+    "brightness": (lambda: (picture(shift=-13), picture(shift=13)), 0.9972056840800367, 0.992253512467169),
+    "phase": (lambda: (picture(), picture(phase=0.5)), 0.9041836800796933, 0.9376777771632023),
+    "colour": (lambda: (picture(192, 3), picture(192, 3, phase=1.0)), *(0.680120462699847, 0.7877617246008574)),
+    "black": (lambda: (picture() * 0 - 1, picture()), 0.01878202628331702, 0.019769960639605188),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_ms_ssim_of_two_images_is_that_of_pytorch_msssim(name):
+    make, five, three = PAIRS[name]
+    fake = torch.cat(make())
+    assert figures(MultiScaleSSIM(2), fake)["ms_ssim"] == pytest.approx(five, rel=1e-5)
+    assert figures(MultiScaleSSIM(2, (0.0448, 0.2856, 0.3001)), fake)["ms_ssim"] == pytest.approx(three, rel=1e-5)
+
+
+def test_a_scale_of_ms_ssim_is_its_formula_by_loops():
+    """On 14 × 14 pixels, at every place of a window of 11."""
+    fake = images(side=14)
+    x, y = ((fake.double() + 1) / 2)[:, 0]
+    window = torch.tensor([[math.exp(-((i - 5) ** 2 + (j - 5) ** 2) / 4.5) for j in range(11)] for i in range(11)])
+    window = (window / window.sum()).double()
+    found = []
+    for i in range(4):
+        for j in range(4):
+            a, b = x[i : i + 11, j : j + 11], y[i : i + 11, j : j + 11]
+            mean_a, mean_b = (window * a).sum(), (window * b).sum()
+            variances = (window * (a - mean_a) ** 2).sum() + (window * (b - mean_b) ** 2).sum()
+            covariance = (window * (a - mean_a) * (b - mean_b)).sum()
+            luminance = (2 * mean_a * mean_b + 1e-4) / (mean_a**2 + mean_b**2 + 1e-4)
+            found.append(luminance * (2 * covariance + 9e-4) / (variances + 9e-4))
+    expected = torch.stack(found).mean().clamp(min=0) ** 0.7
+    assert figures(MultiScaleSSIM(1, (0.7,)), fake)["ms_ssim"] == pytest.approx(expected.item(), rel=1e-4, abs=1e-5)
+
+
+def test_a_generator_of_one_picture_in_several_brightnesses_has_no_variety():
+    brightness = torch.linspace(-0.1, 0.1, 9).view(-1, 1, 1, 1)
+    score = MultiScaleSSIM(30, (0.0448, 0.2856, 0.3001))
+    assert figures(score, 0.8 * picture(side=64) + brightness)["ms_ssim"] > 0.99
 
 
 def test_ms_ssim_is_reported_for_fakes_and_reals():

@@ -66,12 +66,30 @@ def test_every_layer_that_reads_the_input_is_widened():
     assert packed(torch.randn(6, 2, 4, 4)).shape == (3,)
 
 
-def test_the_label_of_a_pack_is_the_mean_of_its_embeddings():
-    packed = PackedDiscriminator(MLPDiscriminator((2,), width=4, num_classes=3), 2)
-    x, labels = torch.randn(4, 2), torch.tensor([0, 1, 2, 2])
+@pytest.mark.parametrize(("samples", "parts"), [(2, [(0, 1, 2), (3, 4)]), (3, [(0, 1), (2, 3), (4,)])])
+def test_each_place_in_a_pack_has_its_own_features_for_its_label(samples, parts):
+    packed = PackedDiscriminator(MLPDiscriminator((2,), width=5, num_classes=3), samples)
+    x, labels = torch.randn(2 * samples, 2), torch.randint(3, (2 * samples,))
     table, f = packed.embedding.embedding.weight, packed.features(x)
-    wanted = torch.stack([(table[0] + table[1]) / 2, table[2]])
-    torch.testing.assert_close(packed(x, labels), packed.head(f) + (wanted * f).sum(1))
+    logits = packed(x, labels)
+    for pack in range(2):
+        projected = sum(
+            table[labels[pack * samples + place], k] * f[pack, k] for place, part in enumerate(parts) for k in part
+        )
+        torch.testing.assert_close(logits[pack], packed.head(f)[pack] + projected)
+
+
+def test_equal_labels_of_a_pack_have_the_embedding_of_one():
+    inner = MLPDiscriminator((2,), width=5, num_classes=3)
+    table = inner.embedding.weight
+    packed = PackedDiscriminator(inner, 2)
+    assert torch.equal(packed.embedding(torch.tensor([1, 1, 2, 2])), table[1:])
+
+
+def test_fewer_features_than_places_are_refused_with_labels_alone():
+    PackedDiscriminator(MLPDiscriminator((2,), width=2), 3)
+    with pytest.raises(ValueError, match=r"Packing\(samples=3\): MLPDiscriminator has 2 features, too few for as many"):
+        PackedDiscriminator(MLPDiscriminator((2,), width=2, num_classes=3), 3)
 
 
 def test_what_does_not_divide_is_refused_in_training_and_dropped_in_evaluation():

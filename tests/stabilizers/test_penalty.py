@@ -238,7 +238,7 @@ class Packs(GAN):
 
 
 @pytest.mark.parametrize("kind", [R1Penalty, R2Penalty, JSRegularizer], ids=lambda kind: kind.__name__)
-def test_in_packs_the_slope_is_per_sample(kind):
+def test_in_packs_the_slope_is_that_of_the_pack(kind):
     gan = Packs(MLPGenerator((2,), 3, width=4), QuadraticDiscriminator((4,)))
     gan.stabilizers.append(kind(2.0))
     real, fake = torch.randn(2, 6, 2)
@@ -248,7 +248,7 @@ def test_in_packs_the_slope_is_per_sample(kind):
             pair = x[i].square().sum() + x[(i + 3) % 6].square().sum()
             sure = torch.sigmoid(sign * pair / 2) if kind is JSRegularizer else torch.ones(())
             counts = kind is JSRegularizer or (kind is R1Penalty) == (sign < 0)
-            expected += float(counts) * (sure**2 * x[i].square().sum()).item() / 6
+            expected += float(counts) * (sure**2 * x[i].square().sum()).item() / 3  # packs
     assert gan.discriminator_step(real, fake).terms[NAMES[kind]].item() == pytest.approx(expected, rel=1e-5)
 
 

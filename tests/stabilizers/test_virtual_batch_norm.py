@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_gans import GAN, UnrolledGAN
+from lightning_gans import GAN, Stabilizer, UnrolledGAN
 from lightning_gans.networks import (
     MLPDiscriminator,
     MLPGenerator,
@@ -15,7 +15,8 @@ from lightning_gans.networks import (
     VirtualBatchNormLayer,
 )
 from lightning_gans.optimizers import SGD
-from lightning_gans.stabilizers import GradientPenalty, VirtualBatchNorm
+from lightning_gans.schedules import Linear
+from lightning_gans.stabilizers import GradientPenalty, InstanceNoise, Packing, VirtualBatchNorm
 
 
 def norms(network, kind):
@@ -44,6 +45,54 @@ def test_the_reference_is_the_first_of_the_first_real_batch(make_image_gan, batc
     for batch in (first, second):
         gan.train_batch(batch, *optimizers)
     assert torch.equal(gan.discriminator.reference, first[:4]) and torch.equal(gan.generator.reference, latents)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_reference_is_clean_and_noised_as_the_batch_is(make_image_gan, fit, place, packed):
+    """Data of zeros and noise that falls from σ = ½ to 0: what a fixed, noisy reference would keep for ever."""
+    gan, deviations = make_image_gan(size=16), []
+
+    class Seen(Stabilizer):
+        def on_discriminator_loss(self, gan, step, loss):
+            network = gan.discriminator.inner if packed else gan.discriminator
+            deviations.append(
+                (network.shown.std().item(), step.real.std().item(), network.reference.abs().max().item())
+            )
+            return loss
+
+    stack = [InstanceNoise(Linear(0.5, 0.0, updates=3))]
+    stack.insert(place, VirtualBatchNorm(size=4))
+    fit(gan, [torch.zeros(8, 1, 16, 16)] * 5, callbacks=[Packing(2)] * packed + stack + [Seen()])
+    for sigma, (reference, batch, clean) in zip([1 / 2, 1 / 3, 1 / 6, 0, 0], deviations, strict=True):
+        assert reference == pytest.approx(sigma, rel=0.1) and batch == pytest.approx(sigma, rel=0.1) and clean == 0
+
+
+def test_packs_of_the_reference_are_augmented_sample_by_sample(make_image_gan, batches):
+    class Doubled(Stabilizer):
+        def on_discriminator_input(self, gan, x):
+            assert x.shape[1:] == (1, 16, 16), "a sample, not a pack"
+            return 2 * x
+
+    gan, x = make_image_gan(size=16), batches(1, (1, 16, 16))[0]
+    gan.stabilizers += [Packing(2), VirtualBatchNorm(size=3), Doubled()]
+    for stabilizer in gan.stabilizers:
+        stabilizer.apply_to(gan)
+    gan.discriminator_step(x)
+    assert torch.equal(gan.discriminator.inner.reference, x[:6].view(3, 2, 16, 16))
+    assert torch.equal(gan.discriminator.inner.shown, 2 * gan.discriminator.inner.reference)
+
+
+def test_a_checkpoint_has_the_clean_reference_alone(make_image_gan, fit, batches, tmp_path):
+    gan, data = make_image_gan(size=16), batches(2, (1, 16, 16))
+    trainer = fit(gan, data, callbacks=[VirtualBatchNorm(size=4), InstanceNoise(0.5)])
+    trainer.save_checkpoint(tmp_path / "run.ckpt")
+    state = torch.load(tmp_path / "run.ckpt", weights_only=True)["state_dict"]
+    assert torch.equal(state["discriminator.reference"], data[0][:4]) and "discriminator.shown" not in state
+    fresh = make_image_gan(size=16)
+    players = {"generator": fresh.generator, "discriminator": fresh.discriminator}
+    loaded = GAN.load_from_checkpoint(tmp_path / "run.ckpt", **players)
+    assert torch.equal(loaded.discriminator.shown, data[0][:4])
 
 
 @pytest.mark.parametrize("who", ["discriminator", "generator"])

@@ -120,17 +120,16 @@ class Scorer:
             score.to(gan.device)
             score.reset()
             score.load_real_state(state, trainer.global_rank, trainer.world_size)
-        if self._update_with_generated(trainer, gan):
-            figures = compute_figures(self.scores, strict=trainer.state.fn != "fit")
-        else:
-            figures = Figures(trouble=_NAN)
+        trouble = self._update_with_generated(trainer, gan)
+        strict = trainer.state.fn != "fit"
+        figures = Figures(trouble=trouble) if trouble else compute_figures(self.scores, strict)
         for score in self.scores:
             score.reset()
         return figures
 
-    def _update_with_generated(self, trainer: Trainer, gan: GAN) -> bool:
-        """Update every score with this process's fakes; return False where those of any process are not finite."""
-        finite = True
+    def _update_with_generated(self, trainer: Trainer, gan: GAN) -> str:
+        """Update every score with this process's fakes; in `fit` return what any process found wrong with them."""
+        trouble = ""
         labels = generation.class_labels(gan, self.num_fake)
         with seeded(self.seed), generation.showing(gan), self._networks.shared_forward():
             z = gan.generator.latents.sample(self.num_fake)
@@ -138,8 +137,14 @@ class Scorer:
             for part in seeded_batches(trainer, parts, self.seed, f"scores of {self.num_fake:,} samples"):
                 x = generation.from_latents(gan, z[part], None if labels is None else labels[part])
                 if trainer.state.fn == "fit" and not torch.isfinite(x).all():
-                    finite = False
+                    trouble = _NAN
                     break
-                for score in self.scores:
-                    score.update(x, real=False)
-        return trainer.strategy.reduce_boolean_decision(finite)
+                try:
+                    for score in self.scores:
+                        score.update(x, real=False)
+                except ValueError as error:
+                    if trainer.state.fn != "fit":
+                        raise
+                    trouble = str(error)
+                    break
+        return "" if trainer.strategy.reduce_boolean_decision(not trouble) else trouble or _NAN

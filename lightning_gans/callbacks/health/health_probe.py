@@ -15,7 +15,7 @@ from lightning_gans.callbacks.health.real_reference import RealReference, mean_o
 from lightning_gans.gan import GAN
 from lightning_gans.networks import StochasticGenerator
 from lightning_gans.randomness import seeded
-from lightning_gans.step import Batch, Step
+from lightning_gans.step import Batch, Step, per_sample
 
 _LAST_STEPS = 8  # steps whose logits are kept, so that D's figures rest on more than one batch
 _SLOPES_AT = 16  # samples of each kind at which D is differentiated
@@ -125,8 +125,9 @@ class HealthProbe:
         """Return how well the discriminator told real samples from fakes in the last steps."""
         if not self._logits:
             return {}
-        real, fake = (torch.cat([pair[kind].flatten() for pair in self._logits]).float() for kind in (0, 1))
-        pairs = [real[:, None] - fake for real, fake in self._logits]
+        logits = [(per_sample(real), per_sample(fake)) for real, fake in self._logits]
+        real, fake = (torch.cat([pair[kind] for pair in logits]).float() for kind in (0, 1))
+        pairs = [real[:, None] - fake for real, fake in logits]
         spread = ((real.var(correction=0) + fake.var(correction=0)) / 2).sqrt()
         if self._guess is None:
             constant = torch.linspace(-4, 4, 81, device=real.device).unsqueeze(1)
@@ -173,10 +174,11 @@ class HealthProbe:
                 labels = None if step.labels is None else step.labels[:_SLOPES_AT]
                 with torch.enable_grad(), seeded(self.seed):
                     logit = gan.discriminate(gan.discriminator, x, labels)
-                    (slope,) = torch.autograd.grad(logit.sum(), x)
-                slopes.append(slope.flatten(1).float().norm(dim=1).mean())
+                    (slope,) = torch.autograd.grad(per_sample(logit).sum(), x)
+                rows = slope[: len(x) // len(logit) * len(logit)].reshape(len(logit), -1)  # with packs one for each
+                slopes.append(rows.float().norm(dim=1).mean())
                 logits.append(logit.detach())
         with torch.enable_grad():
             fake = logits[1].requires_grad_()
             (pull,) = torch.autograd.grad(gan.objective.generator_loss(fake, logits[0]), fake)
-        return {"real_slope": slopes[0], "fake_slope": slopes[1], "pull": len(pull) * pull.abs().mean()}
+        return {"real_slope": slopes[0], "fake_slope": slopes[1], "pull": pull.numel() * pull.abs().mean()}

@@ -54,7 +54,7 @@ class Reading:
             has saturated.
         generator_gradient: norm of the generator's whole gradient, before clipping; the median since the last reading.
         discriminator_gradient: the same of the discriminator.
-        real_slope: mean norm of ∂D/∂x at real samples.
+        real_slope: mean norm of ∂D/∂x at real samples, with `Packing` of a pack; D is the mean over patches.
         fake_slope: the same at fakes.
         generator_loss: mean of the generator's losses since the last reading.
         discriminator_loss: the same of the discriminator.

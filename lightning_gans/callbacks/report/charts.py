@@ -46,8 +46,8 @@ TRAINING = (
     Chart(
         "Losses on held-out samples",
         {"generator": "val/generator_loss", "discriminator": "val/discriminator_loss"},
-        "Losses on samples that are not trained on. A discriminator whose loss rises here while it falls in training "
-        "memorises its training set.",
+        "Losses on real samples that are not trained on, which the discriminator judges as in training, and on samples "
+        "of the generator as it is evaluated.",
     ),
     Chart(
         "Logits",
@@ -58,7 +58,8 @@ TRAINING = (
     Chart(
         "Logits of held-out samples",
         {"real": "val/real_logit", "generated": "val/fake_logit"},
-        "The discriminator's mean output for real samples that are not trained on, and for generated ones.",
+        "The discriminator's mean output for real samples that are not trained on, judged as in training, and for "
+        "generated ones. One that memorises its training set finds these real samples far less real than those above.",
     ),
     Chart("Separation", {"": "discriminator/separation"}, CAPTIONS["separation"]),
     Chart(
