@@ -1,16 +1,15 @@
-"""The pieces of one player's update: a batch in parts, the other player frozen, the optimizer step in a Trainer."""
+"""The pieces of one player's update: the other player frozen, and the optimizer step in a Trainer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
-
-from lightning_gans.step import Batch
 
 AnyOptimizer = Optimizer | LightningOptimizer
 
@@ -28,32 +27,30 @@ def frozen(network: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def parts(batch: Batch, number: int) -> Iterator[tuple[Batch, float]]:
-    """Yield a batch in at most `number` parts, each with its share of the samples."""
-    if number == 1:
-        yield batch, 1.0
-    elif isinstance(batch, Tensor):
-        for part in batch.tensor_split(min(number, len(batch))):
-            yield part, len(part) / len(batch)
-    else:
-        splits = [tensor.tensor_split(min(number, len(tensor))) for tensor in batch]
-        for pieces in zip(*splits, strict=True):
-            yield list(pieces), len(pieces[0]) / len(batch[0])
+def step_in_trainer(gan: Any, player: str, optimizer: LightningOptimizer, counted: bool) -> None:
+    """Step one player's optimizer, with the Trainer's precision and hooks, and its scheduler.
 
-
-def step_in_trainer(trainer: Trainer, optimizer: LightningOptimizer, counted: bool) -> None:
-    """Step an optimizer, with the Trainer's precision and hooks, and then its scheduler.
+    A scheduler is stepped after every update of its player, or after every `frequency`-th where it was given in a
+    dict; with the interval "epoch" before the first update of an epoch.
 
     Args:
-        trainer: whose strategy makes the step.
-        optimizer: one player's.
+        gan: the model in training.
+        player: "generator" or "discriminator".
+        optimizer: the player's.
         counted: whether `trainer.global_step` counts the step. Where one step per batch counts, `max_steps` and
             `every_n_train_steps` count batches.
     """
+    trainer: Trainer = gan.trainer
+    configs = [one for one in trainer.lr_scheduler_configs if one.scheduler.optimizer is optimizer.optimizer]
+    for config in configs:
+        if config.scheduler in gan.epoch_schedulers:
+            while config.scheduler.last_epoch < trainer.current_epoch // config.frequency:
+                config.scheduler.step()  # type: ignore[call-arg]
     if counted:
         optimizer.step()
     else:
         trainer.strategy.optimizer_step(optimizer.optimizer, lambda: None)
-    for config in trainer.lr_scheduler_configs:
-        if config.scheduler.optimizer is optimizer.optimizer:
+    for config in configs:
+        updates = getattr(gan, f"{player}_updates") + 1
+        if config.scheduler not in gan.epoch_schedulers and updates % config.frequency == 0:
             config.scheduler.step()  # type: ignore[call-arg]
