@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from lightning_gans import arguments
 from lightning_gans.data.base import BatchDataset, GANData, Split, as_index, to_unit_range
-from lightning_gans.data.folder_words import say_black_pictures, say_odd_classes, say_splits, say_untrained_classes
+from lightning_gans.data.folder_words import say_depth, say_odd_classes, say_splits, say_untrained_classes
 from lightning_gans.data.found_pictures import (
     FoundPictures,
     folders_with_pictures,
@@ -218,7 +218,7 @@ class ImageFolder(GANData):
         if self.labels:
             say_odd_classes(folder, self._homes, self.classes, self.follow_links)
         if self.max_value is None:
-            say_black_pictures(folder, good)
+            say_depth(folder, good)
         return good
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -48,13 +49,21 @@ def say_untrained_classes(folder: Path, classes: list[str], trained: set[int]) -
         )
 
 
-def say_black_pictures(folder: Path, files: list[str]) -> None:
-    """Warn where the pictures of 16 bits among a few use so few of their values that they come out nearly black."""
-    some = files[:: max(1, len(files) // _MOST_DECODED)]
-    values = [value for value in (brightest(folder / name) for name in some) if value]
-    if values and max(values) < 2**14:
-        white = next(2**bits - 1 for bits in (8, 10, 12, 14) if max(values) < 2**bits)
-        rank_zero_warn(
-            f"The pictures of 16 bits in {folder} have values up to {max(values)} of 65535, and come out nearly black; "
-            f"if {white} is white, use max_value={white} (--data.max_value {white})"
-        )
+def say_depth(folder: Path, files: list[str]) -> None:
+    """Warn where the deep pictures among a few come out nearly black, or white, as their white is another value."""
+    found = [brightest(folder / name) for name in files[:: max(1, len(files) // _MOST_DECODED)]]
+    largest = max((value for value, floats in found if not floats), default=0.0)
+    of_floats = max((value for value, floats in found if floats), default=0.0)
+    if 0 < largest < 2**14:
+        white = next(2**bits - 1 for bits in (8, 10, 12, 14) if largest < 2**bits)
+        words = "of 65535, and come out nearly black"
+    elif largest > 65535:
+        white, words = math.ceil(largest), "and come out white above 65535"
+    elif of_floats > 255:
+        largest, white, words = of_floats, math.ceil(of_floats), "and come out white above 255"
+    else:
+        return
+    rank_zero_warn(
+        f"The pictures of more than 8 bits in {folder} have values up to {largest:.6g} {words}; if {white} is white, "
+        f"use max_value={white} (--data.max_value {white})"
+    )

@@ -91,17 +91,18 @@ def read_picture(path: Path, size: tuple[int, int], channels: int, max_value: in
     return torch.from_numpy(pixels).reshape(height, width, channels).permute(2, 0, 1)
 
 
-def brightest(path: Path) -> int:
-    """Return the largest value of a picture of more than 8 bits; 0 for one of 8 bits, or that cannot be read."""
+def brightest(path: Path) -> tuple[float, bool]:
+    """Return the largest value of a picture of more than 8 bits, and whether it is of floats; 0 for any other file."""
     try:
         with _open(path) as picture:
             if _is_deep_colour(picture):
-                return int(np.stack(_bytes_of_colour(path)).astype(np.int64).T.dot([256, 1]).max())
-            if not picture.mode.startswith("I"):
-                return 0
-            return int(np.asarray(picture).max())
-    except Exception:
-        return 0
+                high, low = (part[..., :3].astype(np.int64) for part in _bytes_of_colour(path))
+                return float((256 * high + low).max()), False
+            if picture.mode.startswith("I") or picture.mode == "F":
+                return float(np.nan_to_num(np.asarray(picture).astype(np.float64)).max()), picture.mode == "F"
+    except Exception:  # a file that cannot be read is named elsewhere
+        pass
+    return 0.0, False
 
 
 def _eight_bit(picture: Image.Image, max_value: int | None = None) -> Image.Image:

@@ -223,12 +223,12 @@ def test_pictures_of_twelve_bits_are_said_and_scaled_on_request(tmp_path, recwar
     options = {"channels": 1, "val_fraction": 0.0, "test_fraction": 0.0}
     black = make(tmp_path, **options)
     assert whole(black).max() < -0.8
-    (words,) = [one for one in said(recwarn) if "16 bits" in one]
+    (words,) = [one for one in said(recwarn) if "8 bits" in one]
     assert "values up to 4095 of 65535, and come out nearly black; if 4095 is white, use max_value=4095" in words
     scaled = whole(make(tmp_path, max_value=4095, **options))[0, 0]
     expected = torch.from_numpy((values / 4095.0).round(8)) * 2 - 1
     assert (scaled - expected).abs().max() <= 1 / 255 + 1e-6
-    assert len([one for one in said(recwarn) if "16 bits" in one]) == 1
+    assert len([one for one in said(recwarn) if "8 bits" in one]) == 1
 
 
 def test_pictures_of_sixteen_bits_are_not_warned_of(tmp_path, recwarn):
@@ -255,7 +255,7 @@ def test_colours_of_twelve_bits_are_said_and_scaled_on_request(tmp_path, recwarn
     values = np.random.default_rng(0).integers(0, 4096, (8, 8, 3))
     values[0, 0] = 4095
     png_of_colour(tmp_path / "a.png", values)
-    assert brightest(tmp_path / "a.png") == 4095
+    assert brightest(tmp_path / "a.png") == (4095, False)
     x = read_picture(tmp_path / "a.png", (8, 8), 3, max_value=4095)
     assert (x.permute(1, 2, 0) - torch.from_numpy(values / 4095 * 255)).abs().max() <= 0.5
     make(tmp_path, val_fraction=0.0, test_fraction=0.0).load("train")
@@ -266,6 +266,15 @@ def test_floats_are_scaled_on_request(tmp_path):
     Image.fromarray(np.linspace(0, 4095, 64, dtype=np.float32).reshape(8, 8)).save(tmp_path / "a.tiff")
     x = read_picture(tmp_path / "a.tiff", (8, 8), 1, max_value=4095)
     assert x.min() == 0 and x.max() == 255 and x.float().mean() == pytest.approx(127.5, abs=1)
+
+
+def test_deep_pictures_that_come_out_white_are_said(tmp_path, recwarn):
+    for name, kind in (("floats", np.float32), ("whole", np.int32)):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.full((9, 9), 90_000, dtype=kind)).save(tmp_path / name / "a.tiff")
+        make(tmp_path / name, channels=1, val_fraction=0.0, test_fraction=0.0).load("train")
+        words = said(recwarn)[-1]
+        assert f"up to 90000 and come out white above {255 if name == 'floats' else 65535}; if 90000 is white" in words
 
 
 def test_max_value_is_checked():
