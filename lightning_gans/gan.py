@@ -16,7 +16,8 @@ from typing_extensions import override
 from lightning_gans import arguments, distributed
 from lightning_gans.attached import attached
 from lightning_gans.base import ReproducibleModule
-from lightning_gans.networks import Discriminator, Generator
+from lightning_gans.batches import samples_and_labels
+from lightning_gans.networks import Discriminator, Generator, adapt_networks
 from lightning_gans.networks.state import as_in_training
 from lightning_gans.objectives import NonSaturating, Objective
 from lightning_gans.optimizers import Adam
@@ -33,9 +34,9 @@ class GAN(ReproducibleModule):
 
         discriminator: min over D of L_D(D(x), D(G(z))),    generator: min over G of L_G(D(G(z)))
 
-    A batch is a tensor of samples (N, …), or a pair (samples, labels); images are in [−1, 1]. Labels are used where
-    the networks are conditional. Every `Stabilizer` among the Trainer's callbacks, or in `self.stabilizers`, takes
-    part. Without a Trainer, `train_batch` trains on one batch, and `gan.discriminator_step(batch).loss.backward()`
+    A batch is samples (N, …), alone or with labels, in any form that `samples_and_labels` reads; images are in [−1, 1].
+    Conditional networks use the labels. Every `Stabilizer` among the Trainer's callbacks, or in `self.stabilizers`,
+    takes part. Without a Trainer, `train_batch` trains on a batch, and `gan.discriminator_step(batch).loss.backward()`
     gives one player's gradient. The default learning rates follow the two time-scale update rule, D's above G's.
 
     Subclass by overriding, from small to large: `opponent` (the discriminator that the generator faces),
@@ -44,12 +45,13 @@ class GAN(ReproducibleModule):
 
     Args:
         generator: maps latents (N, latent_dim) to samples; it knows its latents and number of classes.
-        discriminator: maps samples to logits (N,), or to several for each, such as (N, 1, H, W) of patches.
+        discriminator: maps samples to logits (N,), or to several for each, such as (N, 1, H, W) of patches. Plain torch
+            modules become a `PlainGenerator` and a `PlainDiscriminator`.
         objective: the losses of both players.
         generator_optimizer: makes the generator's optimizer from its parameters.
         discriminator_optimizer: the same for the discriminator.
         generator_scheduler: makes a learning-rate schedule from the generator's optimizer, stepped after each of its
-            updates. None keeps the rate constant.
+            updates, or every epoch where it returns {"scheduler": …, "interval": "epoch"}. None keeps the rate.
         discriminator_scheduler: the same for the discriminator.
         generator_clip: the largest norm of the generator's whole gradient, finite, above 0; None for no clipping.
         discriminator_clip: the same for the discriminator.
@@ -95,6 +97,7 @@ class GAN(ReproducibleModule):
         arguments.positive(self, generator_clip=generator_clip, discriminator_clip=discriminator_clip)
         arguments.whole(self, 1, generator_accumulation=generator_accumulation)
         arguments.whole(self, 1, discriminator_accumulation=discriminator_accumulation, n_critic=n_critic)
+        generator, discriminator = adapt_networks(generator, discriminator)
         self.check_networks(generator, discriminator)
         self.automatic_optimization = False
         self.generator = generator
@@ -115,6 +118,7 @@ class GAN(ReproducibleModule):
         self.discriminator_updates = 0
         self.samples_seen = 0
         self.looking_ahead = False
+        self.epoch_schedulers: list[Any] = []
         self.last_steps: dict[str, Step] = {}
 
     def check_networks(self, generator: Generator, discriminator: Discriminator) -> None:
@@ -140,9 +144,8 @@ class GAN(ReproducibleModule):
         return self.generator(z) if labels is None else self.generator(z, labels)
 
     def unpack_batch(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """Return the samples of a batch, and its labels where the networks are conditional."""
-        x, labels = batch if isinstance(batch, tuple | list) else (batch, None)
-        return x, labels if self.generator.num_classes else None
+        """Return the samples of a batch, in the networks' precision, and its labels where they are conditional."""
+        return samples_and_labels(batch, self.generator.num_classes, self.dtype)  # type: ignore[arg-type]
 
     def generate(self, num: int, labels: Tensor | None = None) -> Tensor:
         """Return `num` samples from fresh latents, in the precision of the parameters."""
@@ -234,8 +237,6 @@ class GAN(ReproducibleModule):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Step]:
         """Train on one batch; callbacks find the detached steps as `outputs` of `on_train_batch_end`."""
         x, _ = self.unpack_batch(batch)
-        if batch_idx == 0:
-            checks.samples(x, self.generator.sample_shape)
         self.seed_batch()
         optimizers = self.optimizers()
         with distributed.synchronized(self.trainer.strategy.model):
@@ -358,7 +359,7 @@ class GAN(ReproducibleModule):
                 optimizers.append(getattr(self, f"{player}_optimizer")(parameters))
                 make_scheduler = getattr(self, f"{player}_scheduler")
                 schedulers += [make_scheduler(optimizers[-1])] if make_scheduler else []
-        checks.schedules(schedulers)
+        self.epoch_schedulers = checks.schedules(schedulers)
         return optimizers, schedulers
 
     @override

@@ -61,6 +61,7 @@ class GANCLI(LightningCLI):
                 auto_configure_optimizers=False,
                 seed_everything_default=0,
                 save_config_callback=_SaveConfig,
+                trainer_class=trainer_parts.CommandLineTrainer,
                 parser_kwargs={"prog": "lightning-gans"},
                 args=args,
             )

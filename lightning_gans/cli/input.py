@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from typing_extensions import override
 
 from lightning_gans.cli.errors import fail
 
@@ -38,10 +39,32 @@ def _config_files(args: Sequence[str]) -> Iterator[Path]:
                 yield path
 
 
+class _RepeatedKey(Exception):
+    """A key is given twice in one mapping."""
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """A loader that refuses a mapping with a key twice, of which YAML would take the last in silence."""
+
+    @override
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in lines:
+                    places = f"in lines {lines[key.value]} and {line}"
+                    raise _RepeatedKey(f"the key '{key.value}' is given twice, {places}; leave one of them.")
+                lines[key.value] = line
+        return super().construct_mapping(node, deep)
+
+
 def _keys_of(path: Path) -> list[str]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
         keys = _keys(content)
+    except _RepeatedKey as repeated:
+        fail(f"{path}: {repeated}")
     except RecursionError:
         fail(f"{path} is nested too deeply or contains itself; give a config such as those in configs/.")
     except (yaml.YAMLError, ValueError, OSError) as error:

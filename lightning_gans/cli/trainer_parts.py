@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from jsonargparse import Namespace
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, TQDMProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins import CheckpointIO
@@ -16,8 +16,37 @@ from lightning.pytorch.plugins import CheckpointIO
 from lightning_gans.callbacks import FailureMonitor, SampleWriter, SaveWhenStopped
 from lightning_gans.checkpoints import AtomicCheckpointIO
 from lightning_gans.cli.errors import first_line
+from lightning_gans.training.checks import folder_can_exist
 
 # ---------------------------------------------------------------- parts
+
+
+class CommandLineTrainer(Trainer):
+    """The Trainer, whose limits read a whole number as a number of batches: 1 is one batch, 1.0 is all of them.
+
+    Lightning's type for them, `Optional[Union[int, float]]`, has an order that depends on what was imported before:
+    `typing` keeps one of all unions of the same types. Where float comes first, the command line would read 1 as 1.0.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        limit_train_batches: int | float | None = None,
+        limit_val_batches: int | float | None = None,
+        limit_test_batches: int | float | None = None,
+        limit_predict_batches: int | float | None = None,
+        overfit_batches: int | float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            *args,
+            limit_train_batches=limit_train_batches,
+            limit_val_batches=limit_val_batches,
+            limit_test_batches=limit_test_batches,
+            limit_predict_batches=limit_predict_batches,
+            overfit_batches=overfit_batches,
+            **kwargs,
+        )
 
 
 def with_run_logger(given: Any, run_logger: Logger) -> list[Logger]:
@@ -88,10 +117,7 @@ def check_checkpoint_settings(dirpath: Any, filename: str | None) -> None:
     Raises:
         ValueError: for a folder at or below a file, and for a pattern that gives no file name.
     """
-    if dirpath is not None and "://" not in str(dirpath):
-        place = next(one for one in (Path(dirpath), *Path(dirpath).absolute().parents) if os.path.lexists(one))
-        if not place.is_dir():
-            raise ValueError(f"--checkpoint.dirpath {dirpath}: '{place}' is not a folder; give another path.")
+    folder_can_exist("--checkpoint.dirpath", dirpath)
     try:
         name = ModelCheckpoint(filename=filename, auto_insert_metric_name=False).format_checkpoint_name(
             {"epoch": torch.tensor(0), "step": torch.tensor(0)}

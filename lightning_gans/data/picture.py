@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,34 +61,104 @@ def why_unreadable(path: Path, decode: bool) -> str:
     return ""
 
 
-def read_picture(path: Path, size: tuple[int, int], channels: int) -> Tensor:
+def read_picture(path: Path, size: tuple[int, int], channels: int, max_value: int | None = None) -> Tensor:
     """Return a picture, uint8 of shape (channels, *size): upright, on white, scaled to cover `size` and cropped.
+
+    Args:
+        path: the file.
+        size: height and width.
+        channels: 3 for colour, 1 for grey.
+        max_value: the value of white in pictures of more than 8 bits; None is 65535 or, of floats, 1, and 255 if any
+            value is above 1.
 
     Raises:
         ValueError: where it cannot be decoded, naming the file.
     """
     try:
         with _open(path) as opened:
-            picture = _opaque(_eight_bit(ImageOps.exif_transpose(opened)))
+            if max_value and _is_deep_colour(opened):
+                picture = _scaled_colour(path, max_value)
+            else:
+                picture = _opaque(_eight_bit(ImageOps.exif_transpose(opened), max_value))
             height, width = size
             picture = ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC)
             pixels = np.array(picture.convert("L") if channels == 1 else picture)
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path} cannot be decoded ({reason}); remove it or use skip_corrupt=True") from None
+        raise ValueError(
+            f"{path} cannot be decoded ({reason}); remove it or use skip_corrupt=True (--data.skip_corrupt true)"
+        ) from None
     return torch.from_numpy(pixels).reshape(height, width, channels).permute(2, 0, 1)
 
 
-def _eight_bit(picture: Image.Image) -> Image.Image:
+def brightest(path: Path) -> tuple[float, bool]:
+    """Return the largest value of a picture of more than 8 bits, and whether it is of floats; 0 for any other file."""
+    try:
+        with _open(path) as picture:
+            if _is_deep_colour(picture):
+                high, low = (part[..., :3].astype(np.int64) for part in _bytes_of_colour(path))
+                return float((256 * high + low).max()), False
+            if picture.mode.startswith("I") or picture.mode == "F":
+                return float(np.nan_to_num(np.asarray(picture).astype(np.float64)).max()), picture.mode == "F"
+    except Exception:  # a file that cannot be read is named elsewhere
+        pass
+    return 0.0, False
+
+
+def _eight_bit(picture: Image.Image, max_value: int | None = None) -> Image.Image:
     """Convert deep pictures to eight bits: integers count as 16-bit; floats as [0, 1], or 0–255 if any is above 1."""
     if not (picture.mode.startswith("I") or picture.mode == "F"):
         return picture
     values = np.nan_to_num(np.asarray(picture).astype(np.float64))
-    if picture.mode != "F":
+    if max_value:
+        values *= 255 / max_value
+    elif picture.mode != "F":
         values /= 257
     elif values.max() <= 1:
         values *= 255
     return Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
+
+
+def _is_deep_colour(picture: Image.Image) -> bool:
+    """Whether a picture has colours of 16 bits, of which Pillow decodes one byte."""
+    return picture.mode in ("RGB", "RGBA") and any(
+        _raw_mode(tile) in _LOW_BYTES for tile in getattr(picture, "tile", ())
+    )
+
+
+def _raw_mode(tile: Any) -> str:
+    """Return how the values of a tile are stored, such as "RGB;16B"."""
+    arguments = tile[3]
+    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
+
+
+_LOW_BYTES = {f"{mode};16{order}": f"{mode};16{other}" for mode in ("RGB", "RGBA") for order, other in ("BL", "LB")}
+
+
+def _bytes_of_colour(path: Path) -> list[np.ndarray]:
+    """Return the high and the low bytes of a picture with colours of 16 bits, each (H, W, 3 or 4), upright."""
+    parts = []
+    for low in (False, True):
+        with _open(path) as picture:
+            if low:
+                picture.tile = [_of_low_bytes(tile) for tile in picture.tile]
+            parts.append(np.asarray(ImageOps.exif_transpose(picture)))
+    return parts
+
+
+def _of_low_bytes(tile: Any) -> Any:
+    raw = _LOW_BYTES[_raw_mode(tile)]
+    arguments = (raw, *tile[3][1:]) if isinstance(tile[3], tuple) else raw
+    return type(tile)(*tile[:3], arguments) if hasattr(tile, "_fields") else (*tile[:3], arguments)
+
+
+def _scaled_colour(path: Path, max_value: int) -> Image.Image:
+    """Return a picture with colours of 16 bits as eight bits, on white."""
+    high, low = (part.astype(np.float64) for part in _bytes_of_colour(path))
+    values = (256 * high + low) * (255 / max_value)
+    if values.shape[2] == 4:  # what is opaque has the largest value that 16 bits hold, or the largest of the colours
+        values[..., 3] = np.where(high[..., 3] == 255, 255, values[..., 3])
+    return _opaque(Image.fromarray(values.round().clip(0, 255).astype(np.uint8)))
 
 
 def _opaque(picture: Image.Image) -> Image.Image:

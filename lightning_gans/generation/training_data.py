@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightning_gans import checkpoints
+from lightning_gans.batches import samples_and_labels
 from lightning_gans.data import Blank, GANData
 from lightning_gans.data.base import BatchDataset, Split, collate_of
 from lightning_gans.data.order import size_of
@@ -97,8 +98,7 @@ def in_blocks(dataset: Any, size: int, num_workers: int) -> Iterator[Tensor]:
 
 
 def _samples(batch: Any) -> Tensor:
-    x = batch[0] if isinstance(batch, tuple | list) else batch
-    return x.float()
+    return samples_and_labels(batch)[0].float()
 
 
 def take(dataset: Any, indices: list[int]) -> Tensor:

@@ -1,5 +1,6 @@
 """Generators, discriminators and latents: torch modules that do not need Lightning."""
 
+from lightning_gans.networks.adapting import adapt_networks
 from lightning_gans.networks.base import Discriminator, Generator
 from lightning_gans.networks.batch_layers import (
     AlwaysOnDropout,
@@ -23,6 +24,7 @@ from lightning_gans.networks.features import ClassifierFeatures, DigitFeatures, 
 from lightning_gans.networks.latents import Constant, Gaussian, GaussianWithCode, Latents, Uniform, as_latents
 from lightning_gans.networks.mlp import FourierFeatures, Maxout, MLPDiscriminator, MLPGenerator, initialize_orthogonal
 from lightning_gans.networks.packs import PackedDiscriminator
+from lightning_gans.networks.plain import PlainDiscriminator, PlainGenerator
 from lightning_gans.networks.routes import StochasticGenerator
 from lightning_gans.networks.stochastic import StochasticEnsembleGenerator, StochasticEnsembleMLPGenerator
 from lightning_gans.networks.stochastic_layers import StochasticConvTranspose2d, StochasticLayer, StochasticLinear
@@ -53,6 +55,8 @@ __all__ = [
     "MinibatchSimilarity",
     "MinibatchStdDevLayer",
     "PackedDiscriminator",
+    "PlainDiscriminator",
+    "PlainGenerator",
     "PooledConv",
     "ReferencedDiscriminator",
     "ReferencedGenerator",
@@ -67,6 +71,7 @@ __all__ = [
     "TransposedConv",
     "Uniform",
     "VirtualBatchNormLayer",
+    "adapt_networks",
     "append_to_features",
     "as_latents",
     "efficientnet_lite0",

@@ -1,15 +1,17 @@
-"""What a GAN adds to every Trainer: the log, the guard against NaN and infinity, clipping, evaluation weights."""
+"""What a GAN adds to every Trainer: the log, the guards of data and of NaN, clipping, evaluation weights."""
 
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from lightning_gans.attached import attached
+from lightning_gans.training.data_guard import DataGuard
 from lightning_gans.training.evaluation_weights import EvaluationWeights
 from lightning_gans.training.gradients import GradientClipping
 from lightning_gans.training.non_finite import NonFinite, NonFiniteError, NonFiniteGuard
 from lightning_gans.training.training_log import TrainingLog
 
 __all__ = [
+    "DataGuard",
     "EvaluationWeights",
     "GradientClipping",
     "NonFinite",
@@ -34,7 +36,7 @@ def attach_callbacks(trainer: Trainer, clips: bool, averages: bool) -> None:
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined] # set by one of the Trainer's parts
     if not attached(trainer, TrainingLog):
         callbacks.insert(0, TrainingLog())
-    for kind in [NonFiniteGuard] + [GradientClipping] * clips + [EvaluationWeights] * averages:
+    for kind in [DataGuard, NonFiniteGuard] + [GradientClipping] * clips + [EvaluationWeights] * averages:
         if not attached(trainer, kind):
             saves = [isinstance(callback, Checkpoint) for callback in callbacks]
             callbacks.insert(saves.index(True) if any(saves) else len(callbacks), kind())

@@ -1,16 +1,21 @@
-"""Checks before training: the Trainer's settings, the schedules and the first batch."""
+"""Checks before training: the networks, the schedules and the Trainer's settings."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from lightning_gans import arguments
+from lightning_gans.attached import attached
 
 
 def is_gan(module: Any) -> bool:
@@ -68,13 +73,25 @@ def layers_in_parts(gan: Any) -> None:
             )
 
 
-def schedules(schedulers: Sequence[Any]) -> None:
-    """Require schedules that count updates: a GAN has no validation metric for ReduceLROnPlateau."""
-    if any(isinstance(scheduler, ReduceLROnPlateau) for scheduler in schedulers):
-        raise ValueError(
-            "ReduceLROnPlateau needs a metric, and a GAN's losses do not measure quality; use a schedule that counts "
-            "updates, such as LinearLR, CosineAnnealingLR or ExponentialLR."
-        )
+def schedules(schedulers: Sequence[Any]) -> list[Any]:
+    """Require schedules that count updates or epochs, and return those that count epochs.
+
+    A schedule is a scheduler, or Lightning's dict of one with `interval` and `frequency`; without an interval it counts
+    updates. A GAN has no validation metric for ReduceLROnPlateau.
+    """
+    by_epoch = []
+    for given in schedulers:
+        settings = given if isinstance(given, dict) else {"scheduler": given}
+        if isinstance(settings.get("scheduler"), ReduceLROnPlateau):
+            raise ValueError(
+                "ReduceLROnPlateau needs a metric, and a GAN's losses do not measure quality; use a schedule that "
+                "counts updates, such as LinearLR, CosineAnnealingLR or ExponentialLR."
+            )
+        interval, frequency = settings.get("interval", "step"), settings.get("frequency", 1)
+        arguments.one_of("scheduler", ("step", "epoch"), interval=interval)
+        arguments.whole("scheduler", 1, frequency=frequency)
+        by_epoch += [settings["scheduler"]] if interval == "epoch" else []
+    return by_epoch
 
 
 def trainer_settings(trainer: Trainer) -> None:
@@ -100,6 +117,46 @@ def trainer_settings(trainer: Trainer) -> None:
             f"max_steps={trainer.max_steps} and max_epochs={trainer.max_epochs} train nothing; give numbers above "
             "0, or -1 for no limit."
         )
+    if trainer.limit_train_batches == 0:
+        raise ValueError(
+            "Trainer(limit_train_batches=0) trains nothing; give a number of batches, such as 100, or a fraction of "
+            "them, such as 0.5."
+        )
+    _lengths(trainer)
+    folder_can_exist("default_root_dir", trainer.default_root_dir)
+
+
+def _lengths(trainer: Trainer) -> None:
+    """Refuse lengths and intervals of a run that are negative or contradict each other."""
+    for name in ("min_epochs", "min_steps", "log_every_n_steps", "num_sanity_val_steps"):
+        value = getattr(trainer, name)
+        if value is not None and value < 0:
+            raise ValueError(f"Trainer({name}={value}): expected a whole number of at least 0, such as 0.")
+    for unit in ("epochs", "steps"):
+        least, most = getattr(trainer, f"min_{unit}") or 0, getattr(trainer, f"max_{unit}")
+        if most not in (None, -1) and least > most:
+            raise ValueError(
+                f"Trainer(min_{unit}={least}, max_{unit}={most}): the least is above the most; lower min_{unit} or "
+                f"raise max_{unit}."
+            )
+    for timer in attached(trainer, Timer):
+        left = timer.time_remaining()
+        if left is not None and left <= 0 and not timer.time_elapsed():
+            raise ValueError(
+                f"Trainer(max_time) is {left:g} seconds; expected a time above 0, such as 00:12:00:00 for twelve hours "
+                "(days:hours:minutes:seconds)."
+            )
+
+
+def folder_can_exist(option: str, path: Any) -> None:
+    """Refuse the path of a folder at or below a file, or below a folder that cannot be written to."""
+    if path is None or "://" in str(path):
+        return
+    place = next(one for one in (Path(path), *Path(path).absolute().parents) if os.path.lexists(one))
+    if not place.is_dir():
+        raise ValueError(f"{option} {path}: '{place}' is not a folder; give another path.")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise ValueError(f"{option} {path}: the folder '{place}' cannot be written to; give another path.")
 
 
 def clipping_sees_gradients(model: Any, trainer: Trainer) -> None:
@@ -112,20 +169,3 @@ def clipping_sees_gradients(model: Any, trainer: Trainer) -> None:
                 f"{limit}={getattr(model, limit)} with a fused {type(optimizer).__name__} and precision 16-mixed would "
                 "clip gradients that are still scaled; leave out fused, or use bf16-mixed."
             )
-
-
-def samples(x: Tensor, sample_shape: Sequence[int]) -> None:
-    """Require data of the networks' shape, finite and, for images, in [−1, 1]."""
-    if tuple(x.shape[1:]) != tuple(sample_shape):
-        raise ValueError(
-            f"the data has samples of shape {tuple(x.shape[1:])}, but the networks are made for "
-            f"{tuple(sample_shape)}; give the model the data's shape, or let the data module resize (its `size`)."
-        )
-    if not torch.isfinite(x).all():
-        bad = int((~torch.isfinite(x)).flatten(1).any(1).sum())
-        raise ValueError(f"{bad} of the {len(x)} samples in the first batch hold NaN or infinity; clean the data.")
-    if x.dim() == 4 and (x.min() < -1.01 or x.max() > 1.01):
-        raise ValueError(
-            f"images must lie in [-1, 1], but the first batch spans [{float(x.min()):.3g}, {float(x.max()):.3g}]; "
-            "scale them: x * 2 - 1 for images in [0, 1]."
-        )

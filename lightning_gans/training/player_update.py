@@ -11,6 +11,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lightning_gans.batches import parts
 from lightning_gans.step import Batch, Step
 from lightning_gans.training import checks
 from lightning_gans.training.gradients import clip
@@ -29,19 +30,6 @@ def frozen(network: nn.Module) -> Iterator[None]:
     finally:
         for parameter in parameters:
             parameter.requires_grad_(True)
-
-
-def parts(batch: Batch, number: int) -> Iterator[tuple[Batch, float]]:
-    """Yield a batch in at most `number` parts, each with its share of the samples."""
-    if number == 1:
-        yield batch, 1.0
-    elif isinstance(batch, Tensor):
-        for part in batch.tensor_split(min(number, len(batch))):
-            yield part, len(part) / len(batch)
-    else:
-        splits = [tensor.tensor_split(min(number, len(tensor))) for tensor in batch]
-        for pieces in zip(*splits, strict=True):
-            yield list(pieces), len(pieces[0]) / len(batch[0])
 
 
 def owner(optimizer: Optimizer, generator: nn.Module, discriminator: nn.Module) -> str:
@@ -77,6 +65,9 @@ def backward_in_parts(gan: Any, player: str, optimizer: AnyOptimizer, batch: Bat
 def step_optimizer(gan: Any, player: str, optimizer: AnyOptimizer, counted: bool) -> None:
     """Step a player's optimizer, in a Trainer with its precision and hooks, then its scheduler; else after clipping.
 
+    A scheduler is stepped after every update of its player, or after every `frequency`-th where it was given in a
+    dict; with the interval "epoch" before the first update of an epoch.
+
     Args:
         gan: whose Trainer, and limits on gradients.
         player: "generator" or "discriminator".
@@ -90,10 +81,16 @@ def step_optimizer(gan: Any, player: str, optimizer: AnyOptimizer, counted: bool
         optimizer.step()
         return
     trainer = gan.trainer
+    configs = [one for one in trainer.lr_scheduler_configs if one.scheduler.optimizer is optimizer.optimizer]
+    for config in configs:
+        if config.scheduler in gan.epoch_schedulers:
+            while config.scheduler.last_epoch < trainer.current_epoch // config.frequency:
+                config.scheduler.step()
     if counted:
         optimizer.step()
     else:
         trainer.strategy.optimizer_step(optimizer.optimizer, lambda: None)
-    for config in trainer.lr_scheduler_configs:
-        if config.scheduler.optimizer is optimizer.optimizer:
+    for config in configs:
+        updates = getattr(gan, f"{player}_updates") + 1
+        if config.scheduler not in gan.epoch_schedulers and updates % config.frequency == 0:
             config.scheduler.step()

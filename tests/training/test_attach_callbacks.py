@@ -13,7 +13,14 @@ from torch.utils.data import DataLoader
 from lightning_gans import GAN
 from lightning_gans.attached import attached
 from lightning_gans.stabilizers import GeneratorEMA, GradientPenalty
-from lightning_gans.training import EvaluationWeights, GradientClipping, NonFiniteError, NonFiniteGuard, TrainingLog
+from lightning_gans.training import (
+    DataGuard,
+    EvaluationWeights,
+    GradientClipping,
+    NonFiniteError,
+    NonFiniteGuard,
+    TrainingLog,
+)
 
 
 def kinds(trainer):
@@ -23,26 +30,27 @@ def kinds(trainer):
 def test_the_log_is_first_and_the_guard_before_checkpoints(make_gan, fit, tmp_path):
     callbacks = [ModelCheckpoint(tmp_path), Steps()]
     trainer = fit(make_gan(), callbacks=callbacks, enable_checkpointing=True)
-    assert kinds(trainer) == ["TrainingLog", "Steps", "NonFiniteGuard", "ModelCheckpoint"]
+    assert kinds(trainer) == ["TrainingLog", "Steps", "DataGuard", "NonFiniteGuard", "ModelCheckpoint"]
 
 
 def test_clipping_and_evaluation_weights_are_added_where_they_are_needed(make_gan, fit):
     trainer = fit(make_gan(generator_clip=1.0), callbacks=[GeneratorEMA()])
-    assert kinds(trainer) == ["TrainingLog", "GeneratorEMA", "NonFiniteGuard", "GradientClipping", "EvaluationWeights"]
+    guards = ["DataGuard", "NonFiniteGuard"]
+    assert kinds(trainer) == ["TrainingLog", "GeneratorEMA", *guards, "GradientClipping", "EvaluationWeights"]
     gan = make_gan()
     gan.stabilizers.append(GeneratorEMA())
-    assert kinds(fit(gan)) == ["TrainingLog", "NonFiniteGuard", "EvaluationWeights"]
-    assert kinds(fit(make_gan(), callbacks=[GradientPenalty()])) == ["TrainingLog", "GradientPenalty", "NonFiniteGuard"]
+    assert kinds(fit(gan)) == ["TrainingLog", *guards, "EvaluationWeights"]
+    assert kinds(fit(make_gan(), callbacks=[GradientPenalty()])) == ["TrainingLog", "GradientPenalty", *guards]
 
 
-@pytest.mark.parametrize("kind", [TrainingLog, NonFiniteGuard, GradientClipping, EvaluationWeights])
+@pytest.mark.parametrize("kind", [TrainingLog, DataGuard, NonFiniteGuard, GradientClipping, EvaluationWeights])
 def test_a_callback_of_the_users_own_is_kept_where_it_is(make_gan, batches, fit, kind):
     own = type("Own", (kind,), {})()
     gan = make_gan(discriminator_clip=1.0)
     trainer = fit(gan, callbacks=[Steps(), own, GeneratorEMA()])
     trainer.validate(gan, DataLoader(batches(1), batch_size=None), verbose=False)
     assert attached(trainer, kind) == [own]
-    assert len(trainer.callbacks) == 3 + 3, "and a second stage adds no others"
+    assert len(trainer.callbacks) == 3 + 4, "and a second stage adds no others"
     assert trainer.callbacks.index(own) - trainer.callbacks.index(attached(trainer, Steps)[0]) == 1
 
 

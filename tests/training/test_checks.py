@@ -100,7 +100,7 @@ def test_points_of_another_shape_or_with_nan(make_gan, fit, weights, batch, mess
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
-        (IMAGES * 255, r"images must lie in \[-1, 1\], but the first batch spans \[.*scale them: x \* 2 - 1"),
+        (IMAGES * 255, r"images must lie in \[-1, 1\], but the first batch spans \[.*scale them: x / 127.5 - 1"),
         (with_value(IMAGES, 0.0) - 1.2, r"spans \[-1.2, -0.2\d*\]"),
         (with_value(IMAGES, float("nan")), "1 of the 8 samples"),
         (torch.rand(8, 3, 8, 8), r"samples of shape \(3, 8, 8\), but the networks are made for \(1, 8, 8\)"),

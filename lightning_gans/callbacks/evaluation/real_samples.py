@@ -69,4 +69,4 @@ class RealSamples:
             self.dataset, batch_sampler=indices, collate_fn=source.collate_fn, num_workers=source.num_workers
         )
         for batch in reader:
-            yield gan.unpack_batch(batch)[0].to(gan.device)
+            yield gan.unpack_batch(batch)[0].to(gan.device, torch.float32)

@@ -1,0 +1,187 @@
+"""The data of a run: shape, range and labels of first batches, and later ranges without a device sync at each."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning.fabric.utilities import move_data_to_device
+from lightning.pytorch import Callback, Trainer
+from torch import Tensor
+from torch.utils.data import DataLoader
+from typing_extensions import override
+
+from lightning_gans.arguments import whole
+from lightning_gans.training.checks import is_gan
+from lightning_gans.training.ranges import has_images, in_unit_range, remedy_of_range, spans
+from lightning_gans.training.training_log import TrainingLog
+
+
+class DataGuard(Callback):
+    """Check the data of a run; `GAN` adds it where the Trainer has none.
+
+    The first batch of every epoch, and of every validation and test, must have samples of the networks' shape, finite,
+    images in [−1, 1], and labels in 0 … num_classes − 1; anything else ends the run with one line, before the first
+    update where it is in the training data. Images without a negative value look like [0, 1] and are warned of.
+
+    The smallest and largest value of every later training batch are kept on the device and read together, at every 50th
+    batch, at those that are logged and at the last of an epoch, as `NonFiniteGuard` does: images that leave [−1, 1], or
+    are all of them at or above 0 where the first were not, are warned of once. A run without a training batch is
+    refused.
+
+    Args:
+        every_n_batches: batches between these readings, at least 1.
+    """
+
+    def __init__(self, every_n_batches: int = 50) -> None:
+        whole(self, 1, every_n_batches=every_n_batches)
+        self.every_n_batches = every_n_batches
+        self._ends: list[tuple[int, int, Tensor]] = []  # number of a batch, samples in it, smallest and largest value
+        self._expected: tuple[float, float] | None = None  # ends of the first batch of images
+        self._warned: set[str] = set()
+
+    # ---------------------------------------------------------------- first batches
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        self._ends, self._expected, self._warned = [], None, set()
+
+    @override
+    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if is_gan(pl_module) and (batch_idx == 0 or self._expected is None):
+            ends = self._check(pl_module, batch, "training")
+            self._expected = self._expected or ends
+
+    @override
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        if is_gan(pl_module) and batch_idx == 0:
+            self._check(pl_module, batch, "validation")
+
+    @override
+    def on_test_batch_start(
+        self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        if is_gan(pl_module) and batch_idx == 0:
+            self._check(pl_module, batch, "test")
+
+    def _check(self, gan: Any, batch: Any, kind: str) -> tuple[float, float]:
+        """Require a good first batch, and return its ends; warn where its images look like another range."""
+        if gan.device.type != "cpu":
+            gan.unpack_batch(move_data_to_device(batch, "cpu"))  # checks the labels' values
+        x, _ = gan.unpack_batch(batch)
+        low, high = check_samples(x, gan.generator.sample_shape, kind)
+        if has_images(x) and in_unit_range(low, high):
+            self._warn(
+                "unit",
+                f"the images of the first {kind} batch span {spans(low, high)} and have no negative value, as images "
+                f"in [0, 1] do; those of the generator, and all pictures and scores, are in [-1, 1]. Scale them: "
+                f"{remedy_of_range(low, high)}, or Normalize(0.5, 0.5) behind ToTensor().",
+            )
+        return low, high
+
+    # ---------------------------------------------------------------- later batches
+
+    @override
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if not is_gan(pl_module):
+            return
+        x, _ = pl_module.unpack_batch(batch)
+        if has_images(x):
+            self._ends.append((pl_module.batches_seen, len(x), torch.stack(x.detach().aminmax())))
+        due = TrainingLog.is_due(trainer, pl_module) or pl_module.batches_seen % self.every_n_batches == 0
+        if due or trainer.is_last_batch:
+            self._read()
+
+    @override
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self._read()
+
+    def _read(self) -> None:
+        """Warn of the first batch since the last reading whose images have another range than the run's first ones."""
+        pending, self._ends = self._ends, []
+        if not pending or self._expected is None:
+            return
+        ends = torch.stack([one.float() for _, _, one in pending]).tolist()
+        first = spans(*self._expected)
+        for (number, size, _), (low, high) in zip(pending, ends, strict=True):
+            where = f"the images of batch {number} span {spans(low, high)}, those of the first batch {first}"
+            if low < -1.01 or high > 1.01:
+                self._warn(
+                    "range", f"{where}, and [-1, 1] is expected; scale all of them: {remedy_of_range(low, high)}."
+                )
+            elif size >= 8 and in_unit_range(low, high) and self._expected[0] < -0.5:
+                self._warn("later", f"{where}; if they are in [0, 1], scale them as the others: x * 2 - 1.")
+
+    def _warn(self, kind: str, words: str) -> None:
+        """Warn once of a kind of fault, in the process that finds it."""
+        if kind not in self._warned:
+            self._warned.add(kind)
+            warnings.warn(words[0].upper() + words[1:], UserWarning, stacklevel=2)
+
+    # ---------------------------------------------------------------- no batch at all
+
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        if is_gan(pl_module) and trainer.fit_loop.epoch_loop.batch_progress.current.ready == 0:
+            raise ValueError(_no_batch(trainer))
+
+    @override
+    def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
+        if is_gan(pl_module) and trainer.num_training_batches == 0:
+            raise ValueError(_no_batch(trainer))
+
+
+def _no_batch(trainer: Trainer) -> str:
+    """Return why there is no training batch."""
+    loader = trainer.train_dataloader
+    if isinstance(loader, DataLoader) and hasattr(loader.dataset, "__len__") and loader.batch_size:
+        size, each = len(loader.dataset), loader.batch_size
+        if loader.drop_last and 0 < size < each * trainer.world_size:
+            shared = f" in each of {trainer.world_size} processes" if trainer.world_size > 1 else ""
+            return (
+                f"there is no training batch: the data set has {size} samples, fewer than one batch of {each}{shared}, "
+                "and drop_last=True leaves it out; use a smaller batch_size or more data."
+            )
+    return "there is no training batch: the training loader gives none; give it a data set that is not empty."
+
+
+def check_samples(x: Tensor, sample_shape: Sequence[int], kind: str = "training") -> tuple[float, float]:
+    """Require samples of the networks' shape, finite and, if they are images, in [−1, 1]; return their ends.
+
+    Raises:
+        ValueError: naming the shape or range of a first batch of this kind, and the remedy.
+    """
+    came, expected = tuple(x.shape[1:]), tuple(sample_shape)
+    if came != expected:
+        raise ValueError(
+            f"the data has samples of shape {came}, but the networks are made for {expected}; "
+            f"{_remedy_of_shape(tuple(x.shape), expected)}."
+        )
+    if not torch.isfinite(x).all():
+        bad = int((~torch.isfinite(x)).flatten(1).any(1).sum())
+        raise ValueError(f"{bad} of the {len(x)} samples in the first batch hold NaN or infinity; clean the data.")
+    low, high = (float(end) for end in x.aminmax())
+    if has_images(x) and (low < -1.01 or high > 1.01):
+        of = "" if kind == "training" else f" of {kind}"
+        raise ValueError(
+            f"images must lie in [-1, 1], but the first batch{of} spans {spans(low, high)}; scale them: "
+            f"{remedy_of_range(low, high)}."
+        )
+    return low, high
+
+
+def _remedy_of_shape(batch: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    came = batch[1:]
+    if batch == expected:
+        return "this is one sample without a batch dimension: give the DataLoader a batch_size"
+    if len(came) == 3 and (came[2], *came[:2]) == expected:
+        return "the channels come last: x.permute(0, 3, 1, 2)"
+    if (1, *came) == expected:
+        return "the channel is missing: x.unsqueeze(1)"
+    if came == (1, *expected):
+        return "there is a dimension too many: x.squeeze(1)"
+    return "give the model the data's shape, or let the data module resize (its `size`)"
