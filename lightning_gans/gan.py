@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from lightning_gans import arguments, distributed
+from lightning_gans import arguments, distributed, hooks
 from lightning_gans.attached import attached
 from lightning_gans.base import ReproducibleModule
 from lightning_gans.networks import Discriminator, Generator
@@ -145,7 +145,7 @@ class GAN(ReproducibleModule):
     def generate(self, num: int, labels: Tensor | None = None) -> Tensor:
         """Return `num` samples from fresh latents, in the precision of the parameters."""
         z = self.sample_latents(num)
-        return self(z, labels).to(z.dtype)
+        return checks.generated(self.generator, self(z, labels), num).to(z.dtype)
 
     def sample_latents(self, num: int) -> Tensor:
         """Return latents (num, latent_dim) on the module's device, in the precision of the parameters."""
@@ -184,21 +184,21 @@ class GAN(ReproducibleModule):
             with torch.no_grad():
                 fake = self.generate(len(real), labels)
         for stabilizer in stabilizers:
-            fake = stabilizer.on_fake_samples(self, fake, labels)
+            fake = hooks.fake_samples(stabilizer, self, fake, labels)
         for stabilizer in stabilizers:
-            real = stabilizer.on_discriminator_input(self, real)
-            fake = stabilizer.on_discriminator_input(self, fake)
+            real = hooks.discriminator_input(stabilizer, self, real)
+            fake = hooks.discriminator_input(stabilizer, self, fake)
         real_logits = self.discriminate(discriminator, real, labels)
         fake_logits = self.discriminate(discriminator, fake, labels)
         real_targets = fake_targets = None
         if stabilizers:
             real_targets, fake_targets = torch.ones_like(real_logits), torch.zeros_like(fake_logits)
             for stabilizer in stabilizers:
-                real_targets, fake_targets = stabilizer.on_targets(self, real_targets, fake_targets)
+                real_targets, fake_targets = hooks.targets(stabilizer, self, real_targets, fake_targets)
         loss = self.objective.discriminator_loss(real_logits, fake_logits, real_targets, fake_targets)
         step = Step(loss, fake, fake_logits, real, real_logits, labels, discriminator)
         for stabilizer in stabilizers:
-            step.loss = stabilizer.on_discriminator_loss(self, step, step.loss)
+            step.loss = hooks.discriminator_loss(stabilizer, self, step)
         return step
 
     def generator_step(self, batch: Batch, fake: Tensor | None = None) -> Step:
@@ -208,21 +208,21 @@ class GAN(ReproducibleModule):
         fake = self.generate(len(real), labels) if fake is None else fake
         discriminator = self.opponent(batch, fake)
         for stabilizer in stabilizers:
-            discriminator = stabilizer.on_opponent(self, discriminator)
+            discriminator = hooks.opponent(stabilizer, self, discriminator)
         with frozen(self.discriminator):
             for stabilizer in stabilizers:
-                fake = stabilizer.on_discriminator_input(self, fake)
+                fake = hooks.discriminator_input(stabilizer, self, fake)
             fake_logits = self.discriminate(discriminator, fake, labels)
             step = Step(fake_logits, fake, fake_logits, labels=labels, discriminator=discriminator)
             if self.objective.needs_real_logits or any(stabilizer.reads_real for stabilizer in stabilizers):
                 for stabilizer in stabilizers:
-                    real = stabilizer.on_discriminator_input(self, real)
+                    real = hooks.discriminator_input(stabilizer, self, real)
                 step.real = real
             if self.objective.needs_real_logits:
                 step.real_logits = self.discriminate(discriminator, real, labels)
             step.loss = self.objective.generator_loss(fake_logits, step.real_logits)
             for stabilizer in stabilizers:
-                step.loss = stabilizer.on_generator_loss(self, step, step.loss)
+                step.loss = hooks.generator_loss(stabilizer, self, step)
         return step
 
     # ---------------------------------------------------------------- training
@@ -267,7 +267,7 @@ class GAN(ReproducibleModule):
         """Return how many updates the discriminator and the generator make on the coming batch."""
         updates = (1, int((self.discriminator_updates + 1) % self.n_critic == 0))
         for stabilizer in self.active_stabilizers:
-            updates = stabilizer.on_updates_per_batch(self, *updates)
+            updates = hooks.updates_per_batch(stabilizer, self, updates)
         if min(updates) < 0 or sum(updates) == 0:
             raise ValueError(f"{updates} updates of discriminator and generator: expected at least one of either.")
         return updates
@@ -368,6 +368,7 @@ class GAN(ReproducibleModule):
     def configure_callbacks(self) -> list[Callback]:
         """Check the Trainer's settings; this is the first hook of a run."""
         checks.trainer_settings(self.trainer)
+        hooks.check_stabilizers(self)
         return list(super().configure_callbacks())
 
     @override

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -25,6 +25,12 @@ def given_keys(args: Sequence[str]) -> list[str]:
     return keys
 
 
+def settings_of_configs(args: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the settings of each config file that a command line names."""
+    for path in _config_files(args):
+        yield _settings_of(path)
+
+
 def _config_files(args: Sequence[str]) -> Iterator[Path]:
     for flag, following in zip(args, [*args[1:], ""], strict=True):
         name, _, value = flag.partition("=")
@@ -40,17 +46,27 @@ def _config_files(args: Sequence[str]) -> Iterator[Path]:
 
 def _keys_of(path: Path) -> list[str]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        keys = _keys(content)
+        return _keys(_settings_of(path))
     except RecursionError:
-        fail(f"{path} is nested too deeply or contains itself; give a config such as those in configs/.")
+        _fail_too_deep(path)
+
+
+def _settings_of(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        _fail_too_deep(path)
     except (yaml.YAMLError, ValueError, OSError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f" (line {mark.line + 1})" if mark else ""
         fail(f"{path} is not a YAML file{line}; give a config such as those in configs/.")
     if not isinstance(content, dict):
         fail(f"{path} holds no settings; give a config such as those in configs/.")
-    return keys
+    return content
+
+
+def _fail_too_deep(path: Path) -> NoReturn:
+    fail(f"{path} is nested too deeply or contains itself; give a config such as those in configs/.")
 
 
 def _keys(tree: Any, prefix: str = "") -> list[str]:

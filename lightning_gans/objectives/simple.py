@@ -1,11 +1,14 @@
 """The base class of objectives, and those that read one logit at a time."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
+
+from lightning_gans.overriding import check_names
 
 
 class Objective(ABC):
@@ -26,6 +29,12 @@ class Objective(ABC):
 
     needs_real_logits = False
     """Whether the generator's loss reads the logits of real samples (relativistic objectives do)."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a misspelled part, where the class is defined."""
+        super().__init_subclass__(**kwargs)
+        parts = ("real", "fake", "cost", "discriminator_loss", "generator_loss", "needs_real_logits")
+        check_names(cls, Objective, parts)
 
     @abstractmethod
     def real(self, logits: Tensor) -> Tensor:

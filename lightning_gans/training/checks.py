@@ -10,6 +10,8 @@ from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from lightning_gans.networks import Discriminator
+
 
 def is_gan(module: Any) -> bool:
     """Return whether a module is a `GAN`; a Trainer may fit another module after one, with the same callbacks."""
@@ -18,6 +20,12 @@ def is_gan(module: Any) -> bool:
 
 def networks_fit(generator: nn.Module, discriminator: nn.Module, shapes: bool = True) -> None:
     """Require two networks of the same number of classes and, with `shapes`, of the same shape of samples."""
+    if isinstance(discriminator, Discriminator) and not hasattr(discriminator, "features"):
+        if type(discriminator).forward is Discriminator.forward:
+            raise ValueError(
+                f"{type(discriminator).__name__} has no features, of which it makes its logits; define features, as a "
+                "method or as a submodule, or a forward of its own."
+            )
     for name in ("sample_shape", "num_classes") if shapes else ("num_classes",):
         theirs, ours = getattr(generator, name), getattr(discriminator, name)
         if theirs != ours:
@@ -87,3 +95,15 @@ def samples(x: Tensor, sample_shape: Sequence[int]) -> None:
             f"images must lie in [-1, 1], but the first batch spans [{float(x.min()):.3g}, {float(x.max()):.3g}]; "
             "scale them: x * 2 - 1 for images in [0, 1]."
         )
+
+
+def generated(generator: nn.Module, given: Any, num: int) -> Tensor:
+    """Require of a generator the number of samples that it was asked for, in the shape that it says."""
+    expected = (num, *generator.sample_shape)  # type: ignore[misc]
+    if isinstance(given, Tensor) and given.shape == expected:
+        return given
+    found = f"shape {tuple(given.shape)}" if isinstance(given, Tensor) else type(given).__name__
+    raise ValueError(
+        f"{type(generator).__name__} returned {found} for {num} latents, expected samples of shape {expected}; correct "
+        "its forward, or its sample_shape."
+    )
