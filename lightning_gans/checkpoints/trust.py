@@ -135,10 +135,11 @@ def check_arguments(settings: Any) -> None:
 
 def _refused(place: str, value: Any) -> ValueError:
     shown = re.sub(r"\s+", " ", value if isinstance(value, str) else type(value).__name__)[:80]
+    module = shown.rpartition(".")[0] if _DOTTED.fullmatch(shown) else "with the name of its module"
     return ValueError(
         f"its {place} asks for {shown!r}, which is not part of this library, of torch.nn or of torch.optim, nor an "
-        "imported subclass of what a GAN is made of; nothing was run. If it is yours, give --import with the name of its "
-        "module; if you know who made the file, say --trust true (trust=True in Python)."
+        f"imported part of a GAN; nothing was run. If it is yours, give --import {module}; if you know who made the "
+        "file, say --trust true (trust=True in Python)."
     )
 
 

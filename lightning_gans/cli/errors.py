@@ -100,7 +100,7 @@ class Parser(LightningArgumentParser):
     @override
     def instantiate(self, namespace: Any, *args: Any, **kwargs: Any) -> Any:
         """Build what a config names, once it is known that no other function is called than its settings take."""
-        check_factories(namespace)
+        check_factories(namespace.get(namespace.get("subcommand") or "", namespace))
         return super().instantiate(namespace, *args, **kwargs)
 
     @override
@@ -157,6 +157,10 @@ _REMEDIES = [
     (r"arguments are required: ([\w.]+)$", r"give --\1"),
     (r"^(\w+): (\w+): .*Option '\w+' is not accepted", r"`lightning-gans fit --\1.help \2` lists the options"),
     (r"unrecognized arguments|does not accept option", "`--help` after the command lists the options"),
+    (
+        r"to be a subclass of|correspond to a subclass of|to be a function that returns",
+        "give the import path of a class of that kind",
+    ),
     (r"File does not exist", "give the path of a config"),
     (
         r"No supported gpu backend|No CUDA GPUs|MisconfigurationException: .*accelerator",
@@ -190,8 +194,10 @@ def one_line(message: str) -> str:
     text = " ".join(re.sub(r"^- ", "", line).strip() for line in lines if line) or message
     text = re.sub(r"Parser key \"([^\"]+)\":", r"\1:", text.strip())
     text = re.sub(r"Problem with given class_path '(?:\w+\.)*(\w+)':", r"\1:", text)
+    text = re.sub(r"Type \S.*? expects a function or a callable class: ", "", text)
+    text = re.sub(r"\.*\s*Got value: (Namespace\(|\{'(class_path|init_args)).*", "", text)
     given = re.search(r"Given value: (?!\[?(?:Namespace|NestedArg))(.+)", message)
-    if given and "Got value" not in text:
+    if given and "Got value" not in text and "subclass of" not in text:
         text += f". Got value: {given[1]}"
     for pattern, remedy in _REMEDIES:
         found = re.search(pattern, text)

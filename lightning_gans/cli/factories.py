@@ -1,4 +1,4 @@
-"""Functions in a config: each must be declared to return what its setting is to be made of, before it is called."""
+"""Functions in a config, which the parser calls: each must be declared to return what its setting takes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from jsonargparse import Namespace
 
 
 def check_factories(settings: Any, place: str = "") -> None:
-    """Refuse functions that are not declared to return an object of the kind that their setting takes.
+    """Refuse functions for settings that take a factory, unless they are declared to return one.
 
-    A setting that takes a class also takes a function which makes an object of it, with `class_path` and `init_args`.
-    The parser checks classes; of functions it calls any, such as `os.system` for a schedule. Nothing is called here.
+    A setting such as an optimizer, a schedule or an activation takes a class, or the import path of a function, as a
+    factory. With `class_path` and `init_args` the parser calls a function, such as `os.system`, and takes what it
+    returns, whatever that is. Nothing is called here.
 
     Args:
         settings: a parsed config or a part of it.
@@ -66,35 +67,35 @@ def _check(place: str, setting: Any, kinds: tuple[type, ...]) -> None:
     if maker is None or isinstance(maker, type) or not kinds:
         return
     made = _hints(maker).get("return")
-    if not (isinstance(made, type) and issubclass(made, kinds)):
+    classes = list(_made(made))
+    if not classes or not all(issubclass(one, kinds) for one in classes):
         wanted = " or ".join(kind.__name__ for kind in kinds)
         raise ValueError(
-            f"{place}: {setting['class_path']} is neither a class of {wanted} nor a function that is declared to "
-            f"return one, and was not called; give the import path of a class that derives from {wanted}."
+            f"{place}: {setting['class_path']} is no class of {wanted}, nor a function that is declared to return a "
+            f"factory of one, and was not called; give the import path of a class that derives from {wanted}."
         )
 
 
 def _made_by(maker: Any, name: str) -> tuple[type, ...]:
-    """Return the classes that a setting of a class or function takes, or of whose objects it takes a factory."""
+    """Return the classes of whose objects a setting of a class or function takes a factory; () if it takes none."""
     owners = [maker]
     if isinstance(maker, type):
         owners = [vars(kind)["__init__"] for kind in maker.__mro__ if "__init__" in vars(kind)]
     for owner in owners:
         if inspect.isfunction(owner) and name in inspect.signature(owner).parameters:
-            return tuple(_classes(_hints(owner).get(name)))
+            return tuple(_made(_hints(owner).get(name)))
     return ()
 
 
-def _classes(annotation: Any) -> Iterator[type]:
-    """Yield the classes in an annotation; of a callable, those that it returns."""
-    if isinstance(annotation, type) and annotation is not type(None) and not typing.get_origin(annotation):
-        if annotation not in (int, float, str, bool):
-            yield annotation
-    elif typing.get_origin(annotation) in (typing.Union, types.UnionType):
+def _made(annotation: Any) -> Iterator[type]:
+    """Yield the classes of the objects that a callable returns, by its annotation, which may be one of several."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         for one in typing.get_args(annotation):
-            yield from _classes(one)
+            yield from _made(one)
     elif typing.get_origin(annotation) is Callable and typing.get_args(annotation):
-        yield from _classes(typing.get_args(annotation)[-1])
+        returned = typing.get_args(annotation)[-1]
+        several = typing.get_origin(returned) in (typing.Union, types.UnionType)
+        yield from (one for one in (typing.get_args(returned) if several else (returned,)) if isinstance(one, type))
 
 
 def _hints(function: Any) -> dict[str, Any]:

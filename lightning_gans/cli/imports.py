@@ -82,7 +82,9 @@ def _import(given: str) -> None:
         import_module(name)
     except ModuleNotFoundError as error:
         if not f"{name}.".startswith(f"{error.name}."):
-            fail(f"--import {given}: the module needs {error.name}, which is not installed; install it.")
+            fail(
+                f"--import {given}: the module needs {error.name}, which is not installed; add it to this environment."
+            )
         fail(
             f"--import {given}: there is no {name.replace('.', os.sep)}.py in {folder}, nor an installed module of that "
             "name; give the name of a Python file in this folder, without .py."
@@ -99,11 +101,11 @@ def _import(given: str) -> None:
 def _fail(given: str, name: str, error: BaseException) -> None:
     if isinstance(error, SystemExit):
         fail(
-            f"--import {given}: the module ends the program when it is imported; put what it runs below "
+            f"--import {given}: the module ends the program when it is imported; change it: what it runs belongs below "
             '`if __name__ == "__main__":`.'
         )
     place = traceback.extract_tb(error.__traceback__)[-1]
     fail(
         f"--import {given}: the module cannot be imported ({type(error).__name__}: {str(error).strip()[:200]}, "
-        f"{Path(place.filename).name}, line {place.lineno}); correct it: python -c 'import {name}' shows where."
+        f"{Path(place.filename).name}, line {place.lineno}); change it; python -c 'import {name}' shows where."
     )
