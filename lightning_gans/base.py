@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from typing_extensions import override
 
-from lightning_gans.checkpoints.reading import check_fits, opened, read_checkpoint
-from lightning_gans.checkpoints.trust import class_of_checkpoint
+from lightning_gans import checkpoints
+from lightning_gans.checkpoints import check_fits, is_plain, opened, read_checkpoint
 from lightning_gans.randomness import seed_from
 
 
@@ -35,10 +36,20 @@ class ReproducibleModule(LightningModule):
         has_trained: whether this process has run a training step.
     """
 
+    _given: dict[str, Any] | None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Keep the arguments of the constructor, by which the object is made again from a checkpoint."""
+        self = super().__new__(cls)
+        self.__dict__["_given"] = _by_name(cls, args, kwargs)
+        return self
+
     def __init__(self) -> None:
         super().__init__()
         self.run_seed: int | None = None
         self.has_trained = False
+        self._left_out: list[str] = []  # arguments that a checkpoint cannot hold
+        self._has_told = False
 
     # ---------------------------------------------------------------- random numbers
 
@@ -46,6 +57,8 @@ class ReproducibleModule(LightningModule):
     def setup(self, stage: str) -> None:
         if stage == TrainerFn.FITTING:  # on_load_checkpoint, which comes later, restores that of a resumed run
             self.run_seed = self.trainer.strategy.broadcast(torch.initial_seed())
+            if self.trainer.checkpoint_callbacks:
+                self._tell_how_to_load()
             if self.trainer.strategy.root_device.type == "cpu":
                 # Lightning sets it for forks of GPU processes; on a CPU it makes every optimizer step of torch look
                 # for a driver, which takes 0.2 ms
@@ -74,14 +87,25 @@ class ReproducibleModule(LightningModule):
         return []
 
     def save_plain_hyperparameters(self) -> None:
-        """Save the constructor's arguments that are plain values; call it in the constructor."""
+        """Save the constructor's arguments that are plain values; call it in the constructor.
+
+        Of a subclass outside of this library they are the arguments of its own constructor, by which it is made again:
+        what it passes to the base class itself is not among them.
+        """
+        given, self._given = self._given, None
         frame: FrameType = inspect.currentframe().f_back  # type: ignore[union-attr, assignment]
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*is an instance of `nn.Module`.*")
             self.save_hyperparameters(frame=frame)
-        for name in [name for name, value in self.hparams.items() if not _is_plain(value)]:
+        made_in_python = given is not None and "_instantiator" not in self.hparams
+        own = given if made_in_python and not type(self).__init__.__module__.startswith("lightning_gans.") else None
+        for name in [name for name, value in self.hparams.items() if own is not None or not is_plain(value)]:
             del self.hparams[name]
+        self.hparams.update({name: value for name, value in (own or {}).items() if is_plain(value)})
         self.save_hyperparameters(dict(self.hparams))  # again, for the copy that Lightning made of the first
+        if given is not None and made_in_python:
+            changed = {name: value for name, value in given.items() if value is not _default(type(self), name)}
+            self._left_out = [name for name, value in changed.items() if not is_plain(value)]
 
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, trust: bool = False, **kwargs: Any) -> Any:
@@ -108,18 +132,48 @@ class ReproducibleModule(LightningModule):
             )
         kwargs["weights_only"] = True
         with opened(checkpoint_path) as file:
-            made_by = class_of_checkpoint(file, cls, trust)
-            return super(ReproducibleModule, made_by).load_from_checkpoint(file, *args, **kwargs)  # type: ignore[misc]
+            made_by = checkpoints.class_of_checkpoint(file, cls, trust)
+            try:
+                return super(ReproducibleModule, made_by).load_from_checkpoint(file, *args, **kwargs)  # type: ignore[misc]
+            except TypeError as error:  # of the constructor
+                again = ", ".join(f"{name}={name}" for name in _required(made_by) if name not in kwargs)
+                raise ValueError(
+                    f"the {made_by.__name__} of the checkpoint cannot be made from its settings ({error}); pass what it "
+                    f"does not hold: {made_by.__name__}.load_from_checkpoint(path{again and ', '}{again})."
+                ) from error
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["gan_class"] = f"{type(self).__module__}.{type(self).__qualname__}"
+        self._tell_how_to_load()
+        checkpoint["gan_class"] = checkpoints.name_of(type(self))
         checkpoint["gan_seed"] = self.run_seed
+        for part in checkpoints.drop_unloadable(checkpoint):
+            rank_zero_warn(
+                f"The checkpoint is saved without {part}, with which it could not be loaded again; keep tensors and "
+                "plain values (numbers, texts, lists, dicts) in it.",
+                category=UserWarning,
+            )
+        settings = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
+        if "_instantiator" in settings:
+            checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY] = checkpoints.portable(settings)
+
+    def _tell_how_to_load(self) -> None:
+        """Say once what cannot be found again from a checkpoint, and how to mend it."""
+        if not self._has_told:
+            self._has_told = True
+            words = checkpoints.how_to_load(type(self), self._left_out)
+            if words:
+                rank_zero_warn(words, category=UserWarning)
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         check_fits(checkpoint, self)
         seed = checkpoint.get("gan_seed")
+        if seed is not None and type(seed) is not int:
+            raise ValueError(
+                f"the checkpoint's gan_seed is {str(seed)[:40]!r}, expected a whole number; it is damaged: give another "
+                "checkpoint."
+            )
         self.run_seed = self.run_seed if seed is None else seed
 
     def _attached_trainer(self) -> Trainer | None:
@@ -129,10 +183,31 @@ class ReproducibleModule(LightningModule):
             return None
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether a checkpoint may hold the value: it must load without running code."""
-    if isinstance(value, dict):
-        return all(map(_is_plain, value.values()))
-    if isinstance(value, list | tuple):
-        return all(map(_is_plain, value))
-    return value is None or isinstance(value, int | float | str | bool)
+def _by_name(kind: type, args: Any, kwargs: Any) -> dict[str, Any] | None:
+    """Return all arguments of a constructor by name, None where some have none or the constructor will refuse them."""
+    signature = inspect.signature(kind.__init__)  # type: ignore[misc] # that of the class, not of an instance
+    try:
+        bound = signature.bind(None, *args, **kwargs)
+    except TypeError:
+        return None
+    bound.apply_defaults()
+    kinds = {parameter.kind: name for name, parameter in signature.parameters.items()}
+    if bound.arguments.pop(kinds.get(inspect.Parameter.VAR_POSITIONAL, ""), None):
+        return None
+    further = bound.arguments.pop(kinds.get(inspect.Parameter.VAR_KEYWORD, ""), {})
+    return dict(list(bound.arguments.items())[1:]) | further
+
+
+def _default(kind: type, name: str) -> Any:
+    """Return the default of an argument of a class's constructor, or of that of a base class."""
+    signatures = [
+        inspect.signature(vars(one)["__init__"]).parameters for one in kind.__mro__ if "__init__" in vars(one)
+    ]
+    return next((parameters[name].default for parameters in signatures if name in parameters), None)
+
+
+def _required(kind: type) -> list[str]:
+    """Return the arguments of a constructor that have no default."""
+    parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]  # type: ignore[misc] # of the class
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [one.name for one in parameters if one.kind in named and one.default is inspect.Parameter.empty]

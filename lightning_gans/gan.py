@@ -13,10 +13,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from lightning_gans import arguments, distributed
+from lightning_gans import arguments, batches, distributed, hooks
 from lightning_gans.attached import attached
 from lightning_gans.base import ReproducibleModule
-from lightning_gans.batches import samples_and_labels
 from lightning_gans.networks import Discriminator, Generator, adapt_networks
 from lightning_gans.networks.state import as_in_training
 from lightning_gans.objectives import NonSaturating, Objective
@@ -145,12 +144,12 @@ class GAN(ReproducibleModule):
 
     def unpack_batch(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Return the samples of a batch, in the networks' precision, and its labels where they are conditional."""
-        return samples_and_labels(batch, self.generator.num_classes, self.dtype)  # type: ignore[arg-type]
+        return batches.samples_and_labels(batch, self.generator.num_classes, self.dtype)  # type: ignore[arg-type]
 
     def generate(self, num: int, labels: Tensor | None = None) -> Tensor:
         """Return `num` samples from fresh latents, in the precision of the parameters."""
         z = self.sample_latents(num)
-        return self(z, labels).to(z.dtype)
+        return checks.generated(self.generator, self(z, labels), num).to(z.dtype)
 
     def sample_latents(self, num: int) -> Tensor:
         """Return latents (num, latent_dim) on the module's device, in the precision of the parameters."""
@@ -190,22 +189,22 @@ class GAN(ReproducibleModule):
             with torch.no_grad():
                 fake = self.generate(len(real), labels)
         for stabilizer in stabilizers:
-            fake = stabilizer.on_fake_samples(self, fake, labels)
-            real = stabilizer.on_real_samples(self, real, labels)
+            fake = hooks.fake_samples(stabilizer, self, fake, labels)
+            real = hooks.real_samples(stabilizer, self, real, labels)
         for stabilizer in stabilizers:
-            real = stabilizer.on_discriminator_input(self, real)
-            fake = stabilizer.on_discriminator_input(self, fake)
+            real = hooks.discriminator_input(stabilizer, self, real)
+            fake = hooks.discriminator_input(stabilizer, self, fake)
         real_logits = self.discriminate(discriminator, real, labels)
         fake_logits = self.discriminate(discriminator, fake, labels)
         real_targets = fake_targets = None
         if stabilizers:
             real_targets, fake_targets = real_logits.new_ones(len(real_logits)), fake_logits.new_zeros(len(fake_logits))
             for stabilizer in stabilizers:
-                real_targets, fake_targets = stabilizer.on_targets(self, real_targets, fake_targets)
+                real_targets, fake_targets = hooks.targets(stabilizer, self, real_targets, fake_targets)
         loss = self.objective.discriminator_loss(real_logits, fake_logits, real_targets, fake_targets)
         step = Step(loss, fake, fake_logits, real, real_logits, labels, discriminator)
         for stabilizer in stabilizers:
-            step.loss = stabilizer.on_discriminator_loss(self, step, step.loss)
+            step.loss = hooks.discriminator_loss(stabilizer, self, step)
         return step
 
     def generator_step(self, batch: Batch, fake: Tensor | None = None) -> Step:
@@ -215,21 +214,21 @@ class GAN(ReproducibleModule):
         fake = self.generate(len(real), labels) if fake is None else fake
         discriminator = self.opponent(batch, fake)
         for stabilizer in stabilizers:
-            discriminator = stabilizer.on_opponent(self, discriminator)
+            discriminator = hooks.opponent(stabilizer, self, discriminator)
         with frozen(self.discriminator):
             for stabilizer in stabilizers:
-                fake = stabilizer.on_discriminator_input(self, fake)
+                fake = hooks.discriminator_input(stabilizer, self, fake)
             fake_logits = self.discriminate(discriminator, fake, labels)
             step = Step(fake_logits, fake, fake_logits, labels=labels, discriminator=discriminator)
             if self.objective.needs_real_logits or any(stabilizer.reads_real for stabilizer in stabilizers):
                 for stabilizer in stabilizers:
-                    real = stabilizer.on_discriminator_input(self, real)
+                    real = hooks.discriminator_input(stabilizer, self, real)
                 step.real = real
             if self.objective.needs_real_logits:
                 step.real_logits = self.discriminate(discriminator, real, labels)
             step.loss = self.objective.generator_loss(fake_logits, step.real_logits)
             for stabilizer in stabilizers:
-                step.loss = stabilizer.on_generator_loss(self, step, step.loss)
+                step.loss = hooks.generator_loss(stabilizer, self, step)
         return step
 
     # ---------------------------------------------------------------- training
@@ -272,7 +271,7 @@ class GAN(ReproducibleModule):
         """Return how many updates the discriminator and the generator make on the coming batch."""
         updates = (1, int((self.discriminator_updates + 1) % self.n_critic == 0))
         for stabilizer in self.active_stabilizers:
-            updates = stabilizer.on_updates_per_batch(self, *updates)
+            updates = hooks.updates_per_batch(stabilizer, self, updates)
         if min(updates) < 0 or sum(updates) == 0:
             raise ValueError(f"{updates} updates of discriminator and generator: expected at least one of either.")
         return updates
@@ -366,6 +365,7 @@ class GAN(ReproducibleModule):
     def configure_callbacks(self) -> list[Callback]:
         """Check the Trainer's settings; this is the first hook of a run."""
         checks.trainer_settings(self.trainer)
+        hooks.check_stabilizers(self)
         if self.trainer.state.fn == "fit":
             checks.accumulation(self)
         return list(super().configure_callbacks())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 import re
-import sys
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -16,7 +15,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 from typing_extensions import override
 
-from lightning_gans.checkpoints import find
+from lightning_gans.checkpoints import find, is_plain, name_of, subclasses_named
+from lightning_gans.overriding import check_hooks, check_names
 from lightning_gans.schedules import Schedule
 from lightning_gans.step import Step
 
@@ -64,6 +64,12 @@ class Stabilizer(Callback):
     """Whether `on_save_checkpoint` is also called for checkpoints of weights alone, see `GAN.on_save_checkpoint`."""
 
     _arguments: dict[str, Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a misspelled hook, or one with other parameters, where the class is defined."""
+        super().__init_subclass__(**kwargs)
+        check_hooks(cls, Stabilizer, others=("on_non_finite",))
+        check_names(cls, Stabilizer, ("reads_real", "saves_with_weights", "apply_to", "evaluation_weights", "change"))
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Stabilizer:
         """Keep the arguments, which name the stabilizer in messages and distinguish two of one class."""
@@ -165,11 +171,26 @@ class NetworkStabilizer(Stabilizer):
 
     @override
     def apply_to(self, gan: GAN) -> None:
-        kind = type(self)
-        recipe = {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": self._arguments}
-        if recipe not in gan.network_changes:
+        if not is_plain(self._arguments):
+            raise ValueError(
+                f"{self}: expected plain values (numbers, texts, lists, dicts), which a checkpoint can hold; make other "
+                "things in its constructor."
+            )
+        if not self.is_applied(gan):
             self.change(gan)
-            gan.network_changes.append(recipe)
+            gan.network_changes.append(self._recipe)
+
+    def is_applied(self, gan: GAN) -> bool:
+        """Return whether the networks of `gan` were changed by this stabilizer or an equal one."""
+        return self._recipe in gan.network_changes
+
+    @property
+    def _recipe(self) -> dict[str, Any]:
+        arguments = dict(self._arguments)
+        for name, parameter in inspect.signature(type(self)).parameters.items():
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                arguments |= arguments.pop(name, {})
+        return {"class_path": name_of(type(self)), "init_args": arguments}
 
     @abstractmethod
     def change(self, gan: GAN) -> None:
@@ -200,12 +221,13 @@ def _rebuild(recipe: Any) -> NetworkStabilizer:
     if not isinstance(recipe, dict) or not isinstance(recipe.get("init_args"), dict):
         raise _damaged(recipe)
     path = str(recipe.get("class_path"))
-    home = path.rpartition(".")[0]
-    kind = find(path) if home.startswith("lightning_gans.stabilizers") or home in sys.modules else None
+    home, _, name = path.rpartition(".")
+    known = [find(path)] if home.startswith("lightning_gans.stabilizers") else subclasses_named(path, NetworkStabilizer)
+    kind = known[0] if len(known) == 1 else None
     if not (isinstance(kind, type) and issubclass(kind, NetworkStabilizer)):
         raise ValueError(
             f"the networks of the checkpoint were changed by {path}, which is not an imported NetworkStabilizer; "
-            "import its module first."
+            f"import it first (from {home} import {name}; on the command line --import {home})."
         )
     try:
         return kind(**recipe["init_args"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -10,6 +13,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+_MENDS = {
+    errno.EMFILE: "raise the limit of open files: ulimit -n 1024",
+    errno.ENFILE: "close other programs, or raise the limit of open files of the system",
+    errno.EACCES: "make the file readable",
+    errno.EISDIR: "give the file in it, such as last.ckpt",
+}
 
 
 def read_checkpoint(path: Any) -> dict[str, Any]:
@@ -22,6 +32,10 @@ def read_checkpoint(path: Any) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=isinstance(path, str | Path))
     except Exception as error:  # an untrusted file can make the loader raise anything
+        number = _system_error(error)
+        if number:  # the file may be good
+            mend = _MENDS.get(number, "give another path")
+            raise ValueError(f"'{path}' cannot be read: {os.strerror(number).lower()}; {mend}.") from None
         reason = type(error).__name__
     parts = {"state_dict": dict, "pytorch-lightning_version": str}
     if not isinstance(content, dict) or not all(isinstance(content.get(key), kind) for key, kind in parts.items()):
@@ -30,6 +44,15 @@ def read_checkpoint(path: Any) -> dict[str, Any]:
             "runs/quickstart/version_0/checkpoints/last.ckpt."
         )
     return content
+
+
+def _system_error(error: Exception) -> int | None:
+    """Return the number of the operating system's error; torch puts it into the text of its own."""
+    if isinstance(error, OSError):
+        return error.errno
+    found = re.search(r"\((\d+)\)$", str(error).strip().partition("\n")[0])
+    number = int(found[1]) if found and isinstance(error, RuntimeError) else None
+    return number if number in errno.errorcode else None
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from lightning_gans.checkpoints.identity import name_of, script_module, subclasses_named
 from lightning_gans.checkpoints.reading import read_checkpoint
 from lightning_gans.networks import Discriminator, Generator, Latents
 from lightning_gans.objectives import Objective
@@ -33,6 +34,7 @@ _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 _CLASS_KEYS = ("class_path", "_class_path")
 _MOST = 20_000  # settings in a checkpoint; by references a file of a few bytes can hold billions
 _DEEPEST = 50
+_trusted: list[str] = []  # beginnings of module names, see `trust_module`
 
 
 def class_of_checkpoint(path: Any, expected: type, trust: bool = False) -> type:
@@ -54,19 +56,45 @@ def class_of_checkpoint(path: Any, expected: type, trust: bool = False) -> type:
 def class_that_made(content: dict[str, Any], expected: type, trust: bool = False) -> type:
     """Return the class that the content of a checkpoint or of an exported generator names; arguments as above."""
     made_by = str(content.get("gan_class"))
-    home = made_by.rpartition(".")[0]
+    if made_by == "None":
+        return expected
+    home, _, name = made_by.rpartition(".")
     if home and (trust or (home.startswith("lightning_gans.") and _is_there(home))):
-        import_module(home)
-    known = [expected]
-    for kind in known:  # grows as it goes: subclasses of subclasses too
-        known += kind.__subclasses__()
-    for kind in known:
-        if made_by in ("None", f"{kind.__module__}.{kind.__qualname__}"):
-            return kind
+        _import_home(home)
+    found = subclasses_named(made_by, expected)
+    if expected in found or len(found) == 1:
+        return expected if expected in found else found[0]
+    if found:
+        ours = " and ".join(sorted(map(name_of, found)))
+        raise ValueError(
+            f"the checkpoint was made by {made_by}, which may be any of {ours}; call load_from_checkpoint of the class "
+            "that is meant."
+        )
+    if home in ("", "__main__"):
+        mend = f"define a class {name} again, or import it from its file, then load the checkpoint with it"
+    else:
+        mend = f"import it first (from {home} import {name}; on the command line --import {home})"
     raise ValueError(
-        f"the checkpoint was made by {made_by}, which is no imported subclass of {expected.__name__}; import its "
-        "module first, or load it with the class that made it."
+        f"the checkpoint was made by {made_by}, which is no imported subclass of {expected.__name__}; {mend}, or load "
+        "it with the class that made it."
     )
+
+
+def _import_home(home: str) -> None:
+    if home == script_module():  # it runs, and would run once more
+        return
+    try:
+        import_module(home)
+    except ImportError as error:
+        raise ValueError(
+            f"the checkpoint was made by a class of the module {home}, which cannot be imported ({error}); give "
+            f"--import {home} in the folder of the module's file, or import it in Python first."
+        ) from error
+
+
+def trust_module(name: str) -> None:
+    """Let checkpoints name the modules, optimizers, schedules and functions of a module that the user has named."""
+    _trusted.append(f"{name}.")
 
 
 def check_settings(content: dict[str, Any]) -> None:
@@ -107,10 +135,11 @@ def check_arguments(settings: Any) -> None:
 
 def _refused(place: str, value: Any) -> ValueError:
     shown = re.sub(r"\s+", " ", value if isinstance(value, str) else type(value).__name__)[:80]
+    module = shown.rpartition(".")[0] if _DOTTED.fullmatch(shown) else "with the name of its module"
     return ValueError(
         f"its {place} asks for {shown!r}, which is not part of this library, of torch.nn or of torch.optim, nor an "
-        "imported subclass of what a GAN is made of; nothing was run. If you know who made the file, say --trust true "
-        "(trust=True in Python)."
+        f"imported part of a GAN; nothing was run. If it is yours, give --import {module}; if you know who made the "
+        "file, say --trust true (trust=True in Python)."
     )
 
 
@@ -135,9 +164,9 @@ def _is_known(name: Any) -> bool:
     thing = find(name) if isinstance(name, str) else None
     home = f"{getattr(thing, '__module__', '')}."
     if isinstance(thing, type):
-        return issubclass(thing, _OUR_BASES) or (issubclass(thing, _BASES) and home.startswith(_HOMES))
+        return issubclass(thing, _OUR_BASES) or (issubclass(thing, _BASES) and home.startswith((*_HOMES, *_trusted)))
     is_public = inspect.isfunction(thing) and not thing.__name__.startswith("_")
-    return is_public and home.startswith("lightning_gans.networks.")  # such as efficientnet_lite0
+    return is_public and home.startswith(("lightning_gans.networks.", *_trusted))  # such as efficientnet_lite0
 
 
 def find(name: str) -> Any:
@@ -145,7 +174,7 @@ def find(name: str) -> Any:
     home, _, last = name.rpartition(".")
     if home not in sys.modules and home.startswith("lightning_gans.") and _is_there(home):
         import_module(home)
-    module = sys.modules.get(home)
+    module = sys.modules.get("__main__" if home == script_module() else home)
     if home.partition(".")[0] == "lightning_gans":  # whose package looks names up when they are asked for
         return getattr(module, last, None)
     return None if module is None else vars(module).get(last)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from jsonargparse import DefaultHelpFormatter, auto_cli
 
+from lightning_gans.cli import imports
 from lightning_gans.cli.errors import Parser, fail, first_line, is_deliberate
 from lightning_gans.cli.gan_cli import GANCLI
 from lightning_gans.cli.input import check_configs
@@ -28,21 +29,24 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
 def run(args: Sequence[str]) -> None:
     """Run a command, given with its options."""
     check_configs(args)
+    args, modules = imports.take_imports(args)
+    imports.import_modules(modules)
     if args[0] in FUNCTIONS:
         _call(args[0], args[1:])
     else:
-        GANCLI(list(args))
+        GANCLI([*args, *imports.option(modules)])
 
 
 def _call(name: str, options: Sequence[str]) -> None:
     function = FUNCTIONS[name]
+    summary = (inspect.getdoc(function) or "").partition("\n\nArgs:")[0]
     try:
         auto_cli(
             function,
             args=list(options),
             as_positional=False,
             prog=f"lightning-gans {name}",
-            description=(inspect.getdoc(function) or "").partition("\n\nArgs:")[0],
+            description=f"{summary}\n\n--import MODULE: {imports.HELP}",
             formatter_class=_HelpFormatter,
             parser_class=Parser,
         )

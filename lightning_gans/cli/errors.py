@@ -19,6 +19,8 @@ import lightning_gans
 from lightning_gans import callbacks as our_callbacks
 from lightning_gans import data, metrics, models, networks, objectives, optimizers, stabilizers
 from lightning_gans.checkpoints import CheckpointWriteError
+from lightning_gans.cli.factories import check_factories
+from lightning_gans.cli.remedies import as_options
 from lightning_gans.gan import GAN
 from lightning_gans.training import NonFiniteError
 
@@ -27,23 +29,29 @@ from lightning_gans.training import NonFiniteError
 
 def fail(message: str) -> NoReturn:
     """End the command with one line and exit code 2: its input is invalid."""
-    sys.stderr.write(f"lightning-gans: error: {one_line(message)}\n")
+    sys.stderr.write(f"lightning-gans: error: {printable(one_line(message))}\n")
     sys.exit(2)
 
 
 def fail_late(message: str) -> NoReturn:
     """End the command with one line and exit code 1: its input is valid, but the run has failed."""
-    sys.stderr.write(f"\nlightning-gans: failed: {' '.join(message.split())}\n")
+    sys.stderr.write(f"\nlightning-gans: failed: {printable(' '.join(message.split()))}\n")
     sys.exit(1)
 
 
-def end_run(error: Exception, model: GAN | None, restoring: str | None = None) -> NoReturn:
+def printable(text: str) -> str:
+    """Return a text whose control characters, by which a name could steer the terminal, are written as `\\x1b`."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
+def end_run(error: Exception, model: GAN | None, restoring: str | None = None, settings: Any = None) -> NoReturn:
     """End a run with one line where the user can do something about the error; otherwise raise it again.
 
     Args:
         error: what ended the run.
         model: the model, None if it is not built yet.
         restoring: the checkpoint that was being restored, None if none was.
+        settings: the config of the command, for the options that a remedy names.
     """
     if isinstance(error, NonFiniteError):
         fail_late(str(error))
@@ -54,7 +62,7 @@ def end_run(error: Exception, model: GAN | None, restoring: str | None = None) -
             fail_late(first_line(error))
         raise error
     if is_deliberate(error) or isinstance(error, ValueError | OSError | MisconfigurationException):
-        fail(first_line(error))
+        fail(as_options(first_line(error), settings or {}))
     name = type(model).__name__
     if str(error).startswith(f"Error(s) in loading state_dict for {name}:"):  # by torch, of the checkpoint
         reason = " ".join(str(error).split()).partition(": ")[2][:200]
@@ -88,6 +96,12 @@ class Parser(LightningArgumentParser):
             return super().parse_args(*args, **kwargs)
         except RecursionError:
             self.error("the settings are nested too deeply or contain themselves; give simpler ones.")
+
+    @override
+    def instantiate(self, namespace: Any, *args: Any, **kwargs: Any) -> Any:
+        """Build what a config names, once it is known that no other function is called than its settings take."""
+        check_factories(namespace.get(namespace.get("subcommand") or "", namespace))
+        return super().instantiate(namespace, *args, **kwargs)
 
     @override
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
@@ -143,6 +157,10 @@ _REMEDIES = [
     (r"arguments are required: ([\w.]+)$", r"give --\1"),
     (r"^(\w+): (\w+): .*Option '\w+' is not accepted", r"`lightning-gans fit --\1.help \2` lists the options"),
     (r"unrecognized arguments|does not accept option", "`--help` after the command lists the options"),
+    (
+        r"to be a subclass of|correspond to a subclass of|to be a function that returns",
+        "give the import path of a class of that kind",
+    ),
     (r"File does not exist", "give the path of a config"),
     (
         r"No supported gpu backend|No CUDA GPUs|MisconfigurationException: .*accelerator",
@@ -176,8 +194,10 @@ def one_line(message: str) -> str:
     text = " ".join(re.sub(r"^- ", "", line).strip() for line in lines if line) or message
     text = re.sub(r"Parser key \"([^\"]+)\":", r"\1:", text.strip())
     text = re.sub(r"Problem with given class_path '(?:\w+\.)*(\w+)':", r"\1:", text)
+    text = re.sub(r"Type \S.*? expects a function or a callable class: ", "", text)
+    text = re.sub(r"\.*\s*Got value: (Namespace\(|\{'(class_path|init_args)).*", "", text)
     given = re.search(r"Given value: (?!\[?(?:Namespace|NestedArg))(.+)", message)
-    if given and "Got value" not in text:
+    if given and "Got value" not in text and "subclass of" not in text:
         text += f". Got value: {given[1]}"
     for pattern, remedy in _REMEDIES:
         found = re.search(pattern, text)

@@ -20,7 +20,7 @@ from typing_extensions import override
 from lightning_gans.attached import attached
 from lightning_gans.callbacks import FailureMonitor, Report, SampleGrid
 from lightning_gans.callbacks.stopping import slurm_job
-from lightning_gans.cli import trainer_parts
+from lightning_gans.cli import imports, trainer_parts
 from lightning_gans.cli.errors import Parser, end_run, fail_late, first_line
 from lightning_gans.cli.input import given_keys
 from lightning_gans.cli.links import complete_hyperparameters, link_data_to_model, refuse_linked
@@ -70,7 +70,8 @@ class GANCLI(LightningCLI):
             if folder is not None and not (model is not None and model.has_trained):
                 folder.remove_if_unused()
             restored = attached(self.trainer, RestorePhase) if hasattr(self, "trainer") else []
-            end_run(error, model, restoring=self.checkpoint if any(one.is_active for one in restored) else None)
+            restoring = self.checkpoint if any(one.is_active for one in restored) else None
+            end_run(error, model, restoring, getattr(self, "config", {}))
         for monitor in attached(self.trainer, FailureMonitor):
             if monitor.ended:
                 fail_late(monitor.ended)
@@ -97,6 +98,7 @@ class GANCLI(LightningCLI):
             default=None,
             help="Name of the experiment, a folder in --runs; <model>_<data> if left out.",
         )
+        parser.add_argument("--import", type=list[str] | str | None, default=None, help=imports.HELP)
         parser.add_argument("--runs", type=str, default="runs", help="The folder in which runs are kept.")
         parser.add_argument(
             "--threads",
@@ -203,7 +205,8 @@ class GANCLI(LightningCLI):
             if monitor.state.remedies:
                 page = os.path.relpath(folder / "health.md")
                 print(f"The run ended in a failure: {monitor.state.name}. See {page} for its beginning and remedies.")
-        _print_checkpoint(trainer.checkpoint_callback)
+        further = imports.needed_by(self.model, self.config_init[self.subcommand]["import"])
+        _print_checkpoint(trainer.checkpoint_callback, further)
 
 
 class _SaveConfig(SaveConfigCallback):
@@ -217,13 +220,13 @@ class _SaveConfig(SaveConfigCallback):
                 logger.experiment.config.update(config, allow_val_change=True)
 
 
-def _print_checkpoint(keeper: Any) -> None:
+def _print_checkpoint(keeper: Any, further: str) -> None:
     shown = getattr(keeper, "last_model_path", "")
     if getattr(keeper, "monitor", None) and keeper.best_model_path:
         shown = keeper.best_model_path
         print(f"The checkpoint with the best {keeper.monitor}, {keeper.best_model_score:.4g}: {os.path.relpath(shown)}")
     if shown:
-        print(f"Draw new samples: lightning-gans sample --checkpoint {os.path.relpath(shown)} --out grid.png")
+        print(f"Draw new samples: lightning-gans sample --checkpoint {os.path.relpath(shown)} --out grid.png{further}")
 
 
 def _silence(command: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from typing_extensions import override
@@ -24,6 +24,12 @@ def given_keys(args: Sequence[str]) -> list[str]:
     for path in _config_files(args):
         keys += _keys_of(path)
     return keys
+
+
+def settings_of_configs(args: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the settings of each config file that a command line names."""
+    for path in _config_files(args):
+        yield _settings_of(path)
 
 
 def _config_files(args: Sequence[str]) -> Iterator[Path]:
@@ -61,19 +67,29 @@ class _UniqueKeys(yaml.SafeLoader):
 
 def _keys_of(path: Path) -> list[str]:
     try:
+        return _keys(_settings_of(path))
+    except RecursionError:
+        _fail_too_deep(path)
+
+
+def _settings_of(path: Path) -> dict[str, Any]:
+    try:
         content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
-        keys = _keys(content)
     except _RepeatedKey as repeated:
         fail(f"{path}: {repeated}")
     except RecursionError:
-        fail(f"{path} is nested too deeply or contains itself; give a config such as those in configs/.")
+        _fail_too_deep(path)
     except (yaml.YAMLError, ValueError, OSError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f" (line {mark.line + 1})" if mark else ""
         fail(f"{path} is not a YAML file{line}; give a config such as those in configs/.")
     if not isinstance(content, dict):
         fail(f"{path} holds no settings; give a config such as those in configs/.")
-    return keys
+    return content
+
+
+def _fail_too_deep(path: Path) -> NoReturn:
+    fail(f"{path} is nested too deeply or contains itself; give a config such as those in configs/.")
 
 
 def _keys(tree: Any, prefix: str = "") -> list[str]:

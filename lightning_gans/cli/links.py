@@ -9,6 +9,8 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lightning_gans.cli.errors import fail
+from lightning_gans.cli.factories import check_factories
+from lightning_gans.cli.remedies import as_options
 from lightning_gans.data import GANData
 from lightning_gans.gan import GAN
 
@@ -33,9 +35,13 @@ def _attribute_of_data(attribute: str, built: dict[str, GANData]) -> Callable[[A
         if config is None:
             return None
         if repr(config) not in built:
+            check_factories(config, "data")
             parser = ArgumentParser(exit_on_error=False)
             parser.add_subclass_arguments(GANData, "data")
-            built[repr(config)] = parser.instantiate_classes(parser.parse_object({"data": config})).data
+            try:
+                built[repr(config)] = parser.instantiate(parser.parse_object({"data": config})).data
+            except ValueError as error:
+                raise ValueError(as_options(str(error), {"data": config})) from error
         return getattr(built[repr(config)], attribute)
 
     compute.__name__ = attribute  # as `--help` shows it

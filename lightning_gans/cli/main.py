@@ -41,6 +41,8 @@ Several configs can be combined; later ones override earlier ones, and options o
 Each run has its own folder, runs/<experiment>/<version>/, with its config, metrics, checkpoints, sample images and
 a report, report.html. `--ckpt_path last` resumes the latest run of an experiment.
 
+Classes of your own, in a file my_gans.py of this folder, are named with their file: --import my_gans, in every command.
+
 `lightning-gans COMMAND --help` lists the options of a command, `lightning-gans fit --model.help DCGAN` those of a
 model, and `lightning-gans fit --data.help Digits` those of a data set.
 

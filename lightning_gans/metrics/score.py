@@ -13,6 +13,7 @@ from torchmetrics import Metric
 from typing_extensions import override
 
 from lightning_gans.networks.frozen import HiddenNetwork
+from lightning_gans.overriding import check_names
 
 
 class Score(HiddenNetwork, Metric):
@@ -47,6 +48,11 @@ class Score(HiddenNetwork, Metric):
     uses_real = True
     """Whether the figures depend on real samples; `update` ignores them otherwise."""
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a misspelled part, where the class is defined."""
+        super().__init_subclass__(**kwargs)
+        check_names(cls, Score, ("update", "compute", "captions", "least_samples", "uses_real", "fit_data"))
+
     @property
     @override
     def network(self) -> Any:
@@ -63,7 +69,16 @@ class Score(HiddenNetwork, Metric):
     def figures(self) -> dict[str, Tensor]:
         """Return what `compute` returns, always by name."""
         computed = self.compute()
-        return computed if isinstance(computed, dict) else {self.name: computed}
+        figures = computed if isinstance(computed, dict) else {getattr(self, "name", None): computed}
+        for name, value in figures.items():
+            if not isinstance(name, str):
+                raise ValueError(f"{type(self).__name__} has no name for its figure; set one, such as name = 'fd'.")
+            if not isinstance(value, int | float) and getattr(value, "numel", lambda: 0)() != 1:
+                raise ValueError(
+                    f"{type(self).__name__}.compute returned {type(value).__name__} for {name}, expected a number; "
+                    "return one tensor (), or several by name."
+                )
+        return figures
 
     def check_samples(self, samples: Tensor, real: bool | None = None) -> None:
         """Raise a ValueError for samples with NaN or infinity, and for images that are certainly not in [−1, 1].

@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from lightning_gans import arguments
+from lightning_gans import arguments, hooks
 from lightning_gans.gan import GAN
 from lightning_gans.models.image_priors import batch_norm_distances, total_variation
 from lightning_gans.networks import FrozenClassifier, Generator, StochasticGenerator
@@ -169,7 +169,7 @@ class SEPGAN(GAN):
             fake, choice = self._generate_with_groups(len(x), labels)
         fake = self.generate(len(x), labels) if fake is None else fake
         for stabilizer in self.active_stabilizers:
-            fake = stabilizer.on_discriminator_input(self, fake)
+            fake = hooks.discriminator_input(stabilizer, self, fake)
         with batch_norm_distances(self._norms if self.batch_norm_statistics else []) as distances:
             logits = self.discriminate(self.discriminator, fake, None)
         step = Step(self.target.loss(logits, choice), fake, logits, labels=labels, discriminator=self.discriminator)
@@ -178,7 +178,7 @@ class SEPGAN(GAN):
         if self.batch_norm_statistics:
             self._add(step, "batch_norm_statistics", self.batch_norm_statistics * torch.stack(distances).mean())
         for stabilizer in self.active_stabilizers:
-            step.loss = stabilizer.on_generator_loss(self, step, step.loss)
+            step.loss = hooks.generator_loss(stabilizer, self, step)
         return step
 
     def _generate_with_groups(self, num: int, labels: Tensor | None) -> tuple[Tensor, Tensor]:

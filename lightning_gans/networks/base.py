@@ -2,12 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lightning_gans import arguments
 from lightning_gans.networks.latents import Latents, as_latents
+from lightning_gans.overriding import check_names
 
 
 class Generator(nn.Module, ABC):
@@ -35,6 +37,11 @@ class Generator(nn.Module, ABC):
     Reference:
         Mirza, Osindero, "Conditional Generative Adversarial Nets", 2014, arXiv 1411.1784.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a misspelled part, where the class is defined."""
+        super().__init_subclass__(**kwargs)
+        check_names(cls, Generator, ("forward", "condition", "input_dim", "latent_dim"))
 
     def __init__(self, sample_shape: Sequence[int], latents: Latents | int = 100, num_classes: int = 0) -> None:
         super().__init__()
@@ -103,6 +110,11 @@ class Discriminator(nn.Module):
     """
 
     features: Callable[[Tensor], Tensor]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a misspelled part, where the class is defined."""
+        super().__init_subclass__(**kwargs)
+        check_names(cls, Discriminator, ("features", "head", "forward"))
 
     def __init__(self, sample_shape: Sequence[int], num_features: int, num_classes: int = 0) -> None:
         super().__init__()

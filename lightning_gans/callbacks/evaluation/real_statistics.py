@@ -24,8 +24,9 @@ class RealStatistics:
     """The statistics that one score keeps of the real samples, in a file that other runs on the same data find.
 
     The file is a safetensors file; its name gives data, split, number of samples, score and feature network, and ends
-    in a short hash of all their settings. Its metadata hold a hash of a few samples and one of the network's weights,
-    so that a file of other data or of another network is refused. It is written as a whole or not at all.
+    in a short hash of all their settings. Its metadata hold hashes of a few samples, of the network's weights
+    and of the statistics themselves, so that a file of other data, of another network or with other numbers is refused.
+    It is written as a whole or not at all.
 
     Args:
         folder: where files are kept.
@@ -85,13 +86,21 @@ class RealStatistics:
                     f"the statistics of real samples in '{self.path}' were made {what} than this run's; delete the "
                     "file, or give Evaluation another folder (its `statistics`)."
                 )
+        if "content" not in marks:  # of an older version, which kept no hash of the statistics themselves
+            return None
+        if marks["content"] != _fingerprint_by_name(state):
+            raise ValueError(
+                f"the statistics of real samples in '{self.path}' were changed after they were written; delete the "
+                "file, and it is made again."
+            )
         return state
 
     def write(self, state: dict[str, Tensor]) -> None:
         """Write the statistics; of two runs that do so at once, one is kept."""
         from safetensors.torch import save
 
-        content = save({name: value.detach().cpu().contiguous() for name, value in state.items()}, self.marks)
+        state = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+        content = save(state, {**self.marks, "content": _fingerprint_by_name(state)})
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             handle, part = tempfile.mkstemp(dir=self.folder, suffix=".part")
@@ -153,6 +162,10 @@ def weights(thing: Any, seen: set[int] | None = None) -> Iterator[Tensor]:
                 yield from weights(list(value.values()), seen)
             elif isinstance(value, tuple | nn.Module):
                 yield from weights(value, seen)
+
+
+def _fingerprint_by_name(state: dict[str, Tensor]) -> str:
+    return "-".join(f"{name}:{fingerprint([state[name]])}" for name in sorted(state))
 
 
 def fingerprint(tensors: Iterable[Tensor]) -> str:

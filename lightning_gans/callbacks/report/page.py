@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from lightning_gans.callbacks.report.charts import Chart, Columns, charts, draw, read_columns
 from lightning_gans.callbacks.report.redaction import redacted
@@ -138,7 +139,7 @@ def _verdict(health: Mapping[str, Any]) -> str:
 
 
 def _samples(folder: Path) -> str:
-    frames = sorted(folder.glob("epoch_*.png"))
+    frames = sorted(path for path in folder.glob("epoch_*.png") if path.stem.removeprefix("epoch_").isdigit())
     chosen = [frames[round(i * (len(frames) - 1) / (_FRAMES - 1))] for i in range(_FRAMES)] if frames else []
     captions = {path: f"epoch {int(path.stem.rpartition('_')[2])}" for path in chosen}
     if (folder / "real.png").is_file():
@@ -174,7 +175,7 @@ def _picture(path: Path, caption: str) -> str:
 def _figure(data: bytes, kind: str, path: Path, caption: str) -> str:
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     image = f'<img src="{source}" alt="{escape(caption)}">'
-    linked = f'<a href="samples/{path.name}">{image}</a>'
+    linked = f'<a href="samples/{escape(quote(path.name))}">{image}</a>'
     return f'<figure class="card">{linked}<figcaption>{escape(caption)}</figcaption></figure>'
 
 
