@@ -19,6 +19,8 @@ from lightning_gans.checkpoints.reading import check_fits, opened, read_checkpoi
 from lightning_gans.checkpoints.trust import class_of_checkpoint
 from lightning_gans.randomness import seed_from
 
+_COUNTERS = "_extra_state"  # the key of torch for what `get_extra_state` returns
+
 
 class ReproducibleModule(LightningModule):
     """A Lightning module whose runs repeat bit for bit, resumed ones included; it knows nothing of GANs.
@@ -115,6 +117,8 @@ class ReproducibleModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["gan_class"] = f"{type(self).__module__}.{type(self).__qualname__}"
         checkpoint["gan_seed"] = self.run_seed
+        if _COUNTERS in checkpoint["state_dict"]:  # of a copy of the model, in Lightning's WeightAveraging
+            checkpoint["state_dict"][_COUNTERS] = self.get_extra_state()
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
