@@ -1,8 +1,8 @@
-"""Reliability: several processes, mixed precision, killed runs, untrusted input; one table of trials and passes.
+"""Reliability: several processes, precision, killed runs, runs started together, untrusted input; one table of trials.
 
     python benchmarks/reliability.py    # four to ten minutes on two CPU cores
 
-The four parts run one after the other, each in its own process, and can be run alone: benchmarks/reliability_*.py
+The five parts run one after the other, each in its own process, and can be run alone: benchmarks/reliability_*.py
 describe what they try and when a trial passes.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "reliability.csv"
-PARTS = ("distributed", "precision", "resume", "untrusted")
+PARTS = ("distributed", "precision", "resume", "folders", "untrusted")
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ def killed(folder: Path, name: str, way: str, kills: int) -> tuple[int, bool, fl
     args, began = [*COMMON, *MODELS[name], *arguments], time.monotonic()
     seconds = timed(folder / "whole", args, ranks)
     hits = until_done(folder / "killed", args, seconds, kills, seeded(name, way), ranks)
-    found = compare(folder / "killed", folder / "whole", hits)
+    found = compare(folder / "killed", folder / "whole")
     print(f"| {name} | {way} | {hits} | {'yes' if not found else 'NO: ' + ', '.join(found[:3])} |", flush=True)
     return hits, not found, time.monotonic() - began
 
@@ -63,7 +63,7 @@ def killed_while_saving(folder: Path, name: str) -> tuple[int, bool, float]:
     fit(folder / "whole", args)
     hit = finish(start(folder / "killed", args, before=before)) == [-signal.SIGKILL]
     fit(folder / "killed", [*args, "--ckpt_path=last"])
-    found = compare(folder / "killed", folder / "whole", 1)
+    found = compare(folder / "killed", folder / "whole")
     print(
         f"| {name} | while saving | {int(hit)} | {'yes' if not found else 'NO: ' + ', '.join(found[:3])} |", flush=True
     )

@@ -20,6 +20,8 @@ from lightning_gans import checkpoints
 from lightning_gans.checkpoints import check_fits, is_plain, opened, read_checkpoint
 from lightning_gans.randomness import seed_from
 
+_COUNTERS = "_extra_state"  # the key of torch for what `get_extra_state` returns
+
 
 class ReproducibleModule(LightningModule):
     """A Lightning module whose runs repeat bit for bit, resumed ones included; it knows nothing of GANs.
@@ -147,6 +149,8 @@ class ReproducibleModule(LightningModule):
         self._tell_how_to_load()
         checkpoint["gan_class"] = checkpoints.name_of(type(self))
         checkpoint["gan_seed"] = self.run_seed
+        if _COUNTERS in checkpoint["state_dict"]:  # of a copy of the model, in Lightning's WeightAveraging
+            checkpoint["state_dict"][_COUNTERS] = self.get_extra_state()
         for part in checkpoints.drop_unloadable(checkpoint):
             rank_zero_warn(
                 f"The checkpoint is saved without {part}, with which it could not be loaded again; keep tensors and "

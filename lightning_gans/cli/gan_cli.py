@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from jsonargparse.typing import PositiveInt
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from typing_extensions import override
 
 from lightning_gans.attached import attached
@@ -22,10 +18,14 @@ from lightning_gans.callbacks import FailureMonitor, Report, SampleGrid
 from lightning_gans.callbacks.stopping import slurm_job
 from lightning_gans.cli import imports, trainer_parts
 from lightning_gans.cli.errors import Parser, end_run, fail_late, first_line
-from lightning_gans.cli.input import given_keys
+from lightning_gans.cli.history import History
+from lightning_gans.cli.input import given_keys, stacked_loggers
 from lightning_gans.cli.links import complete_hyperparameters, link_data_to_model, refuse_linked
-from lightning_gans.cli.resume import RestorePhase, check_restorable, is_requeued, last_checkpoint
-from lightning_gans.cli.run_folder import RunFolder
+from lightning_gans.cli.restorable import RestorePhase, check_restorable
+from lightning_gans.cli.resume import finished, folder_of, is_requeued, last_checkpoint
+from lightning_gans.cli.run_folder import check_name
+from lightning_gans.cli.saved_config import SavedConfig
+from lightning_gans.cli.silence import silence
 from lightning_gans.data import GANData
 from lightning_gans.gan import GAN
 
@@ -51,7 +51,7 @@ class GANCLI(LightningCLI):
 
     def __init__(self, args: list[str]):
         self.args = args
-        _silence(args[0])
+        silence()
         try:
             super().__init__(
                 GAN,
@@ -60,7 +60,7 @@ class GANCLI(LightningCLI):
                 subclass_mode_data=True,
                 auto_configure_optimizers=False,
                 seed_everything_default=0,
-                save_config_callback=_SaveConfig,
+                save_config_callback=SavedConfig,
                 trainer_class=trainer_parts.CommandLineTrainer,
                 parser_kwargs={"prog": "lightning-gans"},
                 args=args,
@@ -72,6 +72,9 @@ class GANCLI(LightningCLI):
             restored = attached(self.trainer, RestorePhase) if hasattr(self, "trainer") else []
             restoring = self.checkpoint if any(one.is_active for one in restored) else None
             end_run(error, model, restoring, getattr(self, "config", {}))
+        finally:
+            if hasattr(self, "run_folder"):
+                self.run_folder.release()
         for monitor in attached(self.trainer, FailureMonitor):
             if monitor.ended:
                 fail_late(monitor.ended)
@@ -107,6 +110,15 @@ class GANCLI(LightningCLI):
             help="Number of CPU threads of torch, all cores if left out; 1 is fastest for small networks and on a "
             "busy machine.",
         )
+        if self.args[0] == "fit":
+            parser.add_argument(
+                "--from",
+                type=str | None,
+                default=None,
+                metavar="CHECKPOINT",
+                help="Start a new run with the weights of this checkpoint: fine-tuning. Optimizers, schedules and "
+                "counters are new; --ckpt_path resumes a run instead.",
+            )
         for name, kind in _STANDARD.items():
             parser.add_class_arguments(kind, name, fail_untyped=False, sub_configs=True)
         parser.set_defaults(
@@ -124,7 +136,7 @@ class GANCLI(LightningCLI):
         refuse_linked(keys)
         if args and not {"data", "data.class_path"} & set(keys):
             args = [args[0], "--data=Digits", *args[1:]]  # not a default: its settings would leak into other data
-        self.config = parser.parse_args(args)
+        self.config = parser.parse_args([*args, *stacked_loggers(args)])
         # hidden from Lightning, which would replace the settings given here by those in the checkpoint
         self.checkpoint = self.config[self.config.subcommand].pop("ckpt_path", None)
 
@@ -136,13 +148,20 @@ class GANCLI(LightningCLI):
         if config.threads:
             torch.set_num_threads(config.threads)
         names = [config[part].class_path.rsplit(".", 1)[1].lower() for part in ("model", "data")]
-        self.run_folder = RunFolder(config.runs, config.experiment or "_".join(names))
-        config.ckpt_path = self._checkpoint_path(self.run_folder.experiment)
+        experiment = config.experiment or "_".join(names)
+        check_name(config.runs, experiment)
+        config.ckpt_path = self._checkpoint_path(Path(config.runs, experiment))
         if config.get("weights_only", False) is None:
             config.weights_only = True  # Lightning's default would run code from a remote file
         trainer_parts.check_checkpoint_settings(config.checkpoint.dirpath, config.checkpoint.filename)
         trainer_parts.drop_repeated_evaluations(config.trainer.callbacks)
+        self.run_folder = folder_of(config, experiment, self.subcommand == "fit")
+        self.save_config_kwargs = {"overwrite": self.run_folder.is_resumed}
         self.config_to_save = self.config.clone()  # without this run's folder, so that another run can use it
+        if self.run_folder.is_resumed:  # repeated, the config makes the whole run
+            self.config_to_save[self.subcommand].ckpt_path = None
+            if self.run_folder.experiment != experiment:
+                self.config_to_save[self.subcommand].experiment = self.run_folder.experiment
         if not config.trainer.fast_dev_run:
             self.run_folder.place_loggers(config.trainer.logger)
 
@@ -171,7 +190,10 @@ class GANCLI(LightningCLI):
             self.save_config_callback = None
         else:
             kwargs["logger"] = trainer_parts.with_run_logger(config.trainer.logger, self.run_folder.logger)
-        kwargs["callbacks"] = [*trainer_parts.with_standard_callbacks(self.args[0], config), RestorePhase()]
+        kwargs["callbacks"] = trainer_parts.with_standard_callbacks(self.args[0], config)
+        if self.args[0] == "fit" and config.trainer.logger is not False:
+            kwargs["callbacks"].append(History(self.run_folder.logger, self.run_folder.is_resumed))
+        kwargs["callbacks"].append(RestorePhase())
         kwargs["plugins"] = trainer_parts.with_atomic_writes(config.trainer.plugins)
         try:
             return super().instantiate_trainer(**kwargs)
@@ -186,16 +208,30 @@ class GANCLI(LightningCLI):
     def before_fit(self) -> None:
         """Refuse a checkpoint that the Trainer cannot restore; the same before the other commands."""
         path = self.config_init[self.subcommand].ckpt_path
+        self.finished = ""
         if path not in (None, "best", "hpc"):
-            check_restorable(path, self.model, self.trainer, self.args[0])
+            content = check_restorable(path, self.model, self.trainer, self.args[0])
+            if self.args[0] == "fit":
+                self.finished = finished(content, self.trainer)
+                if type(seed := content.get("gan_seed")) is int:  # with which it continues
+                    self.config_to_save["fit"].seed_everything = seed
 
     before_validate = before_test = before_predict = before_fit
+
+    def fit(self, **arguments: Any) -> None:
+        """Train, where there is anything left to train."""
+        if not self.finished:
+            self.trainer.fit(**arguments)
+            return
+        self.run_folder.remove_if_unused()
+        if self.trainer.global_rank == 0:
+            print(f"Nothing left to train: {self.finished}; give a larger number to continue the run.")
 
     def after_fit(self) -> None:
         """Print where the results are and what can be done with them."""
         trainer, folder = self.trainer, self.run_folder.path
         fast_dev_run = self.config_init[self.subcommand].trainer.fast_dev_run
-        if trainer.global_rank != 0 or fast_dev_run or not trainer.loggers:
+        if trainer.global_rank != 0 or fast_dev_run or not trainer.loggers or self.finished:
             return
         print(f"\nThe run is in {folder}: config.yaml, metrics.csv, checkpoints/ and samples/.")
         report = folder / "report.html"
@@ -209,36 +245,10 @@ class GANCLI(LightningCLI):
         _print_checkpoint(trainer.checkpoint_callback, further)
 
 
-class _SaveConfig(SaveConfigCallback):
-    """Save the config in the run's folder, and send it to W&B where the run is logged there."""
-
-    @override
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
-                logger.experiment.config.update(config, allow_val_change=True)
-
-
 def _print_checkpoint(keeper: Any, further: str) -> None:
     shown = getattr(keeper, "last_model_path", "")
-    if getattr(keeper, "monitor", None) and keeper.best_model_path:
+    if getattr(keeper, "monitor", None) and keeper.best_model_path and keeper.best_model_score is not None:
         shown = keeper.best_model_path
         print(f"The checkpoint with the best {keeper.monitor}, {keeper.best_model_score:.4g}: {os.path.relpath(shown)}")
     if shown:
         print(f"Draw new samples: lightning-gans sample --checkpoint {os.path.relpath(shown)} --out grid.png{further}")
-
-
-def _silence(command: str) -> None:
-    """Leave out Lightning's advertisement and warnings that do not concern the user of this library."""
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_advertisement)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
-    warnings.filterwarnings("ignore", message=".*across ranks is zero.*")  # data without a validation split
-    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-    if command != "fit":  # its run has another folder than the checkpoint's
-        warnings.filterwarnings("ignore", message="The dirpath has changed from.*")
-
-
-def _is_no_advertisement(record: logging.LogRecord) -> bool:
-    return "Tip: For seamless cloud" not in record.getMessage()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -30,6 +31,34 @@ def settings_of_configs(args: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield the settings of each config file that a command line names."""
     for path in _config_files(args):
         yield _settings_of(path)
+
+
+def stacked_loggers(args: Sequence[str]) -> list[str]:
+    """Return the option for the loggers of all config files, where several files name one of different classes.
+
+    A later logger replaces an earlier one of its class only; `logger: false` or null drops those before it, and an
+    option on the command line all of them.
+    """
+    if any(argument.startswith("--trainer.logger") for argument in args):
+        return []
+    loggers: dict[str, dict[str, Any]] = {}
+    files = 0
+    for path in _config_files(args):
+        trainer = _settings_of(path).get("trainer")
+        if not isinstance(trainer, dict) or "logger" not in trainer:
+            continue
+        given = trainer["logger"]
+        named = [{"class_path": one} if isinstance(one, str) else one for one in _listed(given)]
+        if not all(isinstance(one, dict) and isinstance(one.get("class_path"), str) for one in named):
+            return []  # the parser says what is wrong
+        files = files + 1 if named else 0
+        loggers = {} if not named else loggers
+        loggers |= {one["class_path"].rpartition(".")[2]: one for one in named}
+    return [f"--trainer.logger={json.dumps(list(loggers.values()))}"] if files > 1 and len(loggers) > 1 else []
+
+
+def _listed(given: Any) -> list[Any]:
+    return [] if given in (None, False, True) else given if isinstance(given, list) else [given]
 
 
 def _config_files(args: Sequence[str]) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""The checkpoint from which a command continues: which one it is, and whether a Trainer can restore it."""
+"""The checkpoint from which a run continues: which one it is, in which folder it continues, and whether it is done."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import os
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
-from torch import nn
-from typing_extensions import override
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 
 from lightning_gans import checkpoints
+from lightning_gans.cli.run_folder import RunFolder, version_of
 
 # ---------------------------------------------------------------- which checkpoint
 
 
 def last_checkpoint(folder: Path, job: str | None = None) -> str | None:
-    """Return the newest readable checkpoint of an experiment.
+    """Return the checkpoint of an experiment's newest run that has seen most batches.
 
-    Runs are tried from the newest, in each of them last.ckpt and then the others from the newest. `healthy.ckpt`, which
-    `FailureMonitor` keeps from before a failure, is skipped.
+    Runs are tried from the highest version, whatever the times of their files; in each of them the checkpoints from the
+    one with most batches, of equal ones last.ckpt first. `healthy.ckpt`, which `FailureMonitor` keeps from before a
+    failure, is skipped.
 
     Args:
         folder: the folder of the experiment, with one folder per run.
@@ -30,22 +30,24 @@ def last_checkpoint(folder: Path, job: str | None = None) -> str | None:
         FileNotFoundError: without a job, where there is no checkpoint.
         ValueError: without a job, where none of the checkpoints can be read.
     """
-    by_run = [_last_first(list(place.glob("*.ckpt"))) for place in folder.glob("*/checkpoints")]
-    found = [path for files in sorted(filter(None, by_run), key=lambda files: _age(files[0])) for path in files]
-    unreadable = []
-    for path in found:
-        if path.name == "healthy.ckpt":
-            continue
-        try:
-            saved = checkpoints.read_checkpoint(path)
-        except ValueError:
-            unreadable.append(str(path))
-            continue
-        if job is not None and saved.get("callbacks", {}).get("SaveWhenStopped", {}).get("job") != job:
-            continue
-        if unreadable:
-            rank_zero_warn(f"{', '.join(unreadable)} cannot be read; using {path}, the newest readable checkpoint.")
-        return str(path)
+    unreadable: list[str] = []
+    for run in sorted(folder.glob("*"), key=version_of, reverse=True):
+        readable = []
+        for path in sorted(run.glob("checkpoints/*.ckpt"), key=lambda path: (path.name != "last.ckpt", path.name)):
+            try:
+                saved = checkpoints.read_checkpoint(path)
+            except ValueError:
+                unreadable += [] if path.name == "healthy.ckpt" else [str(path)]
+                continue
+            if job is None or saved.get("callbacks", {}).get("SaveWhenStopped", {}).get("job") == job:
+                readable += [] if path.name == "healthy.ckpt" else [(steps_in(saved), path.name == "last.ckpt", path)]
+        if readable:
+            found = max(readable)[2]
+            if unreadable:
+                rank_zero_warn(
+                    f"{', '.join(unreadable)} cannot be read; using {found}, the newest readable checkpoint."
+                )
+            return str(found)
     if job is not None:
         return None
     if unreadable:
@@ -53,12 +55,10 @@ def last_checkpoint(folder: Path, job: str | None = None) -> str | None:
     raise FileNotFoundError(f"--ckpt_path last: no run below '{folder}' has a last.ckpt; give a checkpoint's path.")
 
 
-def _last_first(files: list[Path]) -> list[Path]:
-    return sorted(files, key=lambda path: (path.name != "last.ckpt", _age(path)))
-
-
-def _age(path: Path) -> int:
-    return -path.stat().st_mtime_ns
+def steps_in(checkpoint: dict[str, Any]) -> int:
+    """Return the number of batches that a checkpoint has seen, 0 where it does not say."""
+    steps = checkpoint.get("global_step")
+    return steps if isinstance(steps, int) else 0
 
 
 def is_requeued() -> bool:
@@ -66,115 +66,64 @@ def is_requeued() -> bool:
     return os.environ.get("SLURM_RESTART_COUNT", "0") not in ("", "0")
 
 
-# ---------------------------------------------------------------- whether it can be restored
+# ---------------------------------------------------------------- where a resumed run continues
 
 
-class RestorePhase(Callback):
-    """Know whether a Trainer is where it restores model, data module and callbacks, if it has a checkpoint.
-
-    An error there means a damaged file. It is the last of the callbacks, so that `setup` of the others is over.
-    """
-
-    def __init__(self) -> None:
-        self.is_active = False
-
-    @override
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self.is_active = True
-
-    @override
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.is_active = False
-
-    on_validation_start = on_test_start = on_predict_start = on_fit_start
-
-
-def check_restorable(path: str, model: nn.Module, trainer: Trainer, command: str) -> None:
-    """Require a checkpoint from which the Trainer can restore what the command needs.
-
-    Whether the weights fit the model is checked when they are loaded, once stabilizers have changed the networks.
+def resumed_folder(checkpoint: str, runs: str, experiment: str | None) -> tuple[str, int] | str:
+    """Return the experiment and the version in which a resumed run continues, or why it needs a new folder.
 
     Args:
-        path: a file or a URL.
-        model: the model to be restored.
-        trainer: the Trainer that is to restore it.
-        command: fit, validate, test or predict.
-
-    Raises:
-        OSError: where the file cannot be opened.
-        ValueError: where it is not a checkpoint, or a part of it is missing or damaged.
+        checkpoint: a file or a URL.
+        runs: the folder of all experiments.
+        experiment: the name that was given, None if none was.
     """
-    checkpoint = _read(path)
-    if command == "fit" and "optimizer_states" not in checkpoint:
-        raise ValueError(
-            f"--ckpt_path {path}: the checkpoint holds weights only, and training cannot be resumed without the state "
-            "of the optimizers; give one that was saved with --checkpoint.save_weights_only false."
-        )
-    progress = getattr(trainer, f"{command}_loop").state_dict()
-    part = _damaged_part(checkpoint, model, f"{command}_loop", progress)
-    if part is not None:
-        raise ValueError(
-            f"--ckpt_path {path}: the checkpoint cannot be restored: its part '{part}' is damaged or was written by "
-            "another program; give another checkpoint."
-        )
+    run = Path(checkpoint).parent.parent
+    if "://" in checkpoint or Path(checkpoint).parent.name != "checkpoints" or version_of(run) < 0:
+        return "it is not in the folder of a run"
+    home, root = run.parent.resolve(), Path(runs).resolve()
+    if home == root or not home.is_relative_to(root):
+        return f"it is not below --runs {runs}"
+    if experiment is not None and Path(runs, experiment).resolve() != home:
+        return f"--experiment {experiment} is another one"
+    reached = max((steps_of(path) for path in run.glob("checkpoints/*.ckpt")), default=0)
+    if steps_of(Path(checkpoint)) < reached:
+        return f"that run continued to batch {reached}"
+    return experiment or os.path.relpath(home, root), version_of(run)
 
 
-def _read(path: str) -> dict[str, Any]:
-    with checkpoints.opened(path) as file:
-        try:
-            return checkpoints.read_checkpoint(file)
-        except ValueError as error:  # which names the open file where the path is a URL
-            raise ValueError(str(error).replace(str(file), path)) from error
+def folder_of(config: Any, experiment: str, fits: bool) -> RunFolder:
+    """Return the folder of a command: that of the run that it resumes, or a new one.
+
+    Args:
+        config: the command's settings, with the checkpoint as `ckpt_path`.
+        experiment: the name of the experiment, also where none was given.
+        fits: whether the command trains.
+    """
+    claims = config.trainer.logger is not False and not config.trainer.fast_dev_run
+    if not fits or not claims or not config.ckpt_path:
+        return RunFolder(config.runs, experiment, claims=claims)
+    place = resumed_folder(str(config.ckpt_path), config.runs, config.experiment)
+    if not isinstance(place, str):
+        return RunFolder(config.runs, *place)
+    folder = RunFolder(config.runs, experiment)
+    rank_zero_info(f"The run continues from {config.ckpt_path} in a new folder, {folder.path}: {place}.")
+    return folder
 
 
-def _damaged_part(checkpoint: dict[str, Any], model: nn.Module, loop: str, progress: dict[str, Any]) -> str | None:
-    """Return the first part of a checkpoint that cannot be restored, None if all can."""
-    optional = {
-        "loops": lambda loops: _has_progress(loops, loop, progress),
-        "callbacks": lambda states: isinstance(states, dict) and _are_dicts(states.values()),
-    }
-    needed = {"state_dict": lambda state: _has_extra_state(state, model)}
-    if loop == "fit_loop":
-        needed |= {
-            "optimizer_states": _are_optimizer_states,
-            "lr_schedulers": lambda states: isinstance(states, list) and _are_dicts(states),
-        }
-    parts = {name: fits for name, fits in optional.items() if checkpoint.get(name) is not None} | needed
-    return next((name for name, fits in parts.items() if not fits(checkpoint.get(name))), None)
+def steps_of(path: Path) -> int:
+    """Return the number of batches that a checkpoint has seen, 0 for one that cannot be read."""
+    try:
+        return steps_in(checkpoints.read_checkpoint(path))
+    except ValueError:
+        return 0
 
 
-def _are_dicts(values: Any) -> bool:
-    return all(isinstance(value, dict) for value in values)
-
-
-def _has_extra_state(saved: dict[str, Any], model: nn.Module) -> bool:
-    """Return whether the parts of a model's state that are not tensors are of the same kind in a checkpoint."""
-    return all(_has_structure(saved.get(name), own) for name, own in model.state_dict().items() if type(own) is dict)
-
-
-def _has_progress(loops: Any, name: str, own: dict[str, Any]) -> bool:
-    """Return whether the progress of a loop can be restored; Lightning accepts one that lacks some parts."""
-    saved = loops.get(name) if isinstance(loops, dict) else None
-    return isinstance(saved, dict) and all(_has_structure(saved[key], own[key]) for key in own.keys() & saved.keys())
-
-
-def _has_structure(saved: Any, own: Any) -> bool:
-    """Return whether a saved tree has the branches of another; leaves may be missing, as in files of older versions."""
-    if not isinstance(own, dict):
-        return not isinstance(own, int) or isinstance(saved, int)
-    return isinstance(saved, dict) and all(
-        _has_structure(saved[name], part) if name in saved else not isinstance(part, dict) for name, part in own.items()
-    )
-
-
-def _are_optimizer_states(states: Any) -> bool:
-    return isinstance(states, list) and all(
-        isinstance(state, dict)
-        and isinstance(state.get("state"), dict)
-        and isinstance(state.get("param_groups"), list)
-        and all(
-            isinstance(group, dict) and isinstance(group.get("params"), list) and "lr" in group
-            for group in state["param_groups"]
-        )
-        for state in states
-    )
+def finished(checkpoint: dict[str, Any], trainer: Trainer) -> str:
+    """Return what has been trained, in words, where a Trainer's limits leave nothing to train; "" where they do."""
+    loop = checkpoint.get("loops", {}).get("fit_loop", {})
+    epochs, steps = loop.get("epoch_progress", {}).get("current", {}).get("processed", 0), steps_in(checkpoint)
+    if trainer.max_steps != -1 and steps >= trainer.max_steps:
+        return f"{steps} batches are done, and max_steps is {trainer.max_steps}"
+    if trainer.max_epochs not in (None, -1) and epochs >= trainer.max_epochs:
+        return f"{epochs} epochs are done, and max_epochs is {trainer.max_epochs}"
+    return ""

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, ProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins import CheckpointIO
 
-from lightning_gans.callbacks import FailureMonitor, SampleWriter, SaveWhenStopped
+from lightning_gans.callbacks import FailureMonitor, SampleWriter, SaveAtEnd, SaveWhenStopped, StartFrom
 from lightning_gans.checkpoints import AtomicCheckpointIO
 from lightning_gans.cli.errors import first_line
 from lightning_gans.training.checks import folder_can_exist
@@ -81,6 +81,10 @@ def with_standard_callbacks(command: str, config: Namespace) -> list[Callback]:
             callbacks += _best_and_last(config.checkpoint)
         if command == "fit" and not _has(callbacks, SaveWhenStopped):
             callbacks.append(SaveWhenStopped())
+        if command == "fit" and not _has(callbacks, SaveAtEnd):
+            callbacks.append(SaveAtEnd())
+    if config.get("from"):
+        callbacks.append(StartFrom(config["from"]))
     callbacks.append(config.report)  # behind those whose files it shows
     return callbacks
 

@@ -1,4 +1,4 @@
-"""What a GAN adds to every Trainer: the log, the guards of data and of NaN, clipping, evaluation weights."""
+"""What a GAN adds to every Trainer: the log, guards, clipping, evaluation weights, settings that a resume changes."""
 
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint
@@ -8,6 +8,7 @@ from lightning_gans.training.data_guard import DataGuard
 from lightning_gans.training.evaluation_weights import EvaluationWeights
 from lightning_gans.training.gradients import GradientClipping
 from lightning_gans.training.non_finite import NonFinite, NonFiniteError, NonFiniteGuard
+from lightning_gans.training.resumed_settings import ResumedSettings
 from lightning_gans.training.training_log import TrainingLog
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "NonFinite",
     "NonFiniteError",
     "NonFiniteGuard",
+    "ResumedSettings",
     "TrainingLog",
     "attach_callbacks",
 ]
@@ -25,8 +27,9 @@ __all__ = [
 def attach_callbacks(trainer: Trainer, clips: bool, averages: bool) -> None:
     """Add the callbacks of this package that a Trainer lacks; its own instances, also of subclasses, are kept.
 
-    `TrainingLog` becomes the first, so that the others find this batch's metrics. The rest are put behind the user's
-    callbacks, which see unclipped gradients, and before checkpoints, which must not hold NaN.
+    `TrainingLog` becomes the first, so that the others find this batch's metrics, and `ResumedSettings` the next, so
+    that stabilizers find their states. The rest are put behind the user's callbacks, which see unclipped gradients, and
+    before checkpoints, which must not hold NaN.
 
     Args:
         trainer: the Trainer.
@@ -34,8 +37,9 @@ def attach_callbacks(trainer: Trainer, clips: bool, averages: bool) -> None:
         averages: whether a stabilizer has evaluation weights.
     """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined] # set by one of the Trainer's parts
-    if not attached(trainer, TrainingLog):
-        callbacks.insert(0, TrainingLog())
+    for first in (ResumedSettings, TrainingLog):
+        if not attached(trainer, first):
+            callbacks.insert(0, first())
     for kind in [DataGuard, NonFiniteGuard] + [GradientClipping] * clips + [EvaluationWeights] * averages:
         if not attached(trainer, kind):
             saves = [isinstance(callback, Checkpoint) for callback in callbacks]

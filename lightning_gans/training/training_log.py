@@ -24,9 +24,13 @@ class TrainingLog(Callback):
 
     To log in another way, give the Trainer a subclass that overrides `on_train_batch_end`; to log more of a model,
     override `GAN.metrics`.
+
+    Attributes:
+        logged: the names that it logged last.
     """
 
     def __init__(self) -> None:
+        self.logged: list[str] = []
         self._norms: dict[str, Tensor] = {}
 
     @staticmethod
@@ -63,3 +67,4 @@ class TrainingLog(Callback):
             name: torch.tensor(value, dtype=precise) for name, value in metrics.items() if isinstance(value, float)
         }
         pl_module.log_dict(metrics | numbers, batch_size=1)
+        self.logged = [*losses, *metrics]

@@ -1,7 +1,6 @@
 """Checkpoints on the command line: load, evaluate, predict and resume."""
 
 import os
-import shutil
 
 import numpy as np
 import pytest
@@ -94,7 +93,7 @@ def test_predict_writes_samples(name, request, folder):
     assert len(list(samples.glob("batch_*.png"))) == len(parts) == 3
 
 
-def test_a_run_resumes_from_a_checkpoint(run, folder):
+def test_a_run_resumes_from_a_checkpoint_of_another_place(run, folder):
     args = [*DIGITS, *SMALL, "--trainer.max_epochs=3"]
     main(["fit", *args, "--ckpt_path", str(last(run))])
     resumed = folder / "runs" / "dcgan_digits" / "version_0"
@@ -113,28 +112,6 @@ def test_a_run_resumes_from_a_checkpoint(run, folder):
     main(["fit", "--config", str(resumed / "config.yaml")])
     repeated = checkpoint(resumed.with_name("version_1"))
     assert same_state(repeated["state_dict"], after["state_dict"]), "and the config of a resumed run repeats it"
-
-
-def test_ckpt_path_last_is_the_newest_of_the_experiment(run, conditional_run, folder):
-    for version, (source, age) in enumerate([(conditional_run, 200), (run, 0), (conditional_run, 100)]):
-        copy = shutil.copytree(source, folder / "kept" / "one" / f"version_{version}")
-        written = last(copy).stat().st_mtime
-        os.utime(last(copy), (written - age, written - age))
-    main(
-        [
-            "fit",
-            *DIGITS,
-            *SMALL,
-            *BRIEF,
-            "--runs=kept",
-            "--experiment=one",
-            "--trainer.max_epochs=3",
-            "--ckpt_path=last",
-        ]
-    )
-    resumed = folder / "kept" / "one" / "version_3"
-    assert settings_of(resumed)["ckpt_path"] == "kept/one/version_1/checkpoints/last.ckpt"
-    assert updates(checkpoint(resumed)) == (9, 9)
 
 
 def test_settings_given_with_a_checkpoint_are_kept(run, folder):

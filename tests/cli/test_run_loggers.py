@@ -4,8 +4,9 @@ import struct
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
-from short_runs import BRIEF, CONFIGS, DIGITS, LIGHTNING_WARNINGS, SMALL, last, settings_of
+from short_runs import BRIEF, CONFIGS, DIGITS, LIGHTNING_WARNINGS, SMALL, last, printed, settings_of
 
 from lightning_gans.cli.main import main
 
@@ -22,6 +23,40 @@ def test_tensorboard_writes_into_the_run_folder(folder):
     assert (events.parent / "metrics.csv").is_file() and last(events.parent).is_file()
     main(["fit", "--config", str(events.parent / "config.yaml")])
     assert [path.parent.name for path in sorted(folder.rglob("events.out*"))] == ["version_0", "version_1"]
+
+
+WANDB, BOARD = ({"class_path": f"lightning.pytorch.loggers.{name}"} for name in ("WandbLogger", "TensorBoardLogger"))
+STACKS = {
+    "two classes": ([WANDB, BOARD], ["WandbLogger", "TensorBoardLogger"]),
+    "a list and one": ([[WANDB, BOARD], {"class_path": "CSVLogger", "init_args": {"save_dir": "x"}}], 3),
+    "the same class": ([WANDB, {**WANDB, "init_args": {"project": "mine"}}], "mine"),
+    "switched off": ([WANDB, BOARD, False], False),
+    "one after a switch": ([WANDB, False, BOARD], ["TensorBoardLogger"]),
+}
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_loggers_of_stacked_files_are_all_used(folder, capsys, stack):
+    """A later one replaces an earlier one of its class."""
+    files, expected = STACKS[stack]
+    args = []
+    for number, logger in enumerate(files):
+        (folder / f"{number}.yaml").write_text(yaml.safe_dump({"trainer": {"logger": logger}}))
+        args += ["--config", f"{number}.yaml"]
+    found = printed(capsys, *DIGITS, *args)["trainer"]["logger"]
+    if isinstance(expected, str):
+        assert found["init_args"]["project"] == expected
+    elif expected is False:
+        assert found is False
+    else:
+        found = found if isinstance(found, list) else [found]
+        names = [one["class_path"].rpartition(".")[2] for one in found]
+        assert len(names) == expected if isinstance(expected, int) else names == expected
+
+
+def test_a_logger_on_the_command_line_replaces_those_of_files(folder, capsys):
+    args = ["--config", str(CONFIGS / "logger/wandb.yaml"), "--config", str(CONFIGS / "logger/tensorboard.yaml")]
+    assert printed(capsys, *DIGITS, *args, "--trainer.logger=false")["trainer"]["logger"] is False
 
 
 def wandb_records(path):

@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lightning_gans import distributed
 from lightning_gans.attached import attached
-from lightning_gans.cli.run_folder import place_logger
+from lightning_gans.cli.run_folder import RunFolder
 from lightning_gans.stabilizers import ExperienceReplay, ImagePool
 
 pytestmark = pytest.mark.distributed
@@ -160,10 +160,12 @@ def test_every_ddp_strategy_trains_to_the_same_weights(strategy):
 
 
 @pytest.mark.parametrize(("rank", "node", "made"), [(0, "0", True), (1, "0", False), (0, "1", False)])
-def test_one_process_makes_the_folder_of_a_logger(tmp_path, monkeypatch, rank, node, made):
-    """Another process that sees the folder would take the next version for its own."""
+def test_one_process_makes_the_folder_of_a_run(tmp_path, monkeypatch, rank, node, made):
+    """Lightning tells the others which one it is."""
     monkeypatch.setattr(rank_zero_only, "rank", rank)
     monkeypatch.setenv("NODE_RANK", node)
     logger = Namespace(class_path="lightning.pytorch.loggers.WandbLogger", init_args=Namespace(save_dir="."))
-    place_logger(str(tmp_path / "version_1"), logger)
-    assert (tmp_path / "version_1").is_dir() == made and logger.init_args.save_dir == str(tmp_path / "version_1")
+    folder = RunFolder(str(tmp_path), "one")
+    folder.place_loggers(logger)
+    assert folder.path == tmp_path / "one" / "version_0" and logger.init_args.save_dir == str(folder.path)
+    assert folder.path.is_dir() == made and ("id" in logger.init_args) == made

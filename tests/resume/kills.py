@@ -4,17 +4,17 @@ The tests of this folder and `benchmarks/reliability_resume.py` use it. A run is
 everything, so that it starts in a tenth of a second; the command and the signals are real.
 """
 
-import csv
 import json
 import math
 import os
 import random
+import re
 import signal
 import socket
 import sys
 import time
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -182,9 +182,14 @@ def fit(folder, args, ranks=1, before=None):
         raise RuntimeError(f"exit codes {codes}: " + (folder / "log_0.txt").read_text()[-3000:])
 
 
-def begun(folder, versions, pids):
-    """Wait until a new version of the run exists and is about to train."""
-    while len(list(folder.glob("runs/one/*/config.yaml"))) <= versions:
+def mark(folder):
+    """Return what changes when a run is about to train: when the newest config of its folder was written."""
+    return max((path.stat().st_mtime_ns for path in folder.glob("runs/one/*/config.yaml")), default=0)
+
+
+def begun(folder, before, pids):
+    """Wait until the run is about to train; `before` is the mark from before it was started."""
+    while mark(folder) <= before:
         if any(os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) for pid in pids):
             return
         time.sleep(0.01)
@@ -206,10 +211,10 @@ def until_done(folder, args, seconds, kills, source, ranks=1):
     while True:
         resumed = ["--ckpt_path=last"] if any(folder.glob("runs/one/*/checkpoints/*.ckpt")) else []
         ahead = 1 - (batches_of(folder) / BATCHES if resumed else 0)
-        versions = len(list(folder.glob("runs/one/*/config.yaml")))
+        before = mark(folder)
         pids = start(folder, [*args, *resumed], ranks)
         if hits < kills:
-            begun(folder, versions, pids)
+            begun(folder, before, pids)
             time.sleep(source.uniform(0, 0.75 * seconds * ahead))  # a run can be faster than the timed one
             kill(pids)
         codes = finish(pids)
@@ -225,54 +230,38 @@ def until_done(folder, args, seconds, kills, source, ranks=1):
 
 @dataclass
 class Results:
-    """Everything that a run writes, all of its versions together."""
+    """Everything that a run has in its folder at the end."""
 
-    checkpoint: dict = field(default_factory=dict)
-    rows: dict = field(default_factory=dict)
-    images: dict = field(default_factory=dict)
-    health: dict = field(default_factory=dict)
-    conflicts: list = field(default_factory=list)  # where two versions differ
+    checkpoint: dict
+    rows: list
+    images: dict
+    health: dict
+    files: list
 
 
 def results(folder):
-    found = Results()
-    versions = sorted(folder.glob("runs/one/version_*"), key=lambda path: int(path.name.split("_")[1]))
-    for version in versions:
-        for path in sorted(version.glob("checkpoints/*.ckpt"), key=lambda path: path.name == "end.ckpt"):
-            saved = torch.load(path, weights_only=True)
-            if saved["global_step"] >= found.checkpoint.get("global_step", 0):
-                found.checkpoint = _plain(saved)
-        if (version / "metrics.csv").is_file():
-            with (version / "metrics.csv").open() as file:
-                for row in csv.DictReader(file):
-                    row = {name: value for name, value in row.items() if value}
-                    kind = next((kind for kind in ("health/", "val/") if any(kind in name for name in row)), "training")
-                    _note(found, found.rows, (int(row["step"]), kind), row)
-        for image in version.glob("samples/epoch_*.png"):
-            content = image.read_bytes()
-            if content.endswith(b"IEND\xaeB`\x82"):  # complete, not cut off by a kill
-                _note(found, found.images, image.name, content)
-        if (version / "health.json").is_file():
-            found.health = json.loads((version / "health.json").read_text())
-    return found
+    """Return the results of the last run; one that was killed before its first checkpoint is begun anew."""
+    run = max(folder.glob("runs/one/version_*"), key=lambda path: int(path.name.split("_")[1]))
+    saved = [torch.load(path, weights_only=True) for path in run.glob("checkpoints/*.ckpt")]
+    last = _without_version(max(saved, key=lambda one: one["global_step"]))
+    health = run / "health.json"
+    return Results(
+        {key: value for key, value in last.items() if key not in _RESTART_COUNTERS},
+        (run / "metrics.csv").read_text().splitlines(),
+        {path.name: path.read_bytes() for path in run.glob("samples/epoch_*.png")},
+        json.loads(health.read_text()) if health.is_file() else {},
+        [path.name for path in run.glob("checkpoints/*-v*.ckpt")],
+    )
 
 
-def _note(found, notes, key, value):
-    before = notes.setdefault(key, value)
-    if isinstance(value, dict):  # a row: the versions are merged, and must agree
-        notes[key] = before | value
-        if any(before[name] != value[name] for name in before.keys() & value.keys()):
-            found.conflicts.append(str(key))
-    elif before != value:
-        found.conflicts.append(str(key))
+_RESTART_COUNTERS = {"loops"}  # of Lightning, which count interruptions
 
 
-def _plain(saved):
-    """Remove from a checkpoint what names the folder in which it was saved."""
-    for key in list(saved["callbacks"]):
-        if key.startswith("ModelCheckpoint"):
-            del saved["callbacks"][key]
-    return saved
+def _without_version(tree):
+    """Return a tree of tensors and plain values without the version in the names of folders."""
+    if isinstance(tree, dict):
+        return {_without_version(key): _without_version(value) for key, value in tree.items()}
+    return re.sub(r"version_\d+", "version", tree) if isinstance(tree, str) else tree
 
 
 def differences(one, other, where=""):
@@ -299,30 +288,13 @@ def differences(one, other, where=""):
     return [] if type(one) is type(other) and one == other else [where]
 
 
-_RESTART_COUNTERS = {"loops"}  # of Lightning, which count interruptions
-
-
-def compare(interrupted, whole, kills=0, images=True):
-    """Return the places in which an interrupted run and an uninterrupted one differ, none where resuming is exact.
-
-    A kill between a checkpoint and the next batch loses the row of metrics.csv of that batch, which Lightning writes
-    after the checkpoint. In the row of a batch without an update of a player, Lightning repeats what it logged last for
-    that player in the epoch; after a resume there is nothing to repeat.
-    """
+def compare(interrupted, whole, images=True):
+    """Return the places in which an interrupted run and an uninterrupted one differ, none where resuming is exact."""
     first, second = results(interrupted), results(whole)
-    saved = [{key: one.checkpoint[key] for key in one.checkpoint.keys() - _RESTART_COUNTERS} for one in (first, second)]
-    found = differences(*saved) if all(saved) else ["no checkpoint"]
-    found += [f"two versions differ: {place}" for place in first.conflicts]
-    lost = [key for key in second.rows if key not in first.rows]
-    if len(lost) <= kills:
-        first.rows |= {key: second.rows[key] for key in lost}
-    for (step, kind), row in second.rows.items():
-        before = second.rows.get((step - 1, kind), {})
-        repeated = {name for name, value in row.items() if kind == "training" and before.get(name) == value}
-        for name in repeated - first.rows.get((step, kind), row).keys():
-            first.rows[step, kind] = first.rows[step, kind] | {name: row[name]}
+    found = differences(first.checkpoint, second.checkpoint)
     found += [f"metrics.csv{place}" for place in differences(first.rows, second.rows)]
     found += [f"health.json{place}" for place in differences(first.health, second.health)]
+    found += [f"checkpoints{place}" for place in differences(first.files, second.files)]
     if images:
         found += [f"image{place}" for place in differences(first.images, second.images)]
     return found

@@ -7,7 +7,7 @@ import time
 
 import pytest
 import torch
-from kills import COMMON, MIDDLE, MODELS, begun, compare, finish, fit, kill, start, timed
+from kills import COMMON, MIDDLE, MODELS, begun, compare, finish, fit, kill, mark, start, timed
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
@@ -190,8 +190,9 @@ def test_a_stopped_command_resumes_exactly(tmp_path, name, ranks):
     seconds = timed(tmp_path / "whole", args, ranks)
     folder, ends = tmp_path / "stopped", []
     while 0 not in ends:
+        before = mark(folder)
         pids = start(folder, [*args, *(["--ckpt_path=last"] if ends else [])], ranks)
-        begun(folder, len(ends), pids)
+        begun(folder, before, pids)
         time.sleep(0.3 * seconds)
         if len(ends) < 2:
             kill(pids[-1:], signal.SIGTERM)  # of the processes, only the last

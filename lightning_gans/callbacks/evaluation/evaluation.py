@@ -93,6 +93,14 @@ class Evaluation(Callback):
         self._scorer: Scorer | None = None
         self._scored_at = -1
 
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"scored_at": self._scored_at} if self._scored_at >= 0 else {}  # not to be done again after a resume
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._scored_at = state_dict["scored_at"]
+
     # ---------------------------------------------------------------- before training
 
     @override

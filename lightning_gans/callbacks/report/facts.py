@@ -28,7 +28,7 @@ def progress(trainer: Trainer, gan: GAN, seconds: float) -> dict[str, str]:
     resumed = {"resumed from": before if "://" in before else os.path.relpath(before)} if before else {}
     return {
         **resumed,
-        "duration": duration(seconds),
+        "duration since the resume" if resumed else "duration": duration(seconds),
         "epochs": f"{trainer.current_epoch:,}",
         "batches": f"{gan.batches_seen:,}",
         "samples seen": f"{gan.samples_seen:,}",

@@ -1,0 +1,95 @@
+"""A callback that keeps the records of a resumed run whole: each row of `metrics.csv` once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from torch import Tensor
+from typing_extensions import override
+
+from lightning_gans.attached import attached
+from lightning_gans.cli.run_logger import Row, RunLogger, Table
+from lightning_gans.training import TrainingLog
+
+
+class History(Callback):
+    """Let a checkpoint and the rows of `metrics.csv` belong together.
+
+    Rows are on the disk before the checkpoint. Lightning logs the row of a batch only after the checkpoint of that
+    batch, so the checkpoint holds it. In a row, Lightning repeats the last values of the epoch that a batch did not
+    log, such as the loss of a player that was not updated; the checkpoint holds these too.
+
+    Args:
+        logger: the logger of the run's folder.
+        is_resumed: whether the run continues in the folder of an earlier process.
+    """
+
+    def __init__(self, logger: RunLogger, is_resumed: bool):
+        self.logger = logger
+        self.is_resumed = is_resumed
+        self._values: Row = {}  # of the current batch, while its checkpoints are saved
+        self._is_due = False
+        self._restored: dict[str, Any] = {}
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        restored, table = self._restored, self._table(trainer)
+        if table is None or not self.is_resumed:
+            return
+        table.begin(pl_module.batches_seen)
+        names = set(restored.get("values", ()))
+        if restored.get("due") and names and not table.has(names, pl_module.batches_seen - 1):
+            table.log_metrics(restored["values"], pl_module.batches_seen - 1)
+
+    @override
+    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Log the last values of the epoch again, which Lightning will repeat."""
+        values, self._restored = self._restored.get("values", {}), {}
+        self._values = {}
+        if batch_idx:
+            precise = torch.float32 if pl_module.device.type == "mps" else torch.float64
+            numbers = {name: torch.tensor(x, dtype=precise) for name, x in values.items() if name != "epoch"}
+            pl_module.log_dict(numbers, batch_size=1)
+
+    @override
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Note the row that Lightning will log once the callbacks have saved their checkpoints."""
+        self._is_due = TrainingLog.is_due(trainer, pl_module)
+        table = self._table(trainer)
+        if table is None:
+            return
+        table.awaits_training = self._is_due
+        logged = [name for log in attached(trainer, TrainingLog) for name in log.logged] if self._is_due else []
+        known = trainer.logged_metrics
+        values = {name: known[name] for name in (*logged, *table.training) if name in known}
+        self._values = {name: x.item() if isinstance(x, Tensor) else x for name, x in values.items()}
+        if self._values:
+            self._values["epoch"] = trainer.current_epoch
+
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self._values = {}
+        if (table := self._table(trainer)) is not None:
+            table.training = set()
+
+    @override
+    def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
+        self._is_due = False
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {"values": dict(self._values), "due": self._is_due} if self._values else {}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._restored = state_dict
+
+    @override
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        self.logger.save()
+
+    def _table(self, trainer: Trainer) -> Table | None:
+        """Return the rows in the first process, None in the others."""
+        return self.logger.experiment if trainer.is_global_zero else None
