@@ -6,6 +6,7 @@ import inspect
 import os
 import warnings
 from collections.abc import Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,6 +19,8 @@ from typing_extensions import override
 from lightning_gans.checkpoints.reading import check_fits, opened, read_checkpoint
 from lightning_gans.checkpoints.trust import class_of_checkpoint
 from lightning_gans.randomness import seed_from
+
+_strict: ContextVar[bool | None] = ContextVar("strict", default=None)  # as `load_from_checkpoint` was told
 
 
 class ReproducibleModule(LightningModule):
@@ -109,7 +112,11 @@ class ReproducibleModule(LightningModule):
         kwargs["weights_only"] = True
         with opened(checkpoint_path) as file:
             made_by = class_of_checkpoint(file, cls, trust)
-            return super(ReproducibleModule, made_by).load_from_checkpoint(file, *args, **kwargs)  # type: ignore[misc]
+            token = _strict.set(kwargs.get("strict"))
+            try:
+                return super(ReproducibleModule, made_by).load_from_checkpoint(file, *args, **kwargs)  # type: ignore[misc]
+            finally:
+                _strict.reset(token)
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -118,7 +125,8 @@ class ReproducibleModule(LightningModule):
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        check_fits(checkpoint, self)
+        strict = _strict.get()
+        check_fits(checkpoint, self, self.strict_loading if strict is None else strict)
         seed = checkpoint.get("gan_seed")
         self.run_seed = self.run_seed if seed is None else seed
 

@@ -21,8 +21,8 @@ from lightning_gans.networks import Discriminator, Generator
 from lightning_gans.objectives import NonSaturating, Objective
 from lightning_gans.optimizers import Adam
 from lightning_gans.stabilizer import Stabilizer, rebuild_network_changes
-from lightning_gans.step import Batch, Step
-from lightning_gans.training import attach_callbacks, checks
+from lightning_gans.step import LOGIT_METRICS, PROGRESS_METRICS, Batch, Step
+from lightning_gans.training import attach_callbacks, checks, returns_metrics
 from lightning_gans.training.gradients import clip
 from lightning_gans.training.player_update import AnyOptimizer, frozen, parts, step_in_trainer
 
@@ -307,6 +307,7 @@ class GAN(ReproducibleModule):
             getattr(stabilizer, f"on_{player}_step_end")(self)
         return step
 
+    @returns_metrics(*PROGRESS_METRICS, *LOGIT_METRICS)
     def metrics(self, steps: dict[str, Step]) -> dict[str, Tensor | float]:
         """Return what `TrainingLog` logs beside losses: progress, and how the discriminator separates samples."""
         step = steps.get("discriminator")
@@ -334,6 +335,7 @@ class GAN(ReproducibleModule):
         real, labels = self.unpack_batch(batch)
         return self.generate(len(real), labels)
 
+    @returns_metrics("discriminator_loss", "generator_loss", "real_logit", "fake_logit")
     def evaluation_metrics(self, batch: Batch) -> dict[str, Tensor]:
         """Return what `validation_step` and `test_step` log under `val/` and `test/`."""
         real, labels = self.unpack_batch(batch)
@@ -366,8 +368,7 @@ class GAN(ReproducibleModule):
 
     @override
     def configure_callbacks(self) -> list[Callback]:
-        """Check the Trainer's settings; this is the first hook of a run."""
-        checks.trainer_settings(self.trainer)
+        checks.trainer_settings(self.trainer)  # in the first hook of a run
         return list(super().configure_callbacks())
 
     @override

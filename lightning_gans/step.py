@@ -9,6 +9,10 @@ from torch import Tensor, nn
 
 Batch = Tensor | tuple[Tensor, Tensor] | list[Tensor]
 
+# names of metrics, as `GAN.metrics` returns them
+PROGRESS_METRICS = ("progress/generator_updates", "progress/discriminator_updates", "progress/images")
+LOGIT_METRICS = ("discriminator/real_logit", "discriminator/fake_logit", "discriminator/separation")
+
 
 @dataclass
 class Step:

@@ -21,6 +21,7 @@ from lightning_gans import data, metrics, models, networks, objectives, optimize
 from lightning_gans.checkpoints import CheckpointWriteError
 from lightning_gans.gan import GAN
 from lightning_gans.training import NonFiniteError
+from lightning_gans.training.checks import PLATEAU
 
 # ---------------------------------------------------------------- ends of a command
 
@@ -49,10 +50,22 @@ def end_run(error: Exception, model: GAN | None, restoring: str | None = None) -
         fail_late(str(error))
     if failed_write := _first_of(CheckpointWriteError, error):
         fail_late(str(failed_write))
-    if model is not None and model.has_trained and not isinstance(error, MisconfigurationException):
-        if is_deliberate(error):
+    if _is_lost_process(error):
+        fail_late(
+            f"another process of this run has ended, or cannot be reached ({first_line(error)[:120]}); its own output "
+            "says why. Resume with --ckpt_path last."
+        )
+    if model is not None and model.has_trained:
+        if is_deliberate(error) or isinstance(error, MisconfigurationException) or "Early stopping" in str(error):
             fail_late(first_line(error))
         raise error
+    if type(error).__module__.startswith("wandb."):
+        fail(
+            f"Weights & Biases (W&B) cannot be used: {first_line(error).splitlines()[0].rstrip('.')}; log in by `wandb "
+            "login`, or keep the run on this machine: WANDB_MODE=offline before the command, or --trainer.logger=null."
+        )
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("lightning_gans"):
+        fail(f"{first_line(error).splitlines()[0]}; give another option, or install the package with pip.")
     if is_deliberate(error) or isinstance(error, ValueError | OSError | MisconfigurationException):
         fail(first_line(error))
     name = type(model).__name__
@@ -68,6 +81,12 @@ def end_run(error: Exception, model: GAN | None, restoring: str | None = None) -
             "another program; give another checkpoint."
         )
     raise error
+
+
+def _is_lost_process(error: Exception) -> bool:
+    """Return whether a process could not communicate with another one, as by gloo or NCCL."""
+    lost = type(error).__name__ in ("DistBackendError", "DistNetworkError") or "gloo" in str(error)
+    return isinstance(error, RuntimeError) and lost
 
 
 def _first_of(kind: type[Exception], error: BaseException | None) -> Exception | None:
@@ -154,6 +173,8 @@ _REMEDIES = [
 def one_line(message: str) -> str:
     """Return a parser's nested message without its internal details, and with a remedy."""
     message = "\n".join(line.strip() for line in message.splitlines())
+    if re.search(r"_scheduler\b.*\bReduceLROnPlateau\b", message, re.DOTALL):
+        return PLATEAU
     refused = re.search(r"^- (\w+\([^\n]*\)?:? [^\n]*expected [^\n]*)$", message, re.MULTILINE)
     if refused:  # by a constructor, whose message is complete
         return refused[1]

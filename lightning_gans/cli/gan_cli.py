@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from lightning_gans.cli import trainer_parts
 from lightning_gans.cli.errors import Parser, end_run, fail_late, first_line
 from lightning_gans.cli.input import given_keys
 from lightning_gans.cli.links import complete_hyperparameters, link_data_to_model, refuse_linked
+from lightning_gans.cli.print_metrics import PrintMetrics, print_metrics
 from lightning_gans.cli.resume import RestorePhase, check_restorable, is_requeued, last_checkpoint
 from lightning_gans.cli.run_folder import RunFolder
 from lightning_gans.data import GANData
@@ -64,10 +66,12 @@ class GANCLI(LightningCLI):
                 parser_kwargs={"prog": "lightning-gans"},
                 args=args,
             )
-        except Exception as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
             folder, model = getattr(self, "run_folder", None), getattr(self, "model", None)
             if folder is not None and not (model is not None and model.has_trained):
                 folder.remove_if_unused()
+            if not isinstance(error, Exception):
+                raise
             restored = attached(self.trainer, RestorePhase) if hasattr(self, "trainer") else []
             end_run(error, model, restoring=self.checkpoint if any(one.is_active for one in restored) else None)
         for monitor in attached(self.trainer, FailureMonitor):
@@ -113,6 +117,8 @@ class GANCLI(LightningCLI):
                 "checkpoint.save_last": True,
             }
         )
+        if self.args[0] == "fit":
+            parser.add_argument("--print_metrics", action=PrintMetrics)
         link_data_to_model(parser)
 
     @override
@@ -164,7 +170,7 @@ class GANCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = self.config_init[self.subcommand]
         self.config = self.config_to_save  # which LightningCLI passes to _SaveConfig
-        if config.trainer.logger is False:
+        if config.trainer.logger is False or config.trainer.barebones:
             self.save_config_callback = None
         else:
             kwargs["logger"] = trainer_parts.with_run_logger(config.trainer.logger, self.run_folder.logger)
@@ -185,6 +191,9 @@ class GANCLI(LightningCLI):
         path = self.config_init[self.subcommand].ckpt_path
         if path not in (None, "best", "hpc"):
             check_restorable(path, self.model, self.trainer, self.args[0])
+        if "--print_metrics" in self.args:
+            print_metrics(self.trainer, self.model, self.datamodule)
+            sys.exit(0)
 
     before_validate = before_test = before_predict = before_fit
 

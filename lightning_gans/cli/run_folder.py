@@ -24,7 +24,7 @@ class RunFolder:
 
     def __init__(self, runs: str, experiment: str):
         self.experiment = Path(runs, experiment)
-        self.logger = CSVLogger(runs, name=experiment)
+        self.logger = CSVLogger(runs, name=experiment, flush_logs_every_n_steps=1)
         self.path = Path(self.logger.log_dir)
         self._new = [place for place in (self.path, self.path.parent, Path(runs)) if not os.path.exists(place)]
 

@@ -40,6 +40,8 @@ def with_standard_callbacks(command: str, config: Namespace) -> list[Callback]:
     """
     settings = config.trainer
     callbacks = [] if settings.callbacks is None else _as_list(settings.callbacks)
+    if settings.barebones:  # for which Lightning allows neither log nor checkpoints
+        return callbacks
     if settings.enable_progress_bar is not False and not _has(callbacks, ProgressBar):
         callbacks.append(TQDMProgressBar(refresh_rate=20))
     if command == "predict":
@@ -48,7 +50,7 @@ def with_standard_callbacks(command: str, config: Namespace) -> list[Callback]:
     if not _has(callbacks, FailureMonitor):
         callbacks.append(config.monitor)
     if settings.enable_checkpointing is not False and not settings.fast_dev_run:
-        if not _has(callbacks, Checkpoint):
+        if not _has(callbacks, ModelCheckpoint):
             callbacks += _best_and_last(config.checkpoint)
         if command == "fit" and not _has(callbacks, SaveWhenStopped):
             callbacks.append(SaveWhenStopped())

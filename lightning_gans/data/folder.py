@@ -142,7 +142,7 @@ class ImageFolder(GANData):
         if bad and not self.skip_corrupt:
             raise ValueError(
                 f"{len(bad)} of {len(files)} files in {folder} cannot be read as pictures: {_named(bad)}; "
-                "remove them or use skip_corrupt=True"
+                "remove them or use skip_corrupt=True (--data.skip_corrupt true)"
             )
         if bad:
             rank_zero_warn(f"Left out {len(bad)} of {len(files)} files in {folder}: {_named(bad)}")
@@ -163,7 +163,7 @@ class ImageFolder(GANData):
             if not self.skip_corrupt:
                 raise ValueError(
                     f"the folder {_shown(str(error.filename))} cannot be opened ({error.strerror}); make it readable, "
-                    "or use skip_corrupt=True"
+                    "or use skip_corrupt=True (--data.skip_corrupt true)"
                 )
             if unopened is not None:
                 unopened.append(error)

@@ -74,7 +74,9 @@ def read_picture(path: Path, size: tuple[int, int], channels: int) -> Tensor:
             pixels = np.array(picture.convert("L") if channels == 1 else picture)
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path} cannot be decoded ({reason}); remove it or use skip_corrupt=True") from None
+        raise ValueError(
+            f"{path} cannot be decoded ({reason}); remove it or use skip_corrupt=True (--data.skip_corrupt true)"
+        ) from None
     return torch.from_numpy(pixels).reshape(height, width, channels).permute(2, 0, 1)
 
 

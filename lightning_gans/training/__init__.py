@@ -1,4 +1,4 @@
-"""What a GAN adds to every Trainer: the log, the guard against NaN and infinity, clipping, evaluation weights."""
+"""What a GAN adds to every Trainer: the log, checks, the guard against NaN, clipping, evaluation weights."""
 
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint
@@ -6,7 +6,9 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning_gans.attached import attached
 from lightning_gans.training.evaluation_weights import EvaluationWeights
 from lightning_gans.training.gradients import GradientClipping
+from lightning_gans.training.metric_names import has_validation, metric_names, returns_metrics
 from lightning_gans.training.non_finite import NonFinite, NonFiniteError, NonFiniteGuard
+from lightning_gans.training.run_checks import RunChecks
 from lightning_gans.training.training_log import TrainingLog
 
 __all__ = [
@@ -15,16 +17,21 @@ __all__ = [
     "NonFinite",
     "NonFiniteError",
     "NonFiniteGuard",
+    "RunChecks",
     "TrainingLog",
     "attach_callbacks",
+    "has_validation",
+    "metric_names",
+    "returns_metrics",
 ]
 
 
 def attach_callbacks(trainer: Trainer, clips: bool, averages: bool) -> None:
     """Add the callbacks of this package that a Trainer lacks; its own instances, also of subclasses, are kept.
 
-    `TrainingLog` becomes the first, so that the others find this batch's metrics. The rest are put behind the user's
-    callbacks, which see unclipped gradients, and before checkpoints, which must not hold NaN.
+    `TrainingLog` becomes the first, so that the others find this batch's metrics, and `RunChecks` the second, so
+    that it refuses before others begin long work. The rest are put behind the user's callbacks, which see unclipped
+    gradients, and before checkpoints, which must not hold NaN.
 
     Args:
         trainer: the Trainer.
@@ -32,8 +39,9 @@ def attach_callbacks(trainer: Trainer, clips: bool, averages: bool) -> None:
         averages: whether a stabilizer has evaluation weights.
     """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined] # set by one of the Trainer's parts
-    if not attached(trainer, TrainingLog):
-        callbacks.insert(0, TrainingLog())
+    for first in (RunChecks, TrainingLog):
+        if not attached(trainer, first):
+            callbacks.insert(0, first())
     for kind in [NonFiniteGuard] + [GradientClipping] * clips + [EvaluationWeights] * averages:
         if not attached(trainer, kind):
             saves = [isinstance(callback, Checkpoint) for callback in callbacks]

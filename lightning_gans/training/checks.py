@@ -10,6 +10,8 @@ from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from lightning_gans.training.callback_checks import callbacks_fit
+
 
 def is_gan(module: Any) -> bool:
     """Return whether a module is a `GAN`; a Trainer may fit another module after one, with the same callbacks."""
@@ -26,17 +28,21 @@ def networks_fit(generator: nn.Module, discriminator: nn.Module, shapes: bool = 
             )
 
 
+PLATEAU = (
+    "ReduceLROnPlateau needs a metric, and a GAN's losses do not measure quality; use a schedule that counts updates, "
+    "such as ExponentialLR (--model.generator_scheduler ExponentialLR --model.generator_scheduler.gamma 0.9999)."
+)
+
+
 def schedules(schedulers: Sequence[Any]) -> None:
     """Require schedules that count updates: a GAN has no validation metric for ReduceLROnPlateau."""
     if any(isinstance(scheduler, ReduceLROnPlateau) for scheduler in schedulers):
-        raise ValueError(
-            "ReduceLROnPlateau needs a metric, and a GAN's losses do not measure quality; use a schedule that counts "
-            "updates, such as LinearLR, CosineAnnealingLR or ExponentialLR."
-        )
+        raise ValueError(PLATEAU)
 
 
 def trainer_settings(trainer: Trainer) -> None:
     """Refuse settings of the Trainer that have no meaning, or another one, with two players."""
+    callbacks_fit(trainer)
     if trainer.gradient_clip_val:
         raise ValueError(
             f"Trainer(gradient_clip_val={trainer.gradient_clip_val}) cannot know which player it means; give the "

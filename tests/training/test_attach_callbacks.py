@@ -23,16 +23,28 @@ def kinds(trainer):
 def test_the_log_is_first_and_the_guard_before_checkpoints(make_gan, fit, tmp_path):
     callbacks = [ModelCheckpoint(tmp_path), Steps()]
     trainer = fit(make_gan(), callbacks=callbacks, enable_checkpointing=True)
-    assert kinds(trainer) == ["TrainingLog", "Steps", "NonFiniteGuard", "ModelCheckpoint"]
+    assert kinds(trainer) == ["TrainingLog", "RunChecks", "Steps", "NonFiniteGuard", "ModelCheckpoint"]
 
 
 def test_clipping_and_evaluation_weights_are_added_where_they_are_needed(make_gan, fit):
     trainer = fit(make_gan(generator_clip=1.0), callbacks=[GeneratorEMA()])
-    assert kinds(trainer) == ["TrainingLog", "GeneratorEMA", "NonFiniteGuard", "GradientClipping", "EvaluationWeights"]
+    assert kinds(trainer) == [
+        "TrainingLog",
+        "RunChecks",
+        "GeneratorEMA",
+        "NonFiniteGuard",
+        "GradientClipping",
+        "EvaluationWeights",
+    ]
     gan = make_gan()
     gan.stabilizers.append(GeneratorEMA())
-    assert kinds(fit(gan)) == ["TrainingLog", "NonFiniteGuard", "EvaluationWeights"]
-    assert kinds(fit(make_gan(), callbacks=[GradientPenalty()])) == ["TrainingLog", "GradientPenalty", "NonFiniteGuard"]
+    assert kinds(fit(gan)) == ["TrainingLog", "RunChecks", "NonFiniteGuard", "EvaluationWeights"]
+    assert kinds(fit(make_gan(), callbacks=[GradientPenalty()])) == [
+        "TrainingLog",
+        "RunChecks",
+        "GradientPenalty",
+        "NonFiniteGuard",
+    ]
 
 
 @pytest.mark.parametrize("kind", [TrainingLog, NonFiniteGuard, GradientClipping, EvaluationWeights])
@@ -42,7 +54,7 @@ def test_a_callback_of_the_users_own_is_kept_where_it_is(make_gan, batches, fit,
     trainer = fit(gan, callbacks=[Steps(), own, GeneratorEMA()])
     trainer.validate(gan, DataLoader(batches(1), batch_size=None), verbose=False)
     assert attached(trainer, kind) == [own]
-    assert len(trainer.callbacks) == 3 + 3, "and a second stage adds no others"
+    assert len(trainer.callbacks) == 3 + 4, "and a second stage adds no others"
     assert trainer.callbacks.index(own) - trainer.callbacks.index(attached(trainer, Steps)[0]) == 1
 
 
