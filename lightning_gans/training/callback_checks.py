@@ -14,9 +14,9 @@ _UNFIT: dict[type[Callback], str] = {
         "leave it out, and compare rates (generator_optimizer, discriminator_optimizer) by a score"
     ),
     kinds.BatchSizeFinder: (
-        "tries batches without the other callbacks, such as penalties, and finds sizes that then do not fit into memory; "
-        "leave it out, give the data a batch_size, and the model generator_accumulation and discriminator_accumulation to "
-        "need less memory"
+        "tries batches without the other callbacks, such as penalties, and finds sizes that then do not fit into "
+        "memory; leave it out, give the data a batch_size, and the model generator_accumulation and "
+        "discriminator_accumulation to need less memory"
     ),
     kinds.GradientAccumulationScheduler: (
         "cannot know which player it means; give the model generator_accumulation or discriminator_accumulation instead"

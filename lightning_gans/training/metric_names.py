@@ -69,6 +69,4 @@ def are_complete(trainer: Trainer, gan: Any) -> bool:
 def _may_log(part: Any) -> bool:
     """Return whether a user's class has methods of its own, beside the constructor."""
     foreign = [kind for kind in type(part).__mro__ if kind.__module__.split(".")[0] not in _KNOWN_PACKAGES]
-    return any(not name.startswith("__") for kind in foreign for name in vars(kind)) or bool(
-        {"log", "log_dict"} & vars(part).keys()
-    )
+    return any(not name.startswith("__") for kind in foreign for name in vars(kind))

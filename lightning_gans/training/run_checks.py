@@ -20,8 +20,7 @@ _LONGEST = 180  # characters of a list of names in a message
 class RunChecks(Callback):
     """Refuse a checkpoint or `EarlyStopping` that monitors a metric which the run does not log; `GAN` adds it.
 
-    Without a data module, whether there are validation batches is known only once the loaders are made. Where a class
-    of the user might log the metric, or `strict=False` allows it to be missing, there is a warning instead.
+    Where a class of the user might log the metric, or `strict=False` lets it be missing, there is a warning instead.
 
     A fraction of the batches to overfit, `overfit_batches=0.1`, is at least one batch of each split.
 
@@ -34,18 +33,14 @@ class RunChecks(Callback):
         data = getattr(trainer, "datamodule", None)
         if data is not None:
             _overfit_at_least_one(trainer, data)
-        if is_gan(pl_module) and data is not None and _monitoring(trainer):
-            self._check(trainer, pl_module, has_validation(trainer, data))
+        if is_gan(pl_module) and _monitoring(trainer):
+            validates = trainer.enable_validation if data is None else has_validation(trainer, data)
+            self._check(trainer, pl_module, validates)
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        if not is_gan(pl_module):
-            return
-        if getattr(trainer, "datamodule", None) is None and _monitoring(trainer):
-            loaders = trainer.val_dataloaders
-            without = loaders is not None and not loaders  # None where the first validation is far
-            self._check(trainer, pl_module, validates=bool(trainer.limit_val_batches) and not without)
-        self._check_interval(trainer)
+        if is_gan(pl_module):  # only now is the number of batches known
+            self._check_interval(trainer)
 
     def _check(self, trainer: Trainer, gan: Any, validates: bool) -> None:
         names = metric_names(trainer, gan, validates)
