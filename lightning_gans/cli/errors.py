@@ -158,6 +158,7 @@ _CLASS = re.compile(r"^- Expected a dot import path string: .*$", re.MULTILINE)
 
 
 _REMEDIES = [
+    (r"pip install", "install it, or leave this option out"),
     (r"arguments are required: (?:\w+\.)?model$", "name a model, such as --model DCGAN, or give a --config"),
     (r"arguments are required: ([\w.]+)$", r"give --\1"),
     (r"^(\w+): (\w+): .*Option '\w+' is not accepted", r"`lightning-gans fit --\1.help \2` lists the options"),

@@ -11,7 +11,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-_WRITTEN_BEFORE_TRAINING = ("config.yaml", "metrics.csv")
+_WRITTEN_BEFORE_TRAINING = ("config.yaml", "hparams.yaml", "metrics.csv")
 
 
 class RunFolder:

@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from jsonargparse import Namespace
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, TQDMProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins import CheckpointIO
+from lightning.pytorch.utilities import LightningEnum
 
 from lightning_gans.callbacks import FailureMonitor, SampleWriter, SaveWhenStopped
 from lightning_gans.checkpoints import AtomicCheckpointIO
 from lightning_gans.cli.errors import first_line
+
+# for a config with a default of a Lightning callback, such as Timer's interval
+yaml.SafeDumper.add_multi_representer(LightningEnum, lambda dumper, one: dumper.represent_str(one.value))
 
 # ---------------------------------------------------------------- parts
 

@@ -14,7 +14,7 @@ from lightning_gans.attached import attached
 from lightning_gans.training.checks import is_gan
 from lightning_gans.training.metric_names import are_complete, has_validation, metric_names
 
-_LONGEST = 180  # characters of a list of names in a message
+_LONGEST = 120  # characters of a list of names in a message
 
 
 class RunChecks(Callback):
@@ -98,18 +98,15 @@ def _monitoring(trainer: Trainer) -> list[tuple[Callback, str]]:
 def _instead(monitor: str, names: list[str], validates: bool) -> str:
     """Return what else can be monitored: names that are similar, then those of the same group, else all."""
     group = monitor.partition("/")[0]
-    close = difflib.get_close_matches(monitor, names, 1, 0.75)
     if group == "health":
         return "what the failure monitor reads goes to loggers alone; use its option stop to end a run by it"
+    if group == "val" and not validates:
+        return f"there are no validation batches; use one of {_listed(group, names)}"
+    close = difflib.get_close_matches(monitor, names, 1, 0.75)
     if close:
-        return (
-            f"did you mean {close[0]}?"
-            if len(names) < 2
-            else f"did you mean {close[0]}? use one of {_listed(group, names)}"
-        )
-    scores = "" if group != "val" else "; scores, such as val/fd, come from an Evaluation (configs/metrics/)"
-    missing = "" if validates or group != "val" else " (there are no validation batches)"
-    return f"use one of {_listed(group, names)}{missing}{scores}"
+        return f"did you mean {close[0]}? use one of {_listed(group, names)}"
+    scores = "; scores, such as val/fd, come from an Evaluation (configs/metrics/)" if group == "val" else ""
+    return f"use one of {_listed(group, names)}{scores}"
 
 
 def _listed(group: str, names: list[str]) -> str:
