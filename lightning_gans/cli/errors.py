@@ -62,7 +62,7 @@ def end_run(error: Exception, model: GAN | None, restoring: str | None = None) -
     if type(error).__module__.startswith("wandb."):
         fail(
             f"Weights & Biases (W&B) cannot be used: {first_line(error).splitlines()[0].rstrip('.')}; log in by `wandb "
-            "login`, or keep the run on this machine: WANDB_MODE=offline before the command, or --trainer.logger=null."
+            "login`, or give WANDB_MODE=offline before the command to keep the run on this machine."
         )
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("lightning_gans"):
         fail(f"{first_line(error).splitlines()[0]}; give another option, or install the package with pip.")
@@ -158,6 +158,7 @@ _CLASS = re.compile(r"^- Expected a dot import path string: .*$", re.MULTILINE)
 
 
 _REMEDIES = [
+    (r"barebones=True, (\w+)=", r"leave out --trainer.\1 or --trainer.barebones"),
     (r"pip install", "install it, or leave this option out"),
     (r"arguments are required: (?:\w+\.)?model$", "name a model, such as --model DCGAN, or give a --config"),
     (r"arguments are required: ([\w.]+)$", r"give --\1"),
