@@ -6,6 +6,7 @@ import inspect
 import os
 import warnings
 from collections.abc import Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,6 +22,7 @@ from lightning_gans.checkpoints import check_fits, is_plain, opened, read_checkp
 from lightning_gans.randomness import seed_from
 
 _COUNTERS = "_extra_state"  # the key of torch for what `get_extra_state` returns
+_strict: ContextVar[bool | None] = ContextVar("strict", default=None)  # as `load_from_checkpoint` was told
 
 
 class ReproducibleModule(LightningModule):
@@ -135,6 +137,7 @@ class ReproducibleModule(LightningModule):
         kwargs["weights_only"] = True
         with opened(checkpoint_path) as file:
             made_by = checkpoints.class_of_checkpoint(file, cls, trust)
+            token = _strict.set(kwargs.get("strict"))
             try:
                 return super(ReproducibleModule, made_by).load_from_checkpoint(file, *args, **kwargs)  # type: ignore[misc]
             except TypeError as error:  # of the constructor
@@ -143,6 +146,8 @@ class ReproducibleModule(LightningModule):
                     f"the {made_by.__name__} of the checkpoint cannot be made from its settings ({error}); pass what it "
                     f"does not hold: {made_by.__name__}.load_from_checkpoint(path{again and ', '}{again})."
                 ) from error
+            finally:
+                _strict.reset(token)
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -171,7 +176,8 @@ class ReproducibleModule(LightningModule):
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        check_fits(checkpoint, self)
+        strict = _strict.get()
+        check_fits(checkpoint, self, self.strict_loading if strict is None else strict)
         seed = checkpoint.get("gan_seed")
         if seed is not None and type(seed) is not int:
             raise ValueError(

@@ -21,8 +21,8 @@ from lightning_gans.networks.state import as_in_training
 from lightning_gans.objectives import NonSaturating, Objective
 from lightning_gans.optimizers import Adam
 from lightning_gans.stabilizer import Stabilizer, rebuild_network_changes
-from lightning_gans.step import Batch, Step
-from lightning_gans.training import attach_callbacks, checks
+from lightning_gans.step import LOGIT_METRICS, PROGRESS_METRICS, Batch, Step
+from lightning_gans.training import attach_callbacks, checks, returns_metrics
 from lightning_gans.training.player_update import AnyOptimizer, backward_in_parts, frozen, owner, step_optimizer
 
 
@@ -301,6 +301,7 @@ class GAN(ReproducibleModule):
             getattr(stabilizer, f"on_{player}_step_end")(self)
         return step
 
+    @returns_metrics(*PROGRESS_METRICS, *LOGIT_METRICS)
     def metrics(self, steps: dict[str, Step]) -> dict[str, Tensor | float]:
         """Return what `TrainingLog` logs beside losses: progress, and how the discriminator separates samples."""
         step = steps.get("discriminator")
@@ -328,6 +329,7 @@ class GAN(ReproducibleModule):
         real, labels = self.unpack_batch(batch)
         return self.generate(len(real), labels)
 
+    @returns_metrics("discriminator_loss", "generator_loss", "real_logit", "fake_logit")
     def evaluation_metrics(self, batch: Batch) -> dict[str, Tensor]:
         """Return what is logged under `val/` and `test/`; D takes samples as in training, to compare the two."""
         real, labels = self.unpack_batch(batch)
@@ -363,8 +365,7 @@ class GAN(ReproducibleModule):
 
     @override
     def configure_callbacks(self) -> list[Callback]:
-        """Check the Trainer's settings; this is the first hook of a run."""
-        checks.trainer_settings(self.trainer)
+        checks.trainer_settings(self.trainer)  # in the first hook of a run
         hooks.check_stabilizers(self)
         if self.trainer.state.fn == "fit":
             checks.accumulation(self)

@@ -11,6 +11,10 @@ from torch import Tensor, nn
 
 Batch = Tensor | tuple[Tensor, Tensor] | list[Tensor]
 
+# names of metrics, as `GAN.metrics` returns them
+PROGRESS_METRICS = ("progress/generator_updates", "progress/discriminator_updates", "progress/images")
+LOGIT_METRICS = ("discriminator/real_logit", "discriminator/fake_logit", "discriminator/separation")
+
 
 def per_sample(logits: Tensor) -> Tensor:
     """Return one logit for each sample, (N,): the mean of several, such as those of a discriminator of patches."""

@@ -78,15 +78,15 @@ def opened(path: Any) -> Iterator[Any]:
         yield path
 
 
-def check_fits(checkpoint: dict[str, Any], model: nn.Module) -> None:
-    """Require that a checkpoint holds every tensor of a model, in its shape.
+def check_fits(checkpoint: dict[str, Any], model: nn.Module, strict: bool = True) -> None:
+    """Require that a checkpoint holds every tensor of a model, in its shape; without `strict` some may be missing.
 
     Raises:
         ValueError: naming the first tensor that is missing or has another shape, and what made the checkpoint.
     """
     saved = checkpoint["state_dict"]
     for name, own in model.state_dict().items():
-        if not isinstance(own, Tensor):
+        if not isinstance(own, Tensor) or (name not in saved and not strict):
             continue
         if name not in saved:
             fault = "is missing"

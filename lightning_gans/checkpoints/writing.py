@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             return
         place = Path(path)
         unfinished = place.with_name(f"{place.name}{UNFINISHED}")
+        handled = sys.exc_info()[1]  # where the save follows an error
         kept = place.is_file()
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -52,8 +54,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(unfinished, place)
-        except (OSError, RuntimeError) as error:  # torch reports its own failure to write as a RuntimeError
+        except BaseException as error:
             unfinished.unlink(missing_ok=True)
+            if _is_interrupted(error, handled):  # torch hides Ctrl-C behind a RuntimeError of its own
+                raise KeyboardInterrupt from None
+            if not isinstance(error, OSError | RuntimeError):  # torch reports its own failure to write as the latter
+                raise
             reason = _reason(error)
             if reason is None:
                 raise
@@ -62,6 +68,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 f"the checkpoint {place} could not be written ({reason}); {left}. Make room or give another place, "
                 "then resume with --ckpt_path last."
             ) from error
+
+
+def _is_interrupted(error: BaseException | None, handled: BaseException | None) -> bool:
+    """Return whether an error is Ctrl-C or came of it, later than one that was being handled before."""
+    while error is not None and error is not handled and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return isinstance(error, KeyboardInterrupt) and error is not handled
 
 
 def _reason(error: BaseException | None) -> str | None:

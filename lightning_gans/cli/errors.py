@@ -23,6 +23,7 @@ from lightning_gans.cli.factories import check_factories
 from lightning_gans.cli.remedies import as_options
 from lightning_gans.gan import GAN
 from lightning_gans.training import NonFiniteError
+from lightning_gans.training.checks import PLATEAU
 
 # ---------------------------------------------------------------- ends of a command
 
@@ -57,10 +58,22 @@ def end_run(error: Exception, model: GAN | None, restoring: str | None = None, s
         fail_late(str(error))
     if failed_write := _first_of(CheckpointWriteError, error):
         fail_late(str(failed_write))
-    if model is not None and model.has_trained and not isinstance(error, MisconfigurationException):
-        if is_deliberate(error):
+    if _is_lost_process(error):
+        fail_late(
+            f"another process of this run has ended, or cannot be reached ({first_line(error)[:120]}); its own output "
+            "says why. Resume with --ckpt_path last."
+        )
+    if model is not None and model.has_trained:
+        if is_deliberate(error) or isinstance(error, MisconfigurationException) or "Early stopping" in str(error):
             fail_late(first_line(error))
         raise error
+    if type(error).__module__.startswith("wandb."):
+        fail(
+            f"Weights & Biases (W&B) cannot be used: {first_line(error).splitlines()[0].rstrip('.')}; log in by `wandb "
+            "login`, or give WANDB_MODE=offline before the command to keep the run on this machine."
+        )
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("lightning_gans"):
+        fail(f"{first_line(error).splitlines()[0]}; give another option, or install the package with pip.")
     if is_deliberate(error) or isinstance(error, ValueError | OSError | MisconfigurationException):
         fail(as_options(first_line(error), settings or {}))
     name = type(model).__name__
@@ -76,6 +89,12 @@ def end_run(error: Exception, model: GAN | None, restoring: str | None = None, s
             "another program; give another checkpoint."
         )
     raise error
+
+
+def _is_lost_process(error: Exception) -> bool:
+    """Return whether a process could not communicate with another one, as by gloo or NCCL."""
+    lost = type(error).__name__ in ("DistBackendError", "DistNetworkError") or "gloo" in str(error)
+    return isinstance(error, RuntimeError) and lost
 
 
 def _first_of(kind: type[Exception], error: BaseException | None) -> Exception | None:
@@ -153,6 +172,8 @@ _CLASS = re.compile(r"^- Expected a dot import path string: .*$", re.MULTILINE)
 
 
 _REMEDIES = [
+    (r"barebones=True, (\w+)=", r"leave out --trainer.\1 or --trainer.barebones"),
+    (r"pip install", "install it, or leave this option out"),
     (r"arguments are required: (?:\w+\.)?model$", "name a model, such as --model DCGAN, or give a --config"),
     (r"arguments are required: ([\w.]+)$", r"give --\1"),
     (r"^(\w+): (\w+): .*Option '\w+' is not accepted", r"`lightning-gans fit --\1.help \2` lists the options"),
@@ -172,6 +193,8 @@ _REMEDIES = [
 def one_line(message: str) -> str:
     """Return a parser's nested message without its internal details, and with a remedy."""
     message = "\n".join(line.strip() for line in message.splitlines())
+    if re.search(r"_scheduler\b.*\bReduceLROnPlateau\b", message, re.DOTALL):
+        return PLATEAU
     refused = re.search(r"^- (\w+\([^\n]*\)?:? [^\n]*expected [^\n]*)$", message, re.MULTILINE)
     if refused:  # by a constructor, whose message is complete
         return refused[1]

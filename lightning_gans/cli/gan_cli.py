@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from lightning_gans.attached import attached
 from lightning_gans.callbacks import FailureMonitor, Report, SampleGrid
 from lightning_gans.callbacks.stopping import slurm_job
 from lightning_gans.cli import imports, trainer_parts
+from lightning_gans.cli.closing_lines import print_closing_lines
 from lightning_gans.cli.errors import Parser, end_run, fail_late, first_line
 from lightning_gans.cli.history import History
 from lightning_gans.cli.input import given_keys, stacked_loggers
 from lightning_gans.cli.links import complete_hyperparameters, link_data_to_model, refuse_linked
+from lightning_gans.cli.print_metrics import PrintMetrics, print_metrics
 from lightning_gans.cli.restorable import RestorePhase, check_restorable
 from lightning_gans.cli.resume import finished, folder_of, is_requeued, last_checkpoint
 from lightning_gans.cli.run_folder import check_name
@@ -65,10 +67,12 @@ class GANCLI(LightningCLI):
                 parser_kwargs={"prog": "lightning-gans"},
                 args=args,
             )
-        except Exception as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
             folder, model = getattr(self, "run_folder", None), getattr(self, "model", None)
             if folder is not None and not (model is not None and model.has_trained):
                 folder.remove_if_unused()
+            if not isinstance(error, Exception):
+                raise
             restored = attached(self.trainer, RestorePhase) if hasattr(self, "trainer") else []
             restoring = self.checkpoint if any(one.is_active for one in restored) else None
             end_run(error, model, restoring, getattr(self, "config", {}))
@@ -128,6 +132,8 @@ class GANCLI(LightningCLI):
                 "checkpoint.save_last": True,
             }
         )
+        if self.args[0] == "fit":
+            parser.add_argument("--print_metrics", action=PrintMetrics)
         link_data_to_model(parser)
 
     @override
@@ -186,7 +192,7 @@ class GANCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = self.config_init[self.subcommand]
         self.config = self.config_to_save  # which LightningCLI passes to _SaveConfig
-        if config.trainer.logger is False:
+        if config.trainer.logger is False or config.trainer.barebones:
             self.save_config_callback = None
         else:
             kwargs["logger"] = trainer_parts.with_run_logger(config.trainer.logger, self.run_folder.logger)
@@ -215,6 +221,9 @@ class GANCLI(LightningCLI):
                 self.finished = finished(content, self.trainer)
                 if type(seed := content.get("gan_seed")) is int:  # with which it continues
                     self.config_to_save["fit"].seed_everything = seed
+        if "--print_metrics" in self.args:
+            print_metrics(self.trainer, self.model, self.datamodule)
+            sys.exit(0)
 
     before_validate = before_test = before_predict = before_fit
 
@@ -233,22 +242,5 @@ class GANCLI(LightningCLI):
         fast_dev_run = self.config_init[self.subcommand].trainer.fast_dev_run
         if trainer.global_rank != 0 or fast_dev_run or not trainer.loggers or self.finished:
             return
-        print(f"\nThe run is in {folder}: config.yaml, metrics.csv, checkpoints/ and samples/.")
-        report = folder / "report.html"
-        if report.is_file():
-            print(f"Open {os.path.relpath(report)} in a browser for a report of the run.")
-        for monitor in attached(trainer, FailureMonitor):
-            if monitor.state.remedies:
-                page = os.path.relpath(folder / "health.md")
-                print(f"The run ended in a failure: {monitor.state.name}. See {page} for its beginning and remedies.")
         further = imports.needed_by(self.model, self.config_init[self.subcommand]["import"])
-        _print_checkpoint(trainer.checkpoint_callback, further)
-
-
-def _print_checkpoint(keeper: Any, further: str) -> None:
-    shown = getattr(keeper, "last_model_path", "")
-    if getattr(keeper, "monitor", None) and keeper.best_model_path and keeper.best_model_score is not None:
-        shown = keeper.best_model_path
-        print(f"The checkpoint with the best {keeper.monitor}, {keeper.best_model_score:.4g}: {os.path.relpath(shown)}")
-    if shown:
-        print(f"Draw new samples: lightning-gans sample --checkpoint {os.path.relpath(shown)} --out grid.png{further}")
+        print_closing_lines(trainer, folder, further)

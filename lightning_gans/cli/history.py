@@ -38,7 +38,7 @@ class History(Callback):
         restored, table = self._restored, self._table(trainer)
         if table is None or not self.is_resumed:
             return
-        table.begin(pl_module.batches_seen)
+        table.begin(pl_module.batches_seen, TrainingLog.is_due(trainer, pl_module))
         names = set(restored.get("values", ()))
         if restored.get("due") and names and not table.has(names, pl_module.batches_seen - 1):
             table.log_metrics(restored["values"], pl_module.batches_seen - 1)

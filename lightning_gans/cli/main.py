@@ -3,6 +3,7 @@
 import difflib
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from lightning_gans import __version__
 
@@ -82,6 +83,18 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.stderr.write(f"lightning-gans: error: unknown command '{args[0]}'; {hint}\n")
         sys.exit(2)
     else:
-        from lightning_gans.cli.commands import run
+        try:
+            from lightning_gans.cli.commands import run
 
-        run(args)
+            run(args)
+        except KeyboardInterrupt:
+            _end_by_ctrl_c()
+        except SystemExit as end:
+            if isinstance(end.__context__, KeyboardInterrupt):  # by Lightning, whose exit code is 1
+                _end_by_ctrl_c()
+            raise
+
+
+def _end_by_ctrl_c() -> NoReturn:
+    sys.stderr.write("lightning-gans: ended by Ctrl-C.\n")
+    sys.exit(130)

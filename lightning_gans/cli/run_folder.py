@@ -16,7 +16,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from lightning_gans.cli.run_logger import RunLogger
 
 _LOCK, _WANDB_ID = ".lock", "wandb_id"
-_WRITTEN_BEFORE_TRAINING = ("config.yaml", "metrics.csv", _LOCK, _WANDB_ID)
+_WRITTEN_BEFORE_TRAINING = ("config.yaml", "hparams.yaml", "metrics.csv", _LOCK, _WANDB_ID)
 _LONGEST_NAME = 200  # bytes of a part of an experiment's name
 
 

@@ -68,13 +68,23 @@ class Table:
         self._repeated: list[Row] = []  # rows that a resumed run may log once more
         self._hparams: Row = {}
 
-    def begin(self, batches: int) -> None:
-        """Drop the rows of batches from the given number on, which a resumed run repeats."""
+    def begin(self, batches: int, last_is_logged: bool) -> None:
+        """Drop the rows that a resumed run repeats or would not have.
+
+        Args:
+            batches: how many batches the run has trained on; rows of later ones are dropped.
+            last_is_logged: whether the last of them is one of those that are logged; else the losses of a run that was
+                stopped there are dropped.
+        """
         self._names, rows = self._read()
-        kept = [row for row in rows if int(float(row["step"])) < batches]
-        self._repeated = [row for row in kept if int(float(row["step"])) == batches - 1]
+        before = [row for row in rows if int(float(row["step"])) < batches]
+        last = [row for row in before if int(float(row["step"])) == batches - 1]
+        stopped = (
+            [] if last_is_logged else [row for row in last if any(name.startswith("loss/") for name in _filled(row))]
+        )
+        self._repeated = [row for row in last if row not in stopped]
         if self.path.is_file():
-            self._replace(kept)
+            self._replace([row for row in before if row not in stopped])
 
     def has(self, names: set[str], step: int) -> bool:
         """Return whether an earlier process wrote a row with all these names."""

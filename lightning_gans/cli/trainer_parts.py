@@ -7,16 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from jsonargparse import Namespace
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, TQDMProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins import CheckpointIO
+from lightning.pytorch.utilities import LightningEnum
 
 from lightning_gans.callbacks import FailureMonitor, SampleWriter, SaveAtEnd, SaveWhenStopped, StartFrom
 from lightning_gans.checkpoints import AtomicCheckpointIO
 from lightning_gans.cli.errors import first_line
 from lightning_gans.training.checks import folder_can_exist
+
+# for a config with a default of a Lightning callback, such as Timer's interval
+yaml.SafeDumper.add_multi_representer(LightningEnum, lambda dumper, one: dumper.represent_str(one.value))
 
 # ---------------------------------------------------------------- parts
 
@@ -69,6 +74,8 @@ def with_standard_callbacks(command: str, config: Namespace) -> list[Callback]:
     """
     settings = config.trainer
     callbacks = [] if settings.callbacks is None else _as_list(settings.callbacks)
+    if settings.barebones:  # for which Lightning allows neither log nor checkpoints
+        return callbacks
     if settings.enable_progress_bar is not False and not _has(callbacks, ProgressBar):
         callbacks.append(TQDMProgressBar(refresh_rate=20))
     if command == "predict":
@@ -77,7 +84,7 @@ def with_standard_callbacks(command: str, config: Namespace) -> list[Callback]:
     if not _has(callbacks, FailureMonitor):
         callbacks.append(config.monitor)
     if settings.enable_checkpointing is not False and not settings.fast_dev_run:
-        if not _has(callbacks, Checkpoint):
+        if not _has(callbacks, ModelCheckpoint):
             callbacks += _best_and_last(config.checkpoint)
         if command == "fit" and not _has(callbacks, SaveWhenStopped):
             callbacks.append(SaveWhenStopped())

@@ -46,6 +46,15 @@ class ClassCoverage(Score):
     """
 
     name = "classes"
+    figure_names = (
+        "classes",
+        "kl_uniform",
+        "kl_uniform_floor",
+        "kl_real",
+        "kl_real_floor",
+        "confident",
+        "confident_classes",
+    )
     captions: ClassVar[dict[str, str]] = {
         "classes": "How many classes the generator makes, by a classifier. Higher is better.",
         "kl_uniform": "How unevenly samples are spread over the classes, in nats. Lower is better; the floor is what a "

@@ -37,6 +37,8 @@ class DensityCoverage(KeptFeatures):
     """
 
     name = "density_coverage"
+    figure_names = ("density", "coverage")
+    for_fewer_samples = "lower its k"
     captions: ClassVar[dict[str, str]] = {
         "density": "How densely real samples surround generated ones: their quality. 1 is as dense as real samples.",
         "coverage": "The share of real samples with a generated one nearby: their variety. Higher is better, up to 1.",

@@ -34,6 +34,7 @@ class FrechetDistance(FeatureScore, FrechetInceptionDistance):
         a Local Nash Equilibrium", NeurIPS 2017, arXiv 1706.08500.
     """
 
+    for_fewer_samples = "use features of fewer dimensions"
     captions: ClassVar[dict[str, str]] = {
         "fd": "Fréchet distance between features of real and of generated samples. Lower is better.",
         "fid": "Fréchet Inception distance between real and generated samples. Lower is better.",

@@ -38,6 +38,7 @@ class InceptionScore(Score):
     """
 
     name = "is"
+    for_fewer_samples = "lower its splits"
     captions: ClassVar[dict[str, str]] = {
         "is": "Inception score: how sure a classifier is of each sample, and how varied its answers are. Higher is "
         "better."
@@ -53,6 +54,7 @@ class InceptionScore(Score):
         self.seed = seed
         self.classifier = frozen(classifier)
         self.least_samples = 2 * splits
+        self.figure_names = ("is", "is_std", "is_real") if splits > 1 else ("is", "is_real")
         self.add_state("real_logits", [], dist_reduce_fx="cat")
         self.add_state("fake_logits", [], dist_reduce_fx="cat")
 

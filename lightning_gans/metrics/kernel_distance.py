@@ -38,6 +38,7 @@ class KernelDistance(KeptFeatures, KernelInceptionDistance):
         Bińkowski, Sutherland, Arbel, Gretton, "Demystifying MMD GANs", ICLR 2018, arXiv 1801.01401.
     """
 
+    for_fewer_samples = "lower its subset_size"
     captions: ClassVar[dict[str, str]] = {
         "kd": "Kernel distance between features of real and of generated samples. Lower is better.",
         "kd_std": "Standard deviation of kd over its subsets of samples.",
@@ -57,6 +58,7 @@ class KernelDistance(KeptFeatures, KernelInceptionDistance):
         self.seed = seed
         self.name = "kid" if isinstance(features, InceptionFeatures) else "kd"
         self.least_samples = subset_size
+        self.figure_names = (self.name, f"{self.name}_std")
 
     @override
     def compute(self) -> dict[str, Tensor]:  # type: ignore[override]

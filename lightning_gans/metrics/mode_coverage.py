@@ -43,6 +43,7 @@ class ModeCoverage(Score):
     """
 
     name = "modes"
+    figure_names = ("modes", "high_quality", "reverse_kl", "reverse_kl_floor", "sigma_ratio")
     captions: ClassVar[dict[str, str]] = {
         "modes": "How many modes of the distribution the generator finds. Higher is better.",
         "high_quality": "The share of samples close to a mode. Higher is better, up to what real samples reach.",

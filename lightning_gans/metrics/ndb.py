@@ -37,6 +37,8 @@ class NDB(KeptFeatures):
     """
 
     name = "ndb"
+    figure_names = ("ndb", "ndb_floor", "ndb_js", "ndb_js_floor")
+    for_fewer_samples = "lower its num_bins"
     captions: ClassVar[dict[str, str]] = {
         "ndb": "Share of bins that hold too many or too few generated samples. Lower is better; the floor is chance.",
         "ndb_js": "Jensen-Shannon divergence between the bins of real and of generated samples. Lower is better.",

@@ -35,6 +35,7 @@ class NearestNeighbour(KeptFeatures):
     """
 
     name = "nn_ratio"
+    figure_names = ("nn_ratio", "nn_closer")
     captions: ClassVar[dict[str, str]] = {
         "nn_ratio": "Distance to the nearest real sample over that among real ones: about 1 if new, 0 for copies.",
         "nn_closer": "How often generated samples are nearer to real ones than these are: 0.5 if new, 1 for copies.",

@@ -41,6 +41,7 @@ class PairScore(Score):
         arguments.whole(self, 0, seed=seed)
         self.num_pairs = num_pairs
         self.seed = seed
+        self.figure_names = (self.name, f"{self.name}_real")
         self.add_state("real_images", [], dist_reduce_fx="cat")
         self.add_state("fake_images", [], dist_reduce_fx="cat")
 

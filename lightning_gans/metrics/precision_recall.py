@@ -37,6 +37,8 @@ class PrecisionRecall(KeptFeatures):
     """
 
     name = "precision_recall"
+    figure_names = ("precision", "recall")
+    for_fewer_samples = "lower its k"
     captions: ClassVar[dict[str, str]] = {
         "precision": "Share of generated samples that lie among real ones: their quality. Higher is better, up to 1.",
         "recall": "Share of real samples that lie among generated ones: their variety. Higher is better, up to 1.",

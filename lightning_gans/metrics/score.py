@@ -26,9 +26,10 @@ class Score(HiddenNetwork, Metric):
     concatenated. A figure called `x_floor` is the value of `x` for samples of a perfect generator, which is above 0
     because samples are finite in number; read the two together. Figures depend on the samples, not on their order.
 
-    To add a score, define `update` (which begins with `check_samples`), `compute`, `name`, `captions` and, where two
-    samples of a kind are too few, `least_samples`; define `fit_data` where the score depends on the data module. A
-    network that the score sees samples through is passed to `hide` in the constructor.
+    To add a score, define `update` (which begins with `check_samples`), `compute`, `name` and `captions`; where there
+    are several figures, `figure_names`; where two samples of a kind are too few, `least_samples`; and `fit_data` where
+    the score depends on the data module. A network that the score sees samples through is passed to `hide` in the
+    constructor.
     """
 
     full_state_update = False
@@ -40,10 +41,15 @@ class Score(HiddenNetwork, Metric):
     captions: ClassVar[dict[str, str]] = {}
     """What each figure means, for a newcomer: its name, such as `fd`, → a line to be read below its curve."""
 
+    figure_names: tuple[str, ...] = ()
+    """The names of the figures where there are several; a checkpoint that monitors another name is refused."""
+
     least_samples = 2
     """The fewest samples of either kind that give a figure."""
 
     _noted: frozenset[str] = frozenset()  # the warnings that were given
+    for_fewer_samples = ""
+    """What to change where samples are too few, for the message, such as "lower its k"."""
 
     uses_real = True
     """Whether the figures depend on real samples; `update` ignores them otherwise."""

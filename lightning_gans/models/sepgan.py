@@ -20,11 +20,12 @@ from lightning_gans.gan import GAN
 from lightning_gans.models.image_priors import batch_norm_distances, total_variation
 from lightning_gans.networks import FrozenClassifier, Generator, StochasticGenerator
 from lightning_gans.optimizers import Adam
-from lightning_gans.step import Batch, Step
+from lightning_gans.step import PROGRESS_METRICS, Batch, Step
 from lightning_gans.targets import MarginalEntropy, Target
-from lightning_gans.training import checks
+from lightning_gans.training import checks, returns_metrics
 
 STUCK_AFTER = 20  # logged losses without progress
+_CLASSIFIER_METRICS = ("confidence", "classes", "saturated")
 
 
 class SEPGAN(GAN):
@@ -209,6 +210,12 @@ class SEPGAN(GAN):
             self._refuse_stabilizers()
         return {"generator": self.update("generator", generator_optimizer, batch)}
 
+    @property
+    def loss_terms(self) -> list[str]:
+        """The names of the terms in the loss, which are logged as `loss/<name>`."""
+        return [name for name in ("total_variation", "batch_norm_statistics") if getattr(self, name)]
+
+    @returns_metrics(*PROGRESS_METRICS, *(f"generator/{name}" for name in _CLASSIFIER_METRICS))
     @override
     def metrics(self, steps: dict[str, Step]) -> dict[str, Tensor | float]:
         """Return the classifier's confidence, the number of its classes, the share of saturated output, and progress.
@@ -229,6 +236,7 @@ class SEPGAN(GAN):
             )
         return {**super().metrics(steps), **{f"generator/{name}": value for name, value in metrics.items()}}
 
+    @returns_metrics("loss", *_CLASSIFIER_METRICS)
     @override
     def evaluation_metrics(self, batch: Batch) -> dict[str, Tensor]:
         step = self.generator_step(batch)

@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from lightning_gans import arguments
 from lightning_gans.attached import attached
 from lightning_gans.networks import Discriminator
+from lightning_gans.training.callback_checks import callbacks_fit
 
 
 def is_gan(module: Any) -> bool:
@@ -80,6 +81,12 @@ def layers_in_parts(gan: Any) -> None:
             )
 
 
+PLATEAU = (
+    "ReduceLROnPlateau needs a metric, and a GAN's losses do not measure quality; use a schedule that counts updates, "
+    "such as ExponentialLR (--model.generator_scheduler ExponentialLR --model.generator_scheduler.gamma 0.9999)."
+)
+
+
 def schedules(schedulers: Sequence[Any]) -> list[Any]:
     """Require schedules that count updates or epochs, and return those that count epochs.
 
@@ -90,10 +97,7 @@ def schedules(schedulers: Sequence[Any]) -> list[Any]:
     for given in schedulers:
         settings = given if isinstance(given, dict) else {"scheduler": given}
         if isinstance(settings.get("scheduler"), ReduceLROnPlateau):
-            raise ValueError(
-                "ReduceLROnPlateau needs a metric, and a GAN's losses do not measure quality; use a schedule that "
-                "counts updates, such as LinearLR, CosineAnnealingLR or ExponentialLR."
-            )
+            raise ValueError(PLATEAU)
         interval, frequency = settings.get("interval", "step"), settings.get("frequency", 1)
         arguments.one_of("scheduler", ("step", "epoch"), interval=interval)
         arguments.whole("scheduler", 1, frequency=frequency)
@@ -103,6 +107,7 @@ def schedules(schedulers: Sequence[Any]) -> list[Any]:
 
 def trainer_settings(trainer: Trainer) -> None:
     """Refuse settings of the Trainer that have no meaning, or another one, with two players."""
+    callbacks_fit(trainer)
     if trainer.gradient_clip_val:
         raise ValueError(
             f"Trainer(gradient_clip_val={trainer.gradient_clip_val}) cannot know which player it means; give the "

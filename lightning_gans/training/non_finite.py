@@ -37,12 +37,14 @@ class NonFinite:
         player: whose update it was, "generator" or "discriminator".
         words: what was wrong, with the loss and what stabilizers added to it.
         process: the rank of the process, where there are several.
+        in_loss: whether the loss itself was not finite; an average of gradients spreads NaN to all processes.
     """
 
     batch: int
     player: str
     words: str
     process: int = 0
+    in_loss: bool = False
 
 
 class NonFiniteGuard(Callback):
@@ -175,7 +177,8 @@ def _diagnosed(trainer: Trainer, gan: Any, bad: list[Update]) -> NonFinite | Non
         return None
     scaler = getattr(trainer.precision_plugin, "scaler", None)
     if scaler is None or not scaler.is_enabled():
-        return NonFinite(bad[0].batch, bad[0].player, describe(gan, bad[0]))
+        first = bad[0]
+        return NonFinite(first.batch, first.player, describe(gan, first), in_loss=not bool(first.loss.isfinite()))
     scale = scaler.get_scale()
     if scale >= 1:
         return None
@@ -210,4 +213,5 @@ def _first_of_all(trainer: Trainer, found: NonFinite | None) -> NonFinite | None
     if dist.is_available() and dist.is_initialized():
         everywhere = [None] * trainer.world_size
         dist.all_gather_object(everywhere, found)
-    return min((one for one in everywhere if one is not None), key=lambda one: one.batch, default=None)
+    finds = (one for one in everywhere if one is not None)
+    return min(finds, key=lambda one: (one.batch, not one.in_loss), default=None)

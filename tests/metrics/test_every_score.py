@@ -49,6 +49,14 @@ def test_every_score_is_tested_here():
 
 
 @every_score
+def test_every_score_declares_the_names_of_its_figures(name):
+    """A checkpoint that monitors another name is refused before training."""
+    score = EVERY[name]()
+    declared = score.figure_names or (score.name,)
+    assert set(declared) == set(filled(score, *samples(name)).figures())
+
+
+@every_score
 def test_figures_are_finite_scalars_with_names_and_change_with_the_fakes(name):
     real, fake = samples(name)
     figures = figures_of(name, real, fake)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from typing_extensions import override
 
 from lightning_gans import arguments
 from lightning_gans.attached import attached
+from lightning_gans.callbacks.evaluation.cost import announcement, is_due
 from lightning_gans.callbacks.evaluation.monitored import check_epochs, check_names, monitored
 from lightning_gans.callbacks.evaluation.real_samples import RealSamples
 from lightning_gans.callbacks.evaluation.scoreboard import Scoreboard
 from lightning_gans.callbacks.evaluation.scorer import Scorer
-from lightning_gans.callbacks.evaluation.scoring import Figures, check_scores, title
+from lightning_gans.callbacks.evaluation.scoring import Figures, check_scores, figure_names, title
+from lightning_gans.callbacks.stopping import RunStopped
 from lightning_gans.callbacks.trainer_attributes import data_module, is_trial
 from lightning_gans.gan import GAN
 from lightning_gans.metrics import Score
@@ -38,14 +41,15 @@ class Evaluation(Callback):
     average. Several processes share the work, and the figures are those of one process. Training is unaffected, random
     numbers included, and nothing is added to checkpoints.
 
-    A sample costs one forward of the generator and of each feature network, and the scores themselves. In a trial run
-    (`fast_dev_run`) samples are as few as the scores allow, and nothing is written. In `fit`, a generator that makes
-    NaN, or a score that cannot be computed, gives NaN for figures and a warning.
+    A sample costs one forward of the generator and of each feature network, and the scores themselves; before it begins
+    a line says about how long it takes. Ctrl-C and SIGTERM end it between two batches. A trial run (`fast_dev_run`)
+    scores as few samples as it can, and writes nothing. In `fit`, NaN in samples, or a score that cannot be computed,
+    gives NaN for figures and a warning.
 
     Args:
         metrics: the scores, at least one; two of one class must differ in their feature network.
-        num_samples: fakes to generate, and the most real samples to compare with, at least 2; None takes all real
-            samples and generates as many fakes. Figures compare at equal numbers only.
+        num_samples: fakes to generate, and the most real samples to compare with, at least 2; None generates as many
+            fakes as there are real samples, at most 10,000. Figures compare at equal numbers only.
         every_n_epochs: epochs of `fit` between evaluations, at least 0; each goes with every validation of its epoch,
             or with the epoch's end where it has none. The last epoch is always evaluated. 0 evaluates in `validate`
             and `test` alone.
@@ -67,7 +71,7 @@ class Evaluation(Callback):
     def __init__(
         self,
         metrics: list[Score],
-        num_samples: int | None = 10_000,
+        num_samples: int | None = None,
         every_n_epochs: int = 1,
         split: Split | None = None,
         seed: int = 0,
@@ -147,12 +151,20 @@ class Evaluation(Callback):
         self._scorer = Scorer(
             trainer, gan, self._split, self.metrics, self.num_samples, self.seed, self.statistics, self.batch_size
         )
+        if not is_trial(trainer):
+            rank_zero_info(announcement(trainer, self._scorer, self.every_n_epochs, self.metric_names(trainer)))
+        self._scorer.prepare(trainer, gan)
+
+    def metric_names(self, trainer: Trainer) -> list[str] | None:
+        """Return the names under which `fit` logs figures; None where a score of the user does not declare its own."""
+        names = figure_names(self.metrics) if self.every_n_epochs else []
+        return None if names is None else [f"{self.split or 'val'}/{name}" for name in names]
 
     # ---------------------------------------------------------------- when to evaluate
 
     @override
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        if trainer.state.fn != "fit" or (self._is_due(trainer) and not trainer.sanity_checking):
+        if trainer.state.fn != "fit" or (is_due(trainer, self.every_n_epochs) and not trainer.sanity_checking):
             self._evaluate(trainer, pl_module)
 
     @override
@@ -162,16 +174,18 @@ class Evaluation(Callback):
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Evaluate an epoch that is due and had no validation at its end."""
-        if self._is_due(trainer) and self._scored_at != pl_module.batches_seen:
-            self._evaluate(trainer, pl_module)
+        if is_due(trainer, self.every_n_epochs) and self._scored_at != pl_module.batches_seen:
+            with suppress(RunStopped):  # the epoch is completed by the other callbacks, and the run then ends
+                self._evaluate(trainer, pl_module)
 
     @override
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Evaluate the last epoch where it was not known to be the last."""
         if self.every_n_epochs and self._scored_at != pl_module.batches_seen:
-            figures = self._score(trainer, pl_module)
-            for logger in trainer.loggers:  # the module's own log is closed by now
-                logger.log_metrics({**figures, "epoch": trainer.current_epoch - 1}, step=pl_module.batches_seen - 1)
+            with suppress(RunStopped):
+                figures = self._score(trainer, pl_module)
+                for logger in trainer.loggers:  # the module's own log is closed by now
+                    logger.log_metrics({**figures, "epoch": trainer.current_epoch - 1}, step=pl_module.batches_seen - 1)
 
     @override
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
@@ -189,12 +203,6 @@ class Evaluation(Callback):
             print(f"\n{self.board.table()}")
             if self._folder is not None:
                 print(f"\nThese figures are in {self._folder / 'scores.json'}.")
-
-    def _is_due(self, trainer: Trainer) -> bool:
-        epoch = trainer.current_epoch + 1
-        steps = trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps
-        last = epoch == trainer.max_epochs or steps or trainer.should_stop
-        return bool(self.every_n_epochs) and (last or epoch % self.every_n_epochs == 0)
 
     # ---------------------------------------------------------------- figures
 

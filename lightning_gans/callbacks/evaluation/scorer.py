@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import torch
@@ -39,6 +40,8 @@ class Scorer:
         data_name: name of the data.
         num_real: number of real samples.
         num_fake: number of generated samples.
+        source: the data and the split, for messages.
+        seconds: about how long an evaluation takes, by the time of two samples and without computing the figures.
     """
 
     @torch.inference_mode(False)
@@ -58,18 +61,53 @@ class Scorer:
         self.seed = seed
         self.statistics = statistics
         self.batch_size = batch_size
-        samples = RealSamples(trainer, split)
+        self._samples = samples = RealSamples(trainer, split)
         with seeded(0):  # data may be random; what is compared is always the same
-            (few,) = samples.read(gan, [torch.arange(len(samples))[:: max(1, len(samples) // 8)][:8]])
-        for score in scores:
-            score.to(gan.device)
-            score.fit_data(samples.dataset if samples.data is None else samples.data)
-            try_score(score, few[:2])
+            (self._few,) = samples.read(gan, [torch.arange(len(samples))[:: max(1, len(samples) // 8)][:8]])
         self.data_name = samples.data_name
-        source = f"{split} split of {samples.data_name}"
-        self.num_real, self.num_fake = sample_counts(scores, num_samples, len(samples), is_trial(trainer), source)
+        self.source = f"{split} split of {samples.data_name}"
         self._networks = SharedNetworks(scores)
-        self._real = self._real_states(trainer, gan, samples, few)
+        faults: list[str] = []
+        each = self._try(gan, samples, self._few[:2], faults)
+        try:
+            counts = sample_counts(scores, num_samples, len(samples), is_trial(trainer), self.source)
+        except ValueError as error:
+            faults.append(str(error))
+        if faults:
+            raise ValueError(" ".join(faults))
+        self.num_real, self.num_fake = counts
+        self.seconds = self.num_fake * (each + self._try_generator(gan)) / trainer.world_size
+        self._real: list[dict[str, Tensor]] = []
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def prepare(self, trainer: Trainer, gan: GAN) -> None:
+        """Get the statistics of the real samples, from disk or from the samples; once, before `score`."""
+        self._real = self._real_states(trainer, gan, self._samples, self._few)
+
+    def _try(self, gan: GAN, samples: RealSamples, few: Tensor, faults: list[str]) -> float:
+        """Return the seconds that scores need for a sample; what a score does not take is added to the faults."""
+        seconds = 0.0
+        for score in self.scores:
+            score.to(gan.device)
+            try:
+                score.fit_data(samples.dataset if samples.data is None else samples.data)
+                needed = try_score(score, few)
+            except ValueError as error:
+                faults.append(str(error))
+                continue
+            seconds += 0 if self._networks.repeats(score) else needed
+        return seconds / len(few)
+
+    def _try_generator(self, gan: GAN) -> float:
+        """Return the seconds in which the generator makes a sample."""
+        with seeded(self.seed), generation.showing(gan):
+            z = gan.generator.latents.sample(2)
+            labels = generation.class_labels(gan, 2)
+            generation.from_latents(gan, z, labels).sum().item()  # the first forward is slower than the others
+            begun = time.perf_counter()
+            generation.from_latents(gan, z, labels).sum().item()
+        return (time.perf_counter() - begun) / 2
 
     # ---------------------------------------------------------------- real samples
 
@@ -135,10 +173,12 @@ class Scorer:
             z = gan.generator.latents.sample(self.num_fake)
             parts = shares(trainer, self.num_fake, self.batch_size)
             for part in seeded_batches(trainer, parts, self.seed, f"scores of {self.num_fake:,} samples"):
+                if trouble:  # found in an earlier part; the rest is only counted
+                    continue
                 x = generation.from_latents(gan, z[part], None if labels is None else labels[part])
                 if trainer.state.fn == "fit" and not torch.isfinite(x).all():
                     trouble = _NAN
-                    break
+                    continue
                 try:
                     for score in self.scores:
                         score.update(x, real=False)
@@ -146,5 +186,4 @@ class Scorer:
                     if trainer.state.fn != "fit":
                         raise
                     trouble = str(error)
-                    break
         return "" if trainer.strategy.reduce_boolean_decision(not trouble) else trouble or _NAN

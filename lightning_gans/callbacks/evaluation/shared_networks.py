@@ -24,11 +24,17 @@ class SharedNetworks:
     def __init__(self, scores: Sequence[Score]):
         self.scores = scores
         groups: dict[str, list[Any]] = {}
+        self._repeats: list[Score] = []
         for score in scores:
             if score.network is not None:
                 key = f"{describe(score.network)} {fingerprint(weights(score.network))}"
+                self._repeats += [score] if key in groups else []
                 groups.setdefault(key, []).append(score.network)
         self._groups = [group for group in groups.values() if len(group) > 1]
+
+    def repeats(self, score: Score) -> bool:
+        """Return whether an earlier score's network does the work of this one's."""
+        return any(score is one for one in self._repeats)
 
     @contextmanager
     def shared_forward(self) -> Iterator[None]:

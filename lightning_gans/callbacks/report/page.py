@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from lightning_gans.callbacks.report.animation import embedded_animation
 from lightning_gans.callbacks.report.charts import Chart, Columns, charts, draw, read_columns
 from lightning_gans.callbacks.report.redaction import redacted
 from lightning_gans.callbacks.report.style import STYLE
 
 _PICTURE_BYTES = 120_000  # a larger picture is embedded as JPEG
 _PICTURE_SIDE = 720
-_ALL_BYTES = 1_200_000  # an animation that would exceed this, together with the pictures, is linked
+_ALL_BYTES = 1_200_000  # of all pictures together; an animation that would exceed it is made smaller
+_LEAST_BYTES = 300_000  # for the animation, however large the pictures are
 _FRAMES = 6
 _EVENTS = 12  # later ones are in health.json only
 
@@ -146,14 +148,10 @@ def _samples(folder: Path) -> str:
         captions[folder / "real.png"] = "real samples"
     figures = [_picture(path, caption) for path, caption in captions.items()]
     animation = folder / "training.gif"
-    exists = animation.is_file()
-    fits = exists and animation.stat().st_size + sum(map(len, figures)) * 3 / 4 <= _ALL_BYTES
-    if fits:
-        figures.append(_figure(animation.read_bytes(), "gif", animation, "the whole run"))
+    if animation.is_file():
+        room = max(_LEAST_BYTES, _ALL_BYTES - sum(map(len, figures)) * 3 // 4)
+        figures.append(_figure(embedded_animation(animation, room), "gif", animation, "the whole run"))
     strip = f'<div class="strip">{"".join(figures)}</div>' if figures else ""
-    if exists and not fits:
-        link = '<a href="samples/training.gif">samples/training.gif</a>'
-        strip += f'<p class="soft">An animation of the whole run is in {link}.</p>'
     same = "All pictures of the generator are of the same latents." if len(chosen) > 1 else ""
     return (f'<p class="soft">{same}</p>' if same else "") + strip
 

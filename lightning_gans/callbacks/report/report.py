@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing_extensions import override
 
 from lightning_gans.callbacks.report import facts
 from lightning_gans.callbacks.report.page import page
+from lightning_gans.callbacks.stopping import RunStopped
 from lightning_gans.callbacks.trainer_attributes import data_module, is_trial
 from lightning_gans.gan import GAN
 
@@ -68,7 +70,8 @@ class Report(Callback):
         if isinstance(exception, KeyboardInterrupt):
             self._write(trainer, pl_module, "stopped by Ctrl-C", None)
         elif isinstance(exception, SIGTERMException):
-            self._write(trainer, pl_module, "stopped by a signal; it can be resumed", None)
+            by = "Ctrl-C" if isinstance(exception, RunStopped) and exception.number == signal.SIGINT else "a signal"
+            self._write(trainer, pl_module, f"stopped by {by}; it can be resumed", None)
         else:
             words = " ".join(str(exception).split())[:300]
             self._write(trainer, pl_module, f"failed: {type(exception).__name__}: {words}", False)

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from lightning_gans import GAN
 from lightning_gans.callbacks import Report, SampleGrid
+from lightning_gans.callbacks.report.animation import embedded_animation
 from lightning_gans.callbacks.report.page import page
 from lightning_gans.networks import DCGANDiscriminator, DCGANGenerator
 
@@ -175,7 +176,7 @@ def test_a_page_of_large_pictures_stays_below_two_megabytes(tmp_path):
     html = make_page(tmp_path)
     assert 100_000 < len(html) < 2_000_000
     images = {attrs["alt"]: attrs["src"] for attrs in Tags(html).all("img")}
-    assert set(images) == {"epoch 1", "epoch 2", "real samples"} and "samples/training.gif" in html
+    assert set(images) == {"epoch 1", "epoch 2", "real samples", "the whole run"}
     embedded = Image.open(io.BytesIO(base64.b64decode(images["epoch 1"].split(",")[1])))
     assert embedded.size == (720, 720) and embedded.format == "JPEG"
 
@@ -212,3 +213,24 @@ def test_many_events_are_cut_short(tmp_path):
     (tmp_path / "health.json").write_text(json.dumps({"verdict": "oscillation", "events": events}))
     text = " ".join(Tags(make_page(tmp_path)).text)
     assert "12. oscillation" in text and "13. oscillation" not in text and "18 more are in health.json" in text
+
+
+def test_a_large_animation_is_in_the_page_with_fewer_and_smaller_frames(tmp_path):
+    """A page that is mailed has nothing beside it."""
+    (tmp_path / "samples").mkdir()
+    frames = [Image.fromarray(torch.randint(256, (200, 200, 3), dtype=torch.uint8).numpy()) for _ in range(60)]
+    path = tmp_path / "samples" / "training.gif"
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=100, loop=0)
+    assert path.stat().st_size > 1_200_000
+    (animation,) = [attrs["src"] for attrs in Tags(make_page(tmp_path)).all("img") if attrs["alt"] == "the whole run"]
+    data = base64.b64decode(animation.split(",")[1])
+    with Image.open(io.BytesIO(data)) as embedded:
+        assert len(data) <= 1_200_000 and embedded.n_frames == 40 and embedded.size[0] >= 70
+        assert embedded.info["loop"] == 0
+
+
+def test_a_small_animation_is_embedded_as_it_is(tmp_path):
+    path = tmp_path / "small.gif"
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    assert embedded_animation(path, 10_000) == path.read_bytes()

@@ -1,0 +1,120 @@
+"""Checks of a run that need its data: the metrics that callbacks monitor, and fractions of few batches."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from typing_extensions import override
+
+from lightning_gans.attached import attached
+from lightning_gans.training.checks import is_gan
+from lightning_gans.training.metric_names import are_complete, has_validation, metric_names
+
+_LONGEST = 120  # characters of a list of names in a message
+
+
+class RunChecks(Callback):
+    """Refuse a checkpoint or `EarlyStopping` that monitors a metric which the run does not log; `GAN` adds it.
+
+    Where a class of the user might log the metric, or `strict=False` lets it be missing, there is a warning instead.
+
+    A fraction of the batches to overfit, `overfit_batches=0.1`, is at least one batch of each split.
+
+    Raises:
+        ValueError: before training, naming the metric and those that there are.
+    """
+
+    @override
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+        data = getattr(trainer, "datamodule", None)
+        if data is not None:
+            _overfit_at_least_one(trainer, data)
+        if is_gan(pl_module) and _monitoring(trainer):
+            validates = trainer.enable_validation if data is None else has_validation(trainer, data)
+            self._check(trainer, pl_module, validates)
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        if is_gan(pl_module):  # only now is the number of batches known
+            self._check_interval(trainer)
+
+    def _check(self, trainer: Trainer, gan: Any, validates: bool) -> None:
+        names = metric_names(trainer, gan, validates)
+        sure = are_complete(trainer, gan)
+        for callback, monitor in _monitoring(trainer):
+            also = {"epoch", "step"} if isinstance(callback, ModelCheckpoint) else set()
+            adds_terms = monitor.startswith("loss/") and bool(gan.active_stabilizers)
+            if monitor in also | set(names) or monitor.startswith("lr-") or adds_terms:
+                continue
+            who = "The checkpoint" if isinstance(callback, ModelCheckpoint) else type(callback).__name__
+            text = f"{who} monitors {monitor}, which is not logged; {_instead(monitor, names, validates)}."
+            if sure and getattr(callback, "strict", True):
+                raise ValueError(text)
+            rank_zero_warn(f"Unless a class of yours logs it: {text}", category=UserWarning)
+
+    def _check_interval(self, trainer: Trainer) -> None:
+        """Refuse `EarlyStopping` by a metric of the training log that the first epoch is too short to log."""
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and every <= trainer.num_training_batches:
+            return
+        for callback, monitor in _monitoring(trainer):
+            in_log = monitor.partition("/")[0] in ("loss", "gradients", "progress", "discriminator", "generator")
+            if isinstance(callback, EarlyStopping) and callback.strict and in_log:
+                raise ValueError(
+                    f"{type(callback).__name__} monitors {monitor}, which is logged every {every} batches, and an "
+                    f"epoch has {trainer.num_training_batches}; use a log_every_n_steps of at most that "
+                    f"(--trainer.log_every_n_steps {max(1, int(trainer.num_training_batches) // 2)})."
+                )
+
+    @override
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Warn of a checkpoint that was never saved, for want of its metric."""
+        for callback, monitor in _monitoring(trainer):
+            absent = monitor not in {*trainer.callback_metrics, "epoch", "step"}
+            if isinstance(callback, ModelCheckpoint) and absent and not callback.best_model_path:
+                rank_zero_warn(f"There is no best checkpoint: {monitor} was never logged.", category=UserWarning)
+
+
+def _overfit_at_least_one(trainer: Trainer, data: Any) -> None:
+    """Replace a fraction of batches that rounds down to none by one batch, where Lightning would refuse it."""
+    fraction: float = trainer.overfit_batches  # type: ignore[attr-defined]
+    if not isinstance(fraction, float) or not 0 < fraction < 1:
+        return
+    for split in ("train", "val"):
+        loader = getattr(data, f"{split}_dataloader")()
+        if hasattr(loader, "__len__") and len(loader) and int(fraction * len(loader)) == 0:
+            setattr(trainer, f"limit_{split}_batches", 1)
+
+
+def _monitoring(trainer: Trainer) -> list[tuple[Callback, str]]:
+    callbacks = [one for one in attached(trainer, Callback) if isinstance(one, EarlyStopping | ModelCheckpoint)]
+    return [(one, one.monitor) for one in callbacks if one.monitor is not None]
+
+
+def _instead(monitor: str, names: list[str], validates: bool) -> str:
+    """Return what else can be monitored: names that are similar, then those of the same group, else all."""
+    group = monitor.partition("/")[0]
+    if group == "health":
+        return "what the failure monitor reads goes to loggers alone; use its option stop to end a run by it"
+    if group == "val" and not validates:
+        return f"there are no validation batches; use one of {_listed(group, names)}"
+    close = difflib.get_close_matches(monitor, names, 1, 0.75)
+    if close:
+        return f"did you mean {close[0]}? use one of {_listed(group, names)}"
+    scores = "; scores, such as val/fd, come from an Evaluation (configs/metrics/)" if group == "val" else ""
+    return f"use one of {_listed(group, names)}{scores}"
+
+
+def _listed(group: str, names: list[str]) -> str:
+    same = [name for name in names if name.startswith(f"{group}/")]
+    shown: list[str] = []
+    for name in same or names:
+        if len(", ".join([*shown, name])) > _LONGEST:
+            break
+        shown.append(name)
+    more = ", ..." if len(shown) < len(names) else ""
+    return ", ".join(shown) + more + (" (--print_metrics lists all)" if more else "")
