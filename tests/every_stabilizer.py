@@ -1,0 +1,118 @@
+"""What the tests of all stabilizers need to know of each class; the rest they find out."""
+
+import importlib
+import inspect
+import pkgutil
+
+import lightning_gans.stabilizers
+from lightning_gans import Stabilizer
+from lightning_gans.objectives import Hinge, LeastSquares, Relativistic, RelativisticAverage, Wasserstein
+from lightning_gans.stabilizers import (
+    BalancedUpdates,
+    CheckpointSwap,
+    DifferentiableAugmentation,
+    DRAGANPenalty,
+    Dropout,
+    ExperienceReplay,
+    FeatureMatching,
+    GeneratorEMA,
+    GradientPenalty,
+    HistoricalAveraging,
+    ImagePool,
+    InstanceNoise,
+    InstanceNorm,
+    JSRegularizer,
+    LabelFlipping,
+    LabelSmoothing,
+    MinibatchDiscrimination,
+    MinibatchStdDev,
+    NormalInitialization,
+    OrthogonalInitialization,
+    Packing,
+    R1Penalty,
+    R2Penalty,
+    SpectralNorm,
+    VirtualBatchNorm,
+    WeightClipping,
+    WeightDecay,
+    WeightNorm,
+)
+from lightning_gans.stabilizers.rules import ByAccuracy, Fixed
+
+NEUTRAL = {  # arguments with which it does nothing; None for a class that has no such arguments
+    BalancedUpdates: {"rule": ByAccuracy(low=0.0, high=1.0)},
+    CheckpointSwap: {"probability": 0.0},
+    DRAGANPenalty: {"weight": 0.0},
+    DifferentiableAugmentation: {"color": 0.0, "translation": 0.0, "cutout": 0.0},
+    Dropout: {"discriminator": 0.0, "generator": 0.0},
+    ExperienceReplay: {"share": 0.0},
+    FeatureMatching: {"weight": 0.0, "replace": False},
+    GeneratorEMA: {"half_life": 0.0},
+    GradientPenalty: {"weight": 0.0},
+    HistoricalAveraging: {"generator_weight": 0.0, "discriminator_weight": 0.0},
+    ImagePool: {"probability": 0.0},
+    InstanceNoise: {"sigma": 0.0},
+    InstanceNorm: {"discriminator": False, "generator": False},
+    JSRegularizer: {"weight": 0.0},
+    LabelFlipping: {"probability": 0.0},
+    LabelSmoothing: {"real": 1.0, "fake": 0.0},
+    MinibatchDiscrimination: None,
+    MinibatchStdDev: None,
+    NormalInitialization: {"discriminator": False, "generator": False},
+    OrthogonalInitialization: {"discriminator": False, "generator": False},
+    Packing: {"samples": 1},
+    R1Penalty: {"weight": 0.0},
+    R2Penalty: {"weight": 0.0},
+    SpectralNorm: {"discriminator": False, "generator": False},
+    VirtualBatchNorm: {"discriminator": False, "generator": False},
+    WeightClipping: {"limit": 1e9},
+    WeightDecay: {"weight": 0.0},
+    WeightNorm: {"discriminator": False, "generator": False},
+}
+SMALL: dict[type, dict] = {  # arguments that show an effect in runs of a few batches of 8, in place of defaults
+    BalancedUpdates: {"rule": ByAccuracy(low=0.3, high=0.43), "smoothing": 0.5},
+    CheckpointSwap: {"every": 1, "keep": 2, "probability": 1.0, "updates": 1},
+    ExperienceReplay: {"size": 8},
+    GeneratorEMA: {"half_life": 2.0, "ramp_up": 0.5},
+    ImagePool: {"size": 8},
+    LabelFlipping: {"probability": 0.5},
+    MinibatchDiscrimination: {"dimensions": 30},
+    VirtualBatchNorm: {"size": 4},
+}
+OTHER: dict[type, dict] = {  # other values in range, by argument, where `altered` finds none
+    BalancedUpdates: {"rule": Fixed(2, 1)},
+    Dropout: {"discriminator": 0.5},
+    GeneratorEMA: {"half_life_images": 4.0},
+    LabelSmoothing: {"fake": 0.1},
+    Packing: {"samples": 4},
+}
+ON_IMAGES: set[type] = {  # tested on images with BatchNorm, which it changes, or as it refuses points
+    DifferentiableAugmentation,
+    InstanceNorm,
+    VirtualBatchNorm,
+}
+REFUSES: dict[type, set[type]] = {  # objectives that it refuses
+    BalancedUpdates: {Wasserstein},
+    JSRegularizer: {Hinge, LeastSquares, Relativistic, RelativisticAverage, Wasserstein},
+    LabelSmoothing: {Wasserstein},
+}
+ALONE: set[type] = {GeneratorEMA}  # refuses a second of its class
+
+
+def find_stabilizers():
+    for module in pkgutil.walk_packages(lightning_gans.stabilizers.__path__, "lightning_gans.stabilizers."):
+        for kind in vars(importlib.import_module(module.name)).values():
+            own = inspect.isclass(kind) and issubclass(kind, Stabilizer) and kind.__module__ == module.name
+            if own and not inspect.isabstract(kind):
+                yield kind
+
+
+EVERY = sorted(find_stabilizers(), key=lambda kind: kind.__name__)
+
+
+def parameters(kind):
+    return inspect.signature(kind).parameters
+
+
+def small(kind, **arguments):
+    return kind(**{**SMALL.get(kind, {}), **arguments})
