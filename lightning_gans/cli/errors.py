@@ -184,6 +184,10 @@ _REMEDIES = [
     ),
     (r"File does not exist", "give the path of a config"),
     (
+        r"Import path ([\w.]+) does not correspond to a subclass of (Generator|Discriminator)",
+        r"give a plain torch module in a Plain\2: {class_path: Plain\2, init_args: {module: {class_path: \1}}}",
+    ),
+    (
         r"No supported gpu backend|No CUDA GPUs|MisconfigurationException: .*accelerator",
         "use --trainer.accelerator cpu",
     ),

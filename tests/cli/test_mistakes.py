@@ -47,6 +47,17 @@ MISTAKES = {
     "clipping": (["fit", *DIGITS, "--trainer.gradient_clip_val=0.7"], ["0.7", "discriminator_clip"]),
     "accumulation": (["fit", *DIGITS, "--trainer.accumulate_grad_batches=3"], ["3", "discriminator_accumulation"]),
     "steps": (["fit", *DIGITS, "--trainer.max_steps=0"], ["max_steps=0", "above 0"]),
+    "no batches": (["fit", *DIGITS, "--trainer.limit_train_batches=0"], ["limit_train_batches=0", "give a number"]),
+    "least epochs": (["fit", *DIGITS, "--trainer.min_epochs=-3"], ["min_epochs=-3", "at least 0"]),
+    "time": (["fit", *DIGITS, "--trainer.max_time=00:00:00:00"], ["max_time", "0 seconds", "above 0"]),
+    "folder of the Trainer": (
+        ["fit", *DIGITS, "--trainer.default_root_dir=/dev/null/x"],
+        ["/dev/null/x", "give another"],
+    ),
+    "plain module": (
+        ["fit", "--model=GAN", "--model.generator=torch.nn.Tanh", "--model.discriminator=MLPDiscriminator"],
+        ["torch.nn.Tanh", "{class_path: PlainGenerator, init_args: {module: {class_path: torch.nn.Tanh}}}"],
+    ),
     "n_critic": (["fit", *DIGITS, "--model.n_critic=0"], ["DCGAN(n_critic=0)", "at least 1"]),
     "images for points": (["fit", "--model=DCGAN", "--data=GaussianRing"], ["(2,)", "MLPGenerator"]),
     "no model": (["fit"], ["model", "--model DCGAN"]),
@@ -147,6 +158,10 @@ BROKEN = {
     "list": ("- model\n- data\n", []),
     "bytes": (b"\xff\xfe\x00\x81", []),
     "unknown key": ("modell: DCGAN\n", ["modell"]),
+    "key twice": (
+        "model: DCGAN\ndata:\n  class_path: Digits\n  init_args:\n    size: 8\n    batch_size: 4\n    size: 16\n",
+        ["faulty.yaml", "'size' is given twice, in lines 5 and 7", "leave one"],
+    ),
     "image_shape": (
         "model: {class_path: DCGAN, init_args: {image_shape: [1, 8, 8]}}\n",
         ["model.init_args.image_shape"],

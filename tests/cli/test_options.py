@@ -26,6 +26,19 @@ def test_later_configs_override_earlier_ones_and_options_override_configs(folder
     assert config["model"]["init_args"]["width"] == 4
 
 
+LIMITS = ["limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches", "overfit_batches"]
+
+
+@pytest.mark.parametrize("name", [*LIMITS, "val_check_interval"])
+def test_a_whole_number_is_a_number_of_batches(capsys, folder, name):
+    """`typing` may turn the order of Lightning's unions round, by which 1 became 1.0, all batches."""
+    (folder / "one.yaml").write_text(f"model: DCGAN\ntrainer: {{{name}: 1}}\n")
+    for given in ([f"--trainer.{name}=1", "--model=DCGAN"], ["--config=one.yaml"]):
+        value = printed(capsys, *given)["trainer"][name]
+        assert value == 1 and type(value) is int
+    assert type(printed(capsys, "--model=DCGAN", f"--trainer.{name}=1.0")["trainer"][name]) is float
+
+
 def test_data_options_without_a_data_class_are_those_of_digits(capsys, folder):
     config = printed(capsys, "--model=DCGAN", "--data.size=12", "--data.batch_size=7")
     assert config["data"]["class_path"].endswith(".Digits")
