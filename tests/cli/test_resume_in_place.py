@@ -74,7 +74,7 @@ def test_what_came_after_the_checkpoint_is_replaced(kept, whole):
 
 
 def test_rows_of_a_run_killed_within_an_epoch_are_those_of_the_whole_run(folder):
-    """Also the row that Lightning logs after the checkpoint, and a loss that it repeats for a batch without an update."""
+    """Also the row that Lightning logs after the checkpoint, and a loss that it repeats where none is new."""
     args = ["fit", *DIGITS, *SMALL, "--model.n_critic=2", "--report.enabled=false", "--samples.every_n_epochs=0"]
     args += ["--checkpoint.every_n_train_steps=2", "--checkpoint.save_top_k=-1", "--monitor.every_n_steps=0"]
     main(args)
