@@ -42,7 +42,7 @@ def together(folder: Path) -> int:
     pids = []
     for seed in range(TOGETHER):
         pids += start(folder, [*COMMON, *MODELS["UnrolledGAN"], f"--seed_everything={seed}"])
-    codes = finish(pids)
+    codes = finish(pids, timeout=600)
     seeds = set()
     for run in folder.glob("runs/one/version_*"):
         saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)

@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import torch
 from helpers import Scale, Steps, sgds
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 from torch.optim.lr_scheduler import ExponentialLR
@@ -180,3 +181,16 @@ def test_hyperparameters_are_plain_values_without_a_copy_of_the_networks(make_ga
     logger.save()
     written = (tmp_path / "lightning_logs/version_0/hparams.yaml").read_text()
     assert "n_critic: 2" in written and "python/" not in written, "a log of plain values"
+
+
+def test_a_checkpoint_under_lightnings_averaging_has_the_counters_of_the_training(make_gan, fit, tmp_path):
+    """Lightning puts a copy of the model from before training into it, with the averaged weights."""
+    gan = make_gan()
+    keeper = ModelCheckpoint(tmp_path)
+    fit(gan, 3, callbacks=[EMAWeightAveraging(decay=0.5), keeper], enable_checkpointing=True)
+    saved = torch.load(keeper.best_model_path, weights_only=True)
+    assert saved["state_dict"]["_extra_state"]["generator_updates"] == gan.generator_updates == 3
+    assert saved["current_model_state"]["_extra_state"]["generator_updates"] == 3
+    again = make_gan()
+    fit(again, 3, callbacks=[EMAWeightAveraging(decay=0.5)], ckpt_path=keeper.best_model_path, max_epochs=2)
+    assert again.generator_updates == 6

@@ -70,9 +70,9 @@ class SampleGrid(Callback):
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        if self._latents is None:
-            images = len(pl_module.generator.sample_shape) == 3
-            num = self.num_samples if images else 16 * self.num_samples
+        images = len(pl_module.generator.sample_shape) == 3
+        num = self.num_samples if images else 16 * self.num_samples
+        if self._latents is None or len(self._latents) != num:  # a resumed run may be asked for another number
             source = torch.Generator().manual_seed(self.seed)
             self._latents = pl_module.generator.latents.sample(num, generator=source)
 

@@ -31,11 +31,13 @@ class SaveAtEnd(Checkpoint):
 
 
 def _is_due(folder: str, steps: int) -> bool:
-    """Return whether no checkpoint in a folder is from after so many steps, or its last.ckpt is older."""
+    """Return whether last.ckpt, or the newest checkpoint where there is none, is not from after so many steps."""
     if "://" in folder:
         return False
-    found = {path.name: _steps_of(path) for path in Path(folder).glob("*.ckpt") if path.name != "healthy.ckpt"}
-    return steps not in found.values() or found.get("last.ckpt", steps) != steps
+    last = Path(folder, "last.ckpt")
+    others = [path for path in Path(folder).glob("*.ckpt") if path.name != "healthy.ckpt"]
+    newest = last if last.is_file() else max(others, key=lambda path: path.stat().st_mtime_ns, default=last)
+    return _steps_of(newest) != steps
 
 
 def _steps_of(path: Path) -> int:

@@ -114,15 +114,14 @@ class GANCLI(LightningCLI):
             help="Number of CPU threads of torch, all cores if left out; 1 is fastest for small networks and on a "
             "busy machine.",
         )
-        if self.args[0] == "fit":
-            parser.add_argument(
-                "--from",
-                type=str | None,
-                default=None,
-                metavar="CHECKPOINT",
-                help="Start a new run with the weights of this checkpoint: fine-tuning. Optimizers, schedules and "
-                "counters are new; --ckpt_path resumes a run instead.",
-            )
+        parser.add_argument(
+            "--from",
+            type=str | None,
+            default=None,
+            metavar="CHECKPOINT",
+            help="In fit, start a new run with the weights of this checkpoint: fine-tuning. Optimizers, schedules and "
+            "counters are new; --ckpt_path resumes a run instead.",
+        )
         for name, kind in _STANDARD.items():
             parser.add_class_arguments(kind, name, fail_untyped=False, sub_configs=True)
         parser.set_defaults(

@@ -10,7 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from lightning_gans.attached import attached
-from lightning_gans.cli.run_logger import Row, RunLogger, Table
+from lightning_gans.cli.run_logger import RunLogger, Table
 from lightning_gans.training import TrainingLog
 
 
@@ -29,58 +29,57 @@ class History(Callback):
     def __init__(self, logger: RunLogger, is_resumed: bool):
         self.logger = logger
         self.is_resumed = is_resumed
-        self._values: Row = {}  # of the current batch, while its checkpoints are saved
-        self._is_due = False
+        self._trainer: Trainer | None = None  # within an epoch, after the first of its batches here
+        self._is_due = False  # whether the row of the current batch is still to come
         self._restored: dict[str, Any] = {}
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        restored, table = self._restored, self._table(trainer)
+        values, table = self._restored.get("values", {}), self._table(trainer)
         if table is None or not self.is_resumed:
             return
         table.begin(pl_module.batches_seen, TrainingLog.is_due(trainer, pl_module))
-        names = set(restored.get("values", ()))
-        if restored.get("due") and names and not table.has(names, pl_module.batches_seen - 1):
-            table.log_metrics(restored["values"], pl_module.batches_seen - 1)
+        if self._restored.get("due") and not table.has(set(values), pl_module.batches_seen - 1):
+            table.log_metrics(values, pl_module.batches_seen - 1)
 
     @override
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Log the last values of the epoch again, which Lightning will repeat."""
         values, self._restored = self._restored.get("values", {}), {}
-        self._values = {}
-        if batch_idx:
+        if batch_idx and values:
             precise = torch.float32 if pl_module.device.type == "mps" else torch.float64
             numbers = {name: torch.tensor(x, dtype=precise) for name, x in values.items() if name != "epoch"}
             pl_module.log_dict(numbers, batch_size=1)
 
     @override
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Note the row that Lightning will log once the callbacks have saved their checkpoints."""
-        self._is_due = TrainingLog.is_due(trainer, pl_module)
-        table = self._table(trainer)
-        if table is None:
-            return
-        table.awaits_training = self._is_due
-        logged = [name for log in attached(trainer, TrainingLog) for name in log.logged] if self._is_due else []
-        known = trainer.logged_metrics
-        values = {name: known[name] for name in (*logged, *table.training) if name in known}
-        self._values = {name: x.item() if isinstance(x, Tensor) else x for name, x in values.items()}
-        if self._values:
-            self._values["epoch"] = trainer.current_epoch
-
-    @override
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        self._values = {}
+        """Note that Lightning will log this batch once the callbacks have saved their checkpoints."""
+        self._trainer, self._is_due = trainer, TrainingLog.is_due(trainer, pl_module)
         if (table := self._table(trainer)) is not None:
-            table.training = set()
+            table.awaits_training = self._is_due
 
     @override
     def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
         self._is_due = False
 
     @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self._trainer = None
+        if (table := self._table(trainer)) is not None:
+            table.training = set()
+
+    @override
     def state_dict(self) -> dict[str, Any]:
-        return {"values": dict(self._values), "due": self._is_due} if self._values else {}
+        """Return, within an epoch, the last values of what it logs, and whether their row is still to come."""
+        trainer = self._trainer
+        table = None if trainer is None else self._table(trainer)
+        if trainer is None or table is None:
+            return {}
+        new = [name for log in attached(trainer, TrainingLog) for name in log.logged] if self._is_due else []
+        known = trainer.logged_metrics
+        values = {name: known[name] for name in sorted({*new, *table.training}) if name in known}
+        numbers = {name: x.item() if isinstance(x, Tensor) else x for name, x in values.items()}
+        return {"values": {**numbers, "epoch": trainer.current_epoch}, "due": self._is_due} if numbers else {}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import re
 import secrets
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
@@ -48,7 +48,7 @@ class RunFolder:
         self.experiment = experiment
         self.is_resumed = version is not None
         self._new: list[Path] = []
-        self._lock: IO[str] | None = None
+        self._lock: int | None = None  # a file descriptor, since Lightning's averaging copies all that a Trainer knows
         place = Path(runs, experiment)
         claims = claims and is_first_process()
         if version is None:
@@ -66,7 +66,7 @@ class RunFolder:
             import fcntl
         except ImportError:  # on Windows
             return
-        self._lock = (self.path / _LOCK).open("a")
+        self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -80,7 +80,7 @@ class RunFolder:
     def release(self) -> None:
         """Let other processes resume the run."""
         if self._lock is not None:
-            self._lock.close()
+            os.close(self._lock)
             self._lock = None
 
     def remove_if_unused(self) -> None:

@@ -90,7 +90,7 @@ def with_standard_callbacks(command: str, config: Namespace) -> list[Callback]:
             callbacks.append(SaveWhenStopped())
         if command == "fit" and not _has(callbacks, SaveAtEnd):
             callbacks.append(SaveAtEnd())
-    if config.get("from"):
+    if command == "fit" and config["from"]:
         callbacks.append(StartFrom(config["from"]))
     callbacks.append(config.report)  # behind those whose files it shows
     return callbacks

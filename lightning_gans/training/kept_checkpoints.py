@@ -41,3 +41,4 @@ def _relocate(callback: ModelCheckpoint, state: dict[str, Any], folder: str) -> 
     if callback.save_last and not state["last_model_path"] and os.path.isfile(last):
         state["last_model_path"] = last  # saved after this checkpoint; else the next would be last-v1.ckpt
     state["dirpath"] = folder
+    callback.current_score = state.get("current_score")  # which Lightning saves and does not restore

@@ -41,6 +41,7 @@ class ResumedSettings(Callback):
         self._before: Settings = {}  # of the run that made the checkpoint
         self._checkpoint: dict[str, Any] | None = None  # while it is being restored
         self._noted: list[str] = []
+        self._patience: list[str] = []
 
     @override
     def state_dict(self) -> dict[str, Any]:
@@ -58,6 +59,7 @@ class ResumedSettings(Callback):
         self._checkpoint, self._before = checkpoint, {}
         relocate(trainer, checkpoint)
         self._noted = _adopt_states(trainer, checkpoint)
+        self._patience = _keep_patience(trainer, checkpoint)
         seed, asked = checkpoint.get("gan_seed"), os.environ.get("PL_GLOBAL_SEED")
         if isinstance(seed, int) and asked not in (None, str(seed)) and str(torch.initial_seed()) == asked:
             rank_zero_info(f"The seed stays {seed}, that of the resumed run; for seed {asked}, start a new run.")
@@ -79,12 +81,25 @@ class ResumedSettings(Callback):
         changes += exchanged(before.pop("stabilizers"), now.pop("stabilizers")) if before else self._noted
         arguments = (hyperparameters(one) for one in (checkpoint.get("hyper_parameters", {}), dict(pl_module.hparams)))
         changes += differences(*({**one, **flat(run)} for one, run in zip(arguments, (before, now), strict=True)))
+        changes += self._patience
         if changes:
             rank_zero_info(f"Resumed from {trainer.ckpt_path}: {'; '.join(changes)}, as asked.")
 
     @override
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
         self._checkpoint = None
+
+
+def _keep_patience(trainer: Trainer, checkpoint: dict[str, Any]) -> list[str]:
+    """Let early stopping have the patience that is asked for, which Lightning restores; return changes in words."""
+    states: Any = checkpoint.get("callbacks")
+    changes = []
+    for callback in trainer.early_stopping_callbacks if isinstance(states, dict) else ():
+        state = states.get(callback.state_key)
+        if isinstance(state, dict) and state.get("patience", callback.patience) != callback.patience:
+            changes.append(f"the patience for {callback.monitor} {state['patience']} → {callback.patience}")
+            state["patience"] = callback.patience
+    return changes
 
 
 def _adopt_states(trainer: Trainer, checkpoint: dict[str, Any]) -> list[str]:

@@ -167,6 +167,13 @@ def test_the_latents_are_kept_in_the_checkpoint(make_gan, fit, tmp_path):
     assert torch.equal(second, first) and not torch.equal(other, first)
 
 
+def test_a_resumed_run_draws_as_many_as_it_is_asked_for(make_gan, fit, tmp_path):
+    fit(make_gan(), callbacks=[SampleGrid(2)]).save_checkpoint(tmp_path / "run.ckpt")
+    other = SampleGrid(3)
+    fit(make_gan(), max_epochs=2, callbacks=[other], ckpt_path=tmp_path / "run.ckpt")
+    assert len(other.state_dict()["latents"]) == 16 * 3
+
+
 def test_a_resumed_run_continues_its_pictures(make_gan, fit, tmp_path):
     fit(make_gan(), max_epochs=2, callbacks=[SampleGrid(2)]).save_checkpoint(tmp_path / "run.ckpt")
     before = (tmp_path / "samples" / "epoch_0002.png").read_bytes()

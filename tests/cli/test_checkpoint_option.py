@@ -123,6 +123,7 @@ def test_settings_given_with_a_checkpoint_are_kept(run, folder):
     assert updates(checkpoint(resumed)) == (9, 7), "six before, then one of three batches"
 
 
+LONGER = [*SMALL, "--trainer.max_epochs=3"]  # than the run, which has something left to train then
 WRONG_FILES = {
     "text": b"hello\n",
     "other text": b"text, not a checkpoint\n",
@@ -146,9 +147,9 @@ def test_a_file_of_other_tensors(refused, folder):
 
 
 def test_a_checkpoint_of_another_model(refused, run):
-    line = refused("fit", "--model=WGAN", "--data=Digits", "--ckpt_path", last(run), *SMALL)
+    line = refused("fit", "--model=WGAN", "--data=Digits", "--ckpt_path", last(run), *LONGER)
     assert "DCGAN" in line and "WGAN" in line.replace("DCGAN", "") and "use the config" in line
-    line = refused("fit", *DIGITS, "--data.size=16", "--ckpt_path", last(run), *SMALL)
+    line = refused("fit", *DIGITS, "--data.size=16", "--ckpt_path", last(run), *LONGER)
     assert "shape" in line and "use the config" in line
 
 
@@ -171,7 +172,7 @@ DAMAGED = {  # what is wrong, and the part that the line names
 def test_a_damaged_part_of_a_checkpoint_is_one_line(fault, refused, run, folder):
     damage, part = DAMAGED[fault]
     torch.save(damage(checkpoint(run)), "damaged.ckpt")
-    line = refused("fit", *DIGITS, "--ckpt_path=damaged.ckpt", *SMALL)
+    line = refused("fit", *DIGITS, "--ckpt_path=damaged.ckpt", *LONGER)
     assert f"--ckpt_path damaged.ckpt: the checkpoint cannot be restored: its part '{part}'" in line
     assert not (folder / "runs").exists()
 
@@ -187,7 +188,7 @@ def test_a_checkpoint_with_more_weights_than_the_model_is_one_line(refused, run)
     saved = checkpoint(run)
     saved["state_dict"]["generator.extra"] = torch.ones(1)
     torch.save(saved, "larger.ckpt")
-    line = refused("fit", *DIGITS, "--ckpt_path=larger.ckpt", *SMALL)
+    line = refused("fit", *DIGITS, "--ckpt_path=larger.ckpt", *LONGER)
     assert "does not fit this DCGAN" in line and "generator.extra" in line
 
 
@@ -216,7 +217,7 @@ UNREADABLE = {  # parts whose content only their owner knows
 @pytest.mark.parametrize("fault", UNREADABLE)
 def test_a_state_that_its_owner_cannot_read_is_one_line(fault, refused, run, folder):
     torch.save(UNREADABLE[fault](checkpoint(run)), "damaged.ckpt")
-    line = refused("fit", *DIGITS, "--ckpt_path=damaged.ckpt", *SMALL)
+    line = refused("fit", *DIGITS, "--ckpt_path=damaged.ckpt", *LONGER)
     assert "--ckpt_path damaged.ckpt: the checkpoint cannot be restored" in line
     assert not (folder / "runs").exists()
 

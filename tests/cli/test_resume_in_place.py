@@ -73,6 +73,29 @@ def test_what_came_after_the_checkpoint_is_replaced(kept, whole):
     assert (kept / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
 
 
+def test_rows_of_a_run_killed_within_an_epoch_are_those_of_the_whole_run(folder):
+    """Also the row that Lightning logs after the checkpoint, and a loss that it repeats where none is new."""
+    args = ["fit", *DIGITS, *SMALL, "--model.n_critic=2", "--report.enabled=false", "--samples.every_n_epochs=0"]
+    args += ["--checkpoint.every_n_train_steps=2", "--checkpoint.save_top_k=-1", "--monitor.every_n_steps=0"]
+    main(args)
+    run = folder / "runs" / "dcgan_digits" / "version_0"
+    whole = (run / "metrics.csv").read_bytes()
+    lines = whole.splitlines(keepends=True)
+    place = lines[0].strip().split(b",").index(b"step")
+    kept = [line for line in lines[1:] if int(line.strip().split(b",")[place]) < 3]
+    (run / "metrics.csv").write_bytes(b"".join([lines[0], *kept]))
+    for path in (run / "checkpoints").iterdir():
+        if path.name != "step_0000004.ckpt":
+            path.unlink()
+    main([*args, "--ckpt_path=last"])
+    assert (run / "metrics.csv").read_bytes() == whole
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == [
+        "last.ckpt",
+        "step_0000004.ckpt",
+        "step_0000006.ckpt",
+    ]
+
+
 def test_the_report_of_a_resumed_run_shows_all_of_it(kept):
     main(["fit", *DIGITS, *SMALL, "--trainer.max_epochs=3", "--ckpt_path=last"])
     html = (kept / "report.html").read_text()

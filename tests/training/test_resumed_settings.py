@@ -3,6 +3,7 @@
 import pytest
 import torch
 from helpers import Scale
+from lightning.pytorch.callbacks import EarlyStopping
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, LinearLR, SequentialLR
 
 from lightning_gans import GAN
@@ -156,6 +157,12 @@ def test_a_stabilizer_with_other_arguments_keeps_its_memory(resume, said):
     kept, restored = before.state_dict()["samples"], now.state_dict()["samples"]
     assert len(kept) == 16 and torch.equal(restored, kept[:12])
     assert "ExperienceReplay(size=16, share=0.5) → ExperienceReplay(size=12, share=0.25), as asked" in said[0]
+
+
+def test_the_patience_of_early_stopping_is_the_asked_one(resume, said):
+    before, now = (EarlyStopping("loss/generator", patience=patience) for patience in (3, 5))
+    resume({}, {}, callbacks=([before], [now]))
+    assert now.patience == 5 and "the patience for loss/generator 3 → 5, as asked" in said[0]
 
 
 def test_stabilizers_that_come_and_go_are_said(resume, said):
