@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import warnings
+from argparse import ArgumentError
 from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
@@ -140,12 +141,10 @@ class ReproducibleModule(LightningModule):
             token = _strict.set(kwargs.get("strict"))
             try:
                 return super(ReproducibleModule, made_by).load_from_checkpoint(file, *args, **kwargs)  # type: ignore[misc]
-            except TypeError as error:  # of the constructor
-                again = ", ".join(f"{name}={name}" for name in _required(made_by) if name not in kwargs)
-                raise ValueError(
-                    f"the {made_by.__name__} of the checkpoint cannot be made from its settings ({error}); pass what it "
-                    f"does not hold: {made_by.__name__}.load_from_checkpoint(path{again and ', '}{again})."
-                ) from error
+            except (TypeError, KeyError, AttributeError, ArgumentError, ValueError) as error:
+                if isinstance(error, ValueError) and "\n" not in str(error):
+                    raise
+                raise ValueError(_cannot_be_made(made_by, error, set(kwargs))) from error
             finally:
                 _strict.reset(token)
 
@@ -216,8 +215,13 @@ def _default(kind: type, name: str) -> Any:
     return next((parameters[name].default for parameters in signatures if name in parameters), None)
 
 
-def _required(kind: type) -> list[str]:
-    """Return the arguments of a constructor that have no default."""
+def _cannot_be_made(kind: type, error: Exception, given: set[str]) -> str:
+    """Return why the model of a checkpoint cannot be made, and what to do."""
+    reason = f"the checkpoint does not make a {kind.__name__} ({checkpoints.reason_of(error)})"
+    if not (isinstance(error, TypeError) and "__init__()" in str(error)):
+        return f"{reason}; it is damaged, or of another version: give another checkpoint."
     parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]  # type: ignore[misc] # of the class
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return [one.name for one in parameters if one.kind in named and one.default is inspect.Parameter.empty]
+    required = [one.name for one in parameters if one.kind in named and one.default is inspect.Parameter.empty]
+    again = "".join(f", {name}={name}" for name in required if name not in given)
+    return f"{reason}; pass what it does not hold: {kind.__name__}.load_from_checkpoint(path{again})."

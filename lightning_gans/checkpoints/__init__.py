@@ -2,7 +2,7 @@
 
 from lightning_gans.checkpoints.contents import drop_unloadable, is_plain, unloadable
 from lightning_gans.checkpoints.identity import how_to_load, name_of, portable, subclasses_named
-from lightning_gans.checkpoints.reading import check_fits, opened, read_checkpoint
+from lightning_gans.checkpoints.reading import check_fits, opened, read_checkpoint, reason_of
 from lightning_gans.checkpoints.trust import (
     check_arguments,
     check_settings,
@@ -29,6 +29,7 @@ __all__ = [
     "opened",
     "portable",
     "read_checkpoint",
+    "reason_of",
     "subclasses_named",
     "trust_module",
     "unloadable",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from argparse import ArgumentError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -20,6 +21,17 @@ _MENDS = {
     errno.EACCES: "make the file readable",
     errno.EISDIR: "give the file in it, such as last.ckpt",
 }
+
+_NESTING = re.compile(  # lines of a parser's message that only say where it is
+    r"^(Does not validate against|Subtypes:|Errors:|Given value|- Expected a <class 'NoneType'>|Subclass types expect|"
+    r"- a (class path|dict)|- Not a valid subclass)"
+)
+_SHORTER = (
+    (r'Parser key "(?:module\.?)?([^"]*)":', r"\1:"),
+    (r"Problem with given class_path '(?:\w+\.)*(\w+)':", r"\1:"),
+    (r"Type \S.*? expects a function or a callable class: ", ""),
+    (r"^: ", ""),
+)
 
 
 def read_checkpoint(path: Any) -> dict[str, Any]:
@@ -53,6 +65,16 @@ def _system_error(error: Exception) -> int | None:
     found = re.search(r"\((\d+)\)$", str(error).strip().partition("\n")[0])
     number = int(found[1]) if found and isinstance(error, RuntimeError) else None
     return number if number in errno.errorcode else None
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a checkpoint cannot be rebuilt, in one line: what its parts say, without their nesting."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    words = " ".join(re.sub(r"^- ", "", line) for line in lines if line and not _NESTING.match(line))[:300]
+    for pattern, shorter in _SHORTER:
+        words = re.sub(pattern, shorter, words)
+    known = isinstance(error, ValueError | TypeError | RuntimeError | ArgumentError) and words
+    return words if known else f"{type(error).__name__}: {words}".rstrip(": ")
 
 
 @contextmanager

@@ -43,8 +43,7 @@ def load(checkpoint: str | Path, trust: bool = False) -> GAN:
         else:
             gan = GAN.load_from_checkpoint(checkpoint, map_location="cpu", trust=trust)
     except Exception as error:  # an unknown class, a missing network, a refused argument
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ValueError(f"'{checkpoint}' cannot be rebuilt as a GAN: {reason}") from error
+        raise ValueError(f"'{checkpoint}' cannot be rebuilt as a GAN: {checkpoints.reason_of(error)}") from error
     return gan.eval()
 
 

@@ -10,6 +10,7 @@ from helpers import sgds
 from lightning_gans import GAN
 from lightning_gans.cli.errors import Parser
 from lightning_gans.data import GANData
+from lightning_gans.optimizers import SGD
 
 
 def typed(base, kind, **options):
@@ -42,7 +43,7 @@ def gamma(gan, player):
 
 def norm_after_clipping(gan, player):
     """Return the largest norm of the gradient with which a player is updated, rounded."""
-    gan.train_batch(batch_for(gan), *sgds(gan)[: 1 if type(gan).__name__ == "SEPGAN" else 2])
+    gan.update(player, SGD(getattr(gan, player).parameters(), 0.01, momentum=0), batch_for(gan))
     grads = [parameter.grad for parameter in getattr(gan, player).parameters() if parameter.grad is not None]
     return round(float(torch.linalg.vector_norm(torch.stack([grad.norm() for grad in grads]))), 6)
 
@@ -57,7 +58,7 @@ def parts(gan, player):
 
     setattr(gan, f"{player}_step", counted)
     try:
-        gan.update(player, sgds(gan)[player == "discriminator"], batch_for(gan))
+        gan.update(player, SGD(getattr(gan, player).parameters(), 0.01, momentum=0), batch_for(gan))
     finally:
         delattr(gan, f"{player}_step")
     return len(made)
@@ -79,10 +80,6 @@ def conv_width(gan):
     """Return the channels of the layers next to the image, of both networks."""
     last = layers(gan.generator, torch.nn.ConvTranspose2d)[-1]
     return last.in_channels, layers(gan.discriminator, torch.nn.Conv2d)[0].out_channels
-
-
-def flat_width(gan):
-    return gan.generator.num_classes, layers(gan.discriminator, torch.nn.Linear)[0].out_features
 
 
 def largest_weight(gan):
@@ -126,18 +123,29 @@ def term(gan, name):
     return round(values[0] / values[1], 3)
 
 
+def samples(gan):
+    """Return the shape of two samples."""
+    classes = gan.generator.num_classes
+    return gan.generate(2, torch.arange(2) % classes if classes else None).shape
+
+
+def first_width(gan):
+    head = layers(gan.discriminator.head, torch.nn.Linear)
+    return next(one for one in layers(gan.discriminator, torch.nn.Linear) if one not in head).out_features
+
+
 def own_class(name):
     return lambda gan: type(getattr(gan, name)).__name__
 
 
 ADAMW = "{class_path: torch.optim.AdamW, init_args: {lr: 0.5}}"
-SGD = "{class_path: torch.optim.SGD, init_args: {lr: 0.25}}"
+TORCH_SGD = "{class_path: torch.optim.SGD, init_args: {lr: 0.25}}"
 DECAY = "{class_path: torch.optim.lr_scheduler.ExponentialLR, init_args: {gamma: 0.25}}"
 STEPS = "{class_path: torch.optim.lr_scheduler.StepLR, init_args: {step_size: 3, gamma: 0.75}}"
 OF_GAN = {
     "objective": ("Hinge", own_class("objective"), "Hinge"),
     "generator_optimizer": (ADAMW, lambda gan: optimizers(gan)[0], ("AdamW", 0.5)),
-    "discriminator_optimizer": (SGD, lambda gan: optimizers(gan)[1], ("SGD", 0.25)),
+    "discriminator_optimizer": (TORCH_SGD, lambda gan: optimizers(gan)[1], ("SGD", 0.25)),
     "generator_scheduler": (DECAY, lambda gan: gamma(gan, 0), 0.25),
     "discriminator_scheduler": (STEPS, lambda gan: gamma(gan, 1), 0.75),
     "generator_clip": ("0.00001", lambda gan: norm_after_clipping(gan, "generator"), 1e-5),
@@ -158,20 +166,20 @@ NETWORKS = {
     ),
     "discriminator": (
         "{class_path: MLPDiscriminator, init_args: {sample_shape: [2], width: 5}}",
-        lambda gan: layers(gan.discriminator, torch.nn.Linear)[0].out_features,
+        first_width,
         5,
     ),
 }
-IMAGES = ("[1,8,8]", lambda gan: gan.generate(2).shape, (2, 1, 8, 8))
-POINTS = ("[3]", lambda gan: gan.generate(2).shape, (2, 3))
+IMAGES = ("[1,8,8]", samples, (2, 1, 8, 8))
+POINTS = ("[3]", samples, (2, 3))
 MODELS = {
     "GAN": NETWORKS | OF_GAN,
     "DCGAN": {"image_shape": IMAGES, "width": ("2", conv_width, (2, 2)), **CLASSES},
     "VanillaGAN": {
         "sample_shape": POINTS,
         "generator_width": ("6", lambda gan: layers(gan.generator, torch.nn.Linear)[0].out_features, 6),
-        "discriminator_width": ("5", lambda gan: layers(gan.discriminator, torch.nn.Linear)[-1].in_features, 5),
-        "maxout_pieces": ("3", lambda gan: layers(gan.discriminator, torch.nn.Linear)[0].out_features, 15),
+        "discriminator_width": ("5", lambda gan: gan.discriminator.num_features, 5),
+        "maxout_pieces": ("3", first_width, 15),
         "dropout": ("0.25", lambda gan: layers(gan.discriminator, torch.nn.Dropout)[-1].p, 0.25),
         "input_dropout": ("0.125", lambda gan: layers(gan.discriminator, torch.nn.Dropout)[0].p, 0.125),
         **CLASSES,
@@ -192,13 +200,13 @@ MODELS = {
         **NETWORKS,
         "unroll_steps": ("2", lambda gan: lookahead(gan, unroll_steps=0) and lookahead(gan, unroll_steps=1), True),
         "detached": ("true", lambda gan: lookahead(gan, detached=False), True),
-        "inner_optimizer": (SGD, lambda gan: lookahead(gan, inner_optimizer=None), True),
+        "inner_optimizer": (TORCH_SGD.replace("0.25", "2.0"), lambda gan: lookahead(gan, inner_optimizer=None), True),
     },
     "SEPGAN": {
         "generator": (
-            "{class_path: StochasticEnsembleGenerator, init_args: {image_shape: [1,28,28], width: 2, groups: 2, latents: 3}}",
-            lambda gan: (gan.generator.latent_dim, gan.generator.num_routes),
-            (3, 4),
+            "{class_path: StochasticEnsembleGenerator, init_args: {image_shape: [1,28,28], width: 2, groups: 2}}",
+            lambda gan: gan.generator.num_routes,
+            4,
         ),
         "classifier": ("DigitClassifier", lambda gan: type(gan.classifier.network).__name__, "DigitClassifier"),
         "target": ("OwnGuess", own_class("target"), "OwnGuess"),
@@ -263,7 +271,7 @@ def spread(data):
     """Return the standard deviation of points around the nearest mode."""
     x = points(data, "val")
     away = x - data.means[torch.cdist(x, data.means).argmin(1)]
-    return round(float(away.std()), 3)
+    return round(float(away.std()), 2)
 
 
 def seeded(data):
@@ -296,8 +304,8 @@ DATA = {
     "GaussianGrid": {
         **TOY,
         "side": ("3", lambda data: len(data.means), 9),
-        "spacing": ("4", lambda data: round(float(points(data, "val").max()), 0), 4.0),
-        "sigma": ("0.1", spread, 0.1),
+        "spacing": ("4", lambda data: round(float(points(data, "val").max()) / 2), 2),
+        "sigma": ("0.2", spread, 0.2),
     },
     "ParallelLines": {
         **{name: row for name, row in TOY.items() if name != "labels"},

@@ -28,7 +28,7 @@ MODELS = {"GAN": GAN} | {
     name: kind for name, kind in vars(models).items() if isinstance(kind, type) and issubclass(kind, GAN)
 }
 DATA = {name: kind for name, kind in vars(data).items() if isinstance(kind, type) and issubclass(kind, GANData)}
-DATA = {name: kind for name, kind in DATA.items() if not inspect.isabstract(kind)}
+DATA = {name: kind for name, kind in DATA.items() if not inspect.isabstract(kind) and name != "TorchvisionData"}
 FILES = {"MNIST", "FashionMNIST", "CIFAR10", "StackedMNIST", "CelebA", "ImageFolder"}  # below, as they read files
 STABILIZERS = {name: getattr(stabilizers, name) for name in stabilizers.__all__}
 STABILIZERS = {
@@ -58,8 +58,9 @@ def test_every_option_of_a_model_changes_what_it_names(name):
     gan = table.model(name, rows)
     order = sorted(rows, key=lambda option: option in ("gradient_penalty", "clip"))  # those that change the weights
     for option in order:
-        text, read, expected = rows[option]
-        assert read(gan) == pytest.approx(expected) if isinstance(expected, float) else read(gan) == expected, option
+        _, read, expected = rows[option]
+        wanted = pytest.approx(expected) if isinstance(expected, float) else expected
+        assert read(gan) == wanted, option
 
 
 @pytest.mark.parametrize("name", sorted(set(DATA) - FILES))
@@ -200,7 +201,7 @@ def test_options_of_report(tmp_path, fit, monkeypatch):
     fit_with(tmp_path, fit, "Report", **given)
     assert written == ["running"] * 3 + ["finished"] and not (tmp_path / "report.html").exists()
     written.clear()
-    fit_with(tmp_path, fit, "Report", every_n_minutes="inf")
+    fit_with(tmp_path, fit, "Report", every_n_minutes=".inf")
     assert written == ["finished"] and (tmp_path / "report.html").exists()
 
 
@@ -249,10 +250,8 @@ def test_options_of_evaluation(tmp_path, fit, monkeypatch):
         for row in csv.DictReader((tmp_path / "metrics.csv").open())
         if any("diversity" in key and row[key] for key in row)
     ]
-    assert [int(row["epoch"]) for row in logged] == [1, 2] and all(
-        "train/" in key for key in callback.board.figures or {"train/": 0}
-    )
-    assert callback.board.generated == 10 and callback.board.seed == 5
+    assert [int(row["epoch"]) for row in logged] == [1, 2]
+    assert callback.board.fake == 10 and callback.board.seed == 5
     assert list((tmp_path / "kept").glob("*_train_10_PairwiseDiversity_*.safetensors"))
 
 

@@ -3,6 +3,8 @@
 import pytest
 import torch
 from evaluation_helpers import Kept, Points, Shift, Twice, evaluation, fit_ring, ring
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from lightning_gans.metrics import ModeCoverage
 
@@ -107,6 +109,38 @@ def test_a_file_that_cannot_be_read_is_refused(make_gan, quiet, tmp_path, conten
     path.write_bytes(path.read_bytes()[:-5] if content == "half" else content)
     with pytest.raises(ValueError, match=rf"{path.name}' cannot be read .*delete"):
         fit_ring(quiet, make_gan(), evaluation())
+
+
+def test_statistics_that_were_changed_under_their_marks_are_refused_and_deleting_them_mends_it(
+    make_gan, quiet, tmp_path
+):
+    figures = []
+    for poisoned in (False, True, False):
+        if poisoned:
+            (path,) = (tmp_path / "runs/statistics").iterdir()
+            with safe_open(path, framework="pt") as file:
+                marks, state = file.metadata(), {name: file.get_tensor(name) * 3 for name in file.keys()}  # noqa: SIM118
+            save_file(state, path, marks)
+            with pytest.raises(ValueError, match=r"were changed after they were written; delete the file"):
+                fit_ring(quiet, make_gan(), evaluation())
+            path.unlink()
+        callback = evaluation()
+        fit_ring(quiet, make_gan(), callback)
+        figures.append(callback.board.figures)
+    assert figures[0] == figures[1] == figures[2]
+
+
+def test_statistics_of_an_older_version_are_made_again(make_gan, quiet, tmp_path):
+    callback = evaluation()
+    fit_ring(quiet, make_gan(), callback)
+    (path,) = (tmp_path / "runs/statistics").iterdir()
+    with safe_open(path, framework="pt") as file:
+        marks, state = file.metadata(), {name: file.get_tensor(name) + 1 for name in file.keys()}  # noqa: SIM118
+    del marks["content"]
+    save_file(state, path, marks)
+    second = evaluation()
+    fit_ring(quiet, make_gan(), second)
+    assert second.board.figures == callback.board.figures
 
 
 def test_a_file_is_written_as_a_whole_or_not_at_all(make_gan, quiet, tmp_path, monkeypatch):

@@ -168,6 +168,40 @@ def test_markup_in_names_and_files_is_text(tmp_path):
     assert "<script" not in html and "".join(Tags(html).text).count(evil) >= 14
 
 
+EVIL = "<script>alert(1)</script>"
+
+
+@pytest.mark.parametrize("name", [f'epoch_0001"><{"img onerror=x"}>.png', "epoch_<b>.png", "epoch_one.png"])
+def test_a_picture_that_the_run_did_not_name_is_left_out(name, tmp_path):
+    (tmp_path / "samples").mkdir()
+    for file in (name, "epoch_0001.png"):
+        Image.new("RGB", (4, 4)).save(tmp_path / "samples" / file)
+    html = make_page(tmp_path)
+    assert [attrs["alt"] for attrs in Tags(html).all("img")] == ["epoch 1"] and "onerror" not in html
+
+
+def test_markup_in_the_names_of_a_run_is_text(tmp_path, fit):
+    """Class, data, metric and logger names, and config values, as they reach the page of a real run."""
+
+    class Logs(Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            self.log_dict({f"val/{EVIL[:-9]}": 1.0, f"mine/{EVIL[:-9]}": 2.0, EVIL.replace("/", "|"): 3.0})
+
+    kind = type(EVIL, (GAN,), {})
+    gan = kind(DCGANGenerator((1, 8, 8), 3, width=2), DCGANDiscriminator((1, 8, 8), width=2))
+    gan.hparams[EVIL] = EVIL
+    logger = CSVLogger(tmp_path, name="<script>name", version="<script>version")
+    trainer = fit(gan, 2, logger=logger, callbacks=[Logs(), Report()], max_epochs=1)
+    (Path(trainer.log_dir) / "config.yaml").write_text(f"{EVIL}: {EVIL}\n")
+    (Path(trainer.log_dir) / "checkpoints").mkdir()
+    (Path(trainer.log_dir) / "checkpoints" / "<script>.ckpt").write_bytes(b"x")
+    html = make_page(Path(trainer.log_dir), title=trainer.log_dir, subtitle=type(gan).__name__)
+    for page in (html, (Path(trainer.log_dir) / "report.html").read_text()):
+        assert "<script" not in page.lower() and not re.search(r"<[^>]*\son\w+=", page)
+        assert "script" in " ".join(Tags(page).text)
+    assert {"val/<script>alert(1)", "mine/<script>alert(1)"} <= set(trainer.logged_metrics)
+
+
 def test_a_page_of_large_pictures_stays_below_two_megabytes(tmp_path):
     (tmp_path / "samples").mkdir()
     noise = torch.randint(256, (1100, 1100, 3), dtype=torch.uint8).numpy()
