@@ -330,7 +330,7 @@ class GAN(ReproducibleModule):
         return self.generate(len(real), labels)
 
     def evaluation_metrics(self, batch: Batch) -> dict[str, Tensor]:
-        """Return what is logged under `val/` and `test/`; D judges samples as in training, to compare the two."""
+        """Return what is logged under `val/` and `test/`; D sees samples as in training, to compare the two."""
         real, labels = self.unpack_batch(batch)
         fake = self.generate(len(real), labels)
         for stabilizer in self.active_stabilizers:
