@@ -331,7 +331,7 @@ class GAN(ReproducibleModule):
 
     @returns_metrics("discriminator_loss", "generator_loss", "real_logit", "fake_logit")
     def evaluation_metrics(self, batch: Batch) -> dict[str, Tensor]:
-        """Return what is logged under `val/` and `test/`; D takes samples as in training, to compare the two."""
+        """Return what is logged under `val/` and `test/`; D sees samples as in training, to compare the two."""
         real, labels = self.unpack_batch(batch)
         fake = self.generate(len(real), labels)
         for stabilizer in self.active_stabilizers:

@@ -50,7 +50,7 @@ NORMS = {"BatchNorm": nn.BatchNorm2d, "none": None}
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("stabilizers", [[], [InstanceNoise(0.3)], [R1Penalty(), SpectralNorm()]], ids=str)
-def test_the_discriminator_judges_training_samples_alike_in_validation_and_training(
+def test_the_discriminator_sees_training_samples_alike_in_validation_and_training(
     make_image_gan, batches, weights, norm, stabilizers, recwarn
 ):
     """On the same samples: then what is left between the two on held-out ones is that it knows its training set."""
@@ -76,7 +76,7 @@ def test_the_discriminator_judges_training_samples_alike_in_validation_and_train
     gan.discriminator_step(x).loss.backward()
 
 
-def test_a_last_batch_of_one_sample_is_judged_by_the_running_statistics(batches):
+def test_a_last_batch_of_one_sample_is_seen_by_the_running_statistics(batches):
     norm = nn.BatchNorm1d
     gan = GAN(MLPGenerator((2,), 3, width=4), MLPDiscriminator((2,), width=4, norm=norm))
     (x,) = batches(1, size=1)

@@ -250,7 +250,9 @@ def test_arguments_that_a_checkpoint_cannot_hold_are_said_before_training_or_whe
     (said,) = warned(recwarn)
     call = "GAN.load_from_checkpoint(path, generator=generator, discriminator=discriminator, objective=objective)"
     assert "do not hold generator, discriminator, objective of GAN" in said and call in said
-    with pytest.raises(ValueError, match=r"does not make a GAN .*generator.*pass .*generator=generator, discriminator=discriminator\)"):
+    with pytest.raises(
+        ValueError, match=r"does not make a GAN .*generator.*pass .*generator=generator, discriminator=discriminator\)"
+    ):
         GAN.load_from_checkpoint(tmp_path / "a.ckpt")
     path, generator, discriminator = tmp_path / "a.ckpt", MLPGenerator((2,), 3, 8, 1), MLPDiscriminator((2,), 8, 1)
     loaded = eval(

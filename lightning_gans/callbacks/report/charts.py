@@ -46,7 +46,7 @@ TRAINING = (
     Chart(
         "Losses on held-out samples",
         {"generator": "val/generator_loss", "discriminator": "val/discriminator_loss"},
-        "Losses on real samples that are not trained on, which the discriminator takes as in training, and on samples "
+        "Losses on real samples that are not trained on, which the discriminator sees as in training, and on samples "
         "of the generator as it is evaluated.",
     ),
     Chart(
@@ -58,7 +58,7 @@ TRAINING = (
     Chart(
         "Logits of held-out samples",
         {"real": "val/real_logit", "generated": "val/fake_logit"},
-        "The discriminator's mean output for real samples that are not trained on, taken as in training, and for "
+        "The discriminator's mean output for real samples that are not trained on, seen as in training, and for "
         "generated ones. One that memorises its training set finds these real samples far less real than those above.",
     ),
     Chart("Separation", {"": "discriminator/separation"}, CAPTIONS["separation"]),

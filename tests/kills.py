@@ -21,7 +21,7 @@ import torch
 
 from lightning_gans.__main__ import main
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[1] / "configs"
 STEPS = ["--trainer.max_epochs=4", "--trainer.limit_train_batches=10", "--trainer.log_every_n_steps=1"]
 COMMON = [
     *STEPS,
