@@ -304,13 +304,9 @@ class GAN(ReproducibleModule):
     @returns_metrics(*PROGRESS_METRICS, *LOGIT_METRICS)
     def metrics(self, steps: dict[str, Step]) -> dict[str, Tensor | float]:
         """Return what `TrainingLog` logs beside losses: progress, and how the discriminator separates samples."""
-        step = steps.get("discriminator")
-        return {
-            "progress/generator_updates": float(self.generator_updates),
-            "progress/discriminator_updates": float(self.discriminator_updates),
-            "progress/images": float(self.samples_seen),
-            **({} if step is None else step.logit_metrics()),
-        }
+        counts = self.generator_updates, self.discriminator_updates, self.samples_seen
+        progress = dict(zip(PROGRESS_METRICS, map(float, counts), strict=True))
+        return progress | (steps["discriminator"].logit_metrics() if "discriminator" in steps else {})
 
     # ---------------------------------------------------------------- evaluation
 

@@ -223,7 +223,7 @@ class SEPGAN(GAN):
         It warns once of a run that is stuck: a loss that no longer falls, with almost all output saturated.
         """
         step = steps["generator"]
-        metrics = _classifier_metrics(step.fake, step.fake_logits)
+        metrics = _classifier_metrics(step)
         self._losses.append(float(step.loss))
         settled = len(self._losses) == STUCK_AFTER and max(self._losses) - min(self._losses) < 0.01 * max(self._losses)
         if settled and min(self._losses) > 0.5 and metrics["saturated"] > 0.9 and not self._warned:
@@ -234,19 +234,16 @@ class SEPGAN(GAN):
                 "lower learning rate, a generator_clip, another seed, or a target that the generator can reach.",
                 category=UserWarning,
             )
-        return {**super().metrics(steps), **{f"generator/{name}": value for name, value in metrics.items()}}
+        return super().metrics(steps) | {f"generator/{name}": value for name, value in metrics.items()}
 
     @returns_metrics("loss", *_CLASSIFIER_METRICS)
     @override
     def evaluation_metrics(self, batch: Batch) -> dict[str, Tensor]:
         step = self.generator_step(batch)
-        return {"loss": step.loss, **_classifier_metrics(step.fake, step.fake_logits)}
+        return {"loss": step.loss} | _classifier_metrics(step)
 
 
-def _classifier_metrics(fake: Tensor, logits: Tensor) -> dict[str, Tensor]:
-    confidence, classes = logits.softmax(1).max(1)
-    return {
-        "confidence": confidence.mean(),
-        "classes": classes.unique().numel() * torch.ones(()),
-        "saturated": (fake.abs() > 0.99).float().mean(),
-    }
+def _classifier_metrics(step: Step) -> dict[str, Tensor]:
+    confidence, classes = step.fake_logits.softmax(1).max(1)
+    values = confidence.mean(), classes.unique().numel() * torch.ones(()), (step.fake.abs() > 0.99).float().mean()
+    return dict(zip(_CLASSIFIER_METRICS, values, strict=True))

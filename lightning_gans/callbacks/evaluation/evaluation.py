@@ -39,7 +39,7 @@ class Evaluation(Callback):
     not apply to them. Their statistics are computed once, before training, and kept on disk for other runs on the same
     data. Fakes come from latents drawn from `seed`, classes in turn, by the generator's evaluation weights, such as an
     average. Several processes share the work, and the figures are those of one process. Training is unaffected, random
-    numbers included, and nothing is added to checkpoints.
+    numbers included. A checkpoint holds only the batch of the last evaluation, which a resumed run does not repeat.
 
     A sample costs one forward of the generator and of each feature network, and the scores themselves; before it begins
     a line says about how long it takes. Ctrl-C and SIGTERM end it between two batches. A trial run (`fast_dev_run`)
@@ -96,6 +96,11 @@ class Evaluation(Callback):
         self._folder: Path | None = None
         self._scorer: Scorer | None = None
         self._scored_at = -1
+
+    @property
+    @override
+    def state_key(self) -> str:
+        return f"Evaluation({self.split}: {', '.join(map(title, self.metrics))})"
 
     @override
     def state_dict(self) -> dict[str, Any]:
@@ -220,7 +225,7 @@ class Evaluation(Callback):
         figures = self._scorer.score(trainer, gan)
         if figures.trouble:
             self._fill_in(trainer, gan, figures)
-        self.board = self._make_board(trainer, gan, figures, self._scorer)
+        self.board = self._scorer.board(trainer, gan, figures, self._split)
         if trainer.state.fn == "fit" and self._folder is not None and trainer.is_global_zero:
             self.board.write(self._folder)
         return {f"{self._split}/{name}": value for name, value in figures.values.items()}
@@ -233,20 +238,6 @@ class Evaluation(Callback):
         asked = [name.removeprefix(f"{self._split}/") for _, name in monitored(trainer, self._split)]
         before = self.board.figures if self.board else ()
         figures.values = dict.fromkeys([*before, *asked], math.nan) | figures.values
-
-    def _make_board(self, trainer: Trainer, gan: GAN, figures: Figures, scorer: Scorer) -> Scoreboard:
-        return Scoreboard(
-            figures=figures.values,
-            networks=figures.networks,
-            real=scorer.num_real if any(score.uses_real for score in self.metrics) else 0,
-            fake=scorer.num_fake,
-            split=self._split,
-            seed=self.seed,
-            data=scorer.data_name,
-            model=type(gan).__name__,
-            generator_updates=gan.generator_updates,
-            checkpoint=str(trainer.ckpt_path) if trainer.ckpt_path and trainer.state.fn != "fit" else None,
-        )
 
     def _write(self, trainer: Trainer) -> None:
         """Add the model's own metrics to the scoreboard, and write it."""

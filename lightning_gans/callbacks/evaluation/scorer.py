@@ -12,6 +12,7 @@ from torch import Tensor
 from lightning_gans import generation
 from lightning_gans.callbacks.evaluation.real_samples import RealSamples
 from lightning_gans.callbacks.evaluation.real_statistics import RealStatistics
+from lightning_gans.callbacks.evaluation.scoreboard import Scoreboard
 from lightning_gans.callbacks.evaluation.scoring import Figures, compute_figures, sample_counts, try_score
 from lightning_gans.callbacks.evaluation.shared_networks import SharedNetworks
 from lightning_gans.callbacks.evaluation.shares import seeded_batches, shares
@@ -187,3 +188,18 @@ class Scorer:
                         raise
                     trouble = str(error)
         return "" if trainer.strategy.reduce_boolean_decision(not trouble) else trouble or _NAN
+
+    def board(self, trainer: Trainer, gan: GAN, figures: Figures, split: str) -> Scoreboard:
+        """Return figures with what they were computed from."""
+        return Scoreboard(
+            figures=figures.values,
+            networks=figures.networks,
+            real=self.num_real if any(score.uses_real for score in self.scores) else 0,
+            fake=self.num_fake,
+            split=split,
+            seed=self.seed,
+            data=self.data_name,
+            model=type(gan).__name__,
+            generator_updates=gan.generator_updates,
+            checkpoint=str(trainer.ckpt_path) if trainer.ckpt_path and trainer.state.fn != "fit" else None,
+        )

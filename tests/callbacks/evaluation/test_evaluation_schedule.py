@@ -125,13 +125,15 @@ def test_training_is_unaffected(make_gan, quiet, weights):
     assert states[0][2] == states[1][2]
 
 
-def test_nothing_is_added_to_checkpoints(make_gan, quiet, tmp_path):
+def test_only_the_batch_of_the_last_evaluation_is_added_to_checkpoints(make_gan, quiet, tmp_path):
     saved = []
     for name, callbacks in (("without", []), ("with", [evaluation(Shift(Twice()))])):
         trainer = fit_ring(quiet, make_gan(), *callbacks)
         trainer.save_checkpoint(tmp_path / name)
         saved.append(torch.load(tmp_path / name, weights_only=True))
     assert saved[0]["state_dict"].keys() == saved[1]["state_dict"].keys()
+    (key,) = (name for name in saved[1]["callbacks"] if name.startswith("Evaluation"))
+    assert saved[1]["callbacks"].pop(key) == {"scored_at": saved[1]["global_step"]}
     assert saved[0]["callbacks"] == saved[1]["callbacks"]
 
 
