@@ -10,8 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from lightning_gans.randomness import seeded
-
 
 @contextmanager
 def _undisturbed(module: nn.Module) -> Iterator[None]:
@@ -19,9 +17,10 @@ def _undisturbed(module: nn.Module) -> Iterator[None]:
     modes = {one: one.training for one in module.modules()}
     lazy = any(is_lazy(one) for one in (*module.parameters(), *module.buffers()))  # drawn now, by the run's seed
     buffers = {} if lazy else {name: buffer.clone() for name, buffer in module.named_buffers()}
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     module.eval()
     try:
-        with seeded(None if lazy else 0):
+        with torch.random.fork_rng(devices, enabled=not lazy):
             yield
     finally:
         for one, training in modes.items():
