@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any
 
 import torch
@@ -130,11 +131,51 @@ class ReproducibleModule(LightningModule):
         seed = checkpoint.get("gan_seed")
         self.run_seed = self.run_seed if seed is None else seed
 
+    # ---------------------------------------------------------------- pickling
+
+    @override
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        defaults = list(_function_defaults(type(self)))
+        for name, value in state.items():
+            state[name] = next((one for one in defaults if one.function is value), value)
+        return state
+
+    @override
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        own = {name: value.function if isinstance(value, _Default) else value for name, value in state.items()}
+        super().__setstate__(own)
+
     def _attached_trainer(self) -> Trainer | None:
         try:
             return self.trainer
         except RuntimeError:  # which Lightning raises where there is none
             return None
+
+
+@dataclass(frozen=True)
+class _Default:
+    """A function that is the default of a constructor's argument: a lambda, which itself cannot be pickled.
+
+    Args:
+        kind: the class.
+        argument: the name of the argument.
+    """
+
+    kind: type
+    argument: str
+
+    @property
+    def function(self) -> Any:
+        return inspect.signature(vars(self.kind)["__init__"]).parameters[self.argument].default
+
+
+def _function_defaults(kind: type) -> Iterator[_Default]:
+    for parent in kind.__mro__:
+        constructor = vars(parent).get("__init__")
+        for name, parameter in inspect.signature(constructor).parameters.items() if constructor else ():
+            if isinstance(parameter.default, FunctionType):
+                yield _Default(parent, name)
 
 
 def _is_plain(value: Any) -> bool:
