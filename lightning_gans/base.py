@@ -18,7 +18,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from typing_extensions import override
 
-from lightning_gans import checkpoints
+from lightning_gans import checkpoints, constructor
 from lightning_gans.checkpoints import check_fits, is_plain, opened, read_checkpoint
 from lightning_gans.randomness import seed_from
 
@@ -46,7 +46,7 @@ class ReproducibleModule(LightningModule):
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Keep the arguments of the constructor, by which the object is made again from a checkpoint."""
         self = super().__new__(cls)
-        self.__dict__["_given"] = _by_name(cls, args, kwargs)
+        self.__dict__["_given"] = constructor.by_name(cls, args, kwargs)
         return self
 
     def __init__(self) -> None:
@@ -109,7 +109,8 @@ class ReproducibleModule(LightningModule):
         self.hparams.update({name: value for name, value in (own or {}).items() if is_plain(value)})
         self.save_hyperparameters(dict(self.hparams))  # again, for the copy that Lightning made of the first
         if given is not None and made_in_python:
-            changed = {name: value for name, value in given.items() if value is not _default(type(self), name)}
+            kind = type(self)
+            changed = {name: value for name, value in given.items() if value is not constructor.default_of(kind, name)}
             self._left_out = [name for name, value in changed.items() if not is_plain(value)]
 
     @classmethod
@@ -185,34 +186,21 @@ class ReproducibleModule(LightningModule):
             )
         self.run_seed = self.run_seed if seed is None else seed
 
+    # ---------------------------------------------------------------- pickling
+
+    @override
+    def __getstate__(self) -> dict[str, Any]:
+        return constructor.without_defaults(super().__getstate__(), type(self))
+
+    @override
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(constructor.with_defaults(state))
+
     def _attached_trainer(self) -> Trainer | None:
         try:
             return self.trainer
         except RuntimeError:  # which Lightning raises where there is none
             return None
-
-
-def _by_name(kind: type, args: Any, kwargs: Any) -> dict[str, Any] | None:
-    """Return all arguments of a constructor by name, None where some have none or the constructor will refuse them."""
-    signature = inspect.signature(kind.__init__)  # type: ignore[misc] # that of the class, not of an instance
-    try:
-        bound = signature.bind(None, *args, **kwargs)
-    except TypeError:
-        return None
-    bound.apply_defaults()
-    kinds = {parameter.kind: name for name, parameter in signature.parameters.items()}
-    if bound.arguments.pop(kinds.get(inspect.Parameter.VAR_POSITIONAL, ""), None):
-        return None
-    further = bound.arguments.pop(kinds.get(inspect.Parameter.VAR_KEYWORD, ""), {})
-    return dict(list(bound.arguments.items())[1:]) | further
-
-
-def _default(kind: type, name: str) -> Any:
-    """Return the default of an argument of a class's constructor, or of that of a base class."""
-    signatures = [
-        inspect.signature(vars(one)["__init__"]).parameters for one in kind.__mro__ if "__init__" in vars(one)
-    ]
-    return next((parameters[name].default for parameters in signatures if name in parameters), None)
 
 
 def _cannot_be_made(kind: type, error: Exception, given: set[str]) -> str:

@@ -103,7 +103,8 @@ def test_the_version_is_that_of_the_project():
 # ---------------------------------------------------------------- what imports what
 
 LAYERS = [  # a part of the package may import the layers above its own in this list, and itself
-    {"arguments", "randomness", "distributed", "attached", "step", "batches", "optimizers", "overriding"},
+    {"arguments", "randomness", "distributed", "attached", "constructor", "overriding"},
+    {"step", "batches", "optimizers"},
     {"networks", "objectives", "schedules", "targets", "data"},
     {"checkpoints", "training", "metrics"},
     {"stabilizer", "base"},

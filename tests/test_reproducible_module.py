@@ -2,6 +2,7 @@
 
 import copy
 import os
+import pickle
 from functools import partial
 
 import pytest
@@ -194,3 +195,38 @@ def test_a_checkpoint_under_lightnings_averaging_has_the_counters_of_the_trainin
     again = make_gan()
     fit(again, 3, callbacks=[EMAWeightAveraging(decay=0.5)], ckpt_path=keeper.best_model_path, max_epochs=2)
     assert again.generator_updates == 6
+
+
+def test_without_strict_missing_weights_are_accepted_and_others_are_not(fit, make_gan, tmp_path):
+    gan = make_gan()
+    fit(gan).save_checkpoint(tmp_path / "whole.ckpt")
+    saved = torch.load(tmp_path / "whole.ckpt", weights_only=True)
+    name = next(
+        name for name, value in saved["state_dict"].items() if name.startswith("discriminator.") and value.dim()
+    )
+    del saved["state_dict"][name]
+    torch.save(saved, tmp_path / "part.ckpt")
+    networks = {"generator": make_gan().generator, "discriminator": make_gan(seed=9).discriminator}
+    own = dict(networks["discriminator"].named_parameters())[name.removeprefix("discriminator.")].clone()
+    with pytest.raises(ValueError, match=f"{name} is missing"):
+        GAN.load_from_checkpoint(tmp_path / "part.ckpt", **networks)
+    with pytest.warns(UserWarning, match="keys"):
+        loaded = GAN.load_from_checkpoint(tmp_path / "part.ckpt", strict=False, **networks)
+    state = loaded.state_dict()
+    assert torch.equal(state[name], own), "what is missing keeps its initial value"
+    assert all(torch.equal(state[key], value) for key, value in saved["state_dict"].items() if torch.is_tensor(value))
+    saved["state_dict"][name] = torch.zeros(1)
+    torch.save(saved, tmp_path / "part.ckpt")
+    with pytest.raises(ValueError, match=f"{name} has shape"):
+        GAN.load_from_checkpoint(tmp_path / "part.ckpt", strict=False, **networks)
+    with pytest.raises(ValueError, match="has shape"):
+        GAN.load_from_checkpoint(tmp_path / "part.ckpt", **networks)
+
+
+@pytest.mark.parametrize("make", [lambda: DCGAN((1, 8, 8), latent_dim=3, width=2), lambda: WGAN((2,), latent_dim=3)])
+def test_a_model_can_be_pickled_as_for_a_process_that_is_spawned(make, weights):
+    gan = make()
+    again = pickle.loads(pickle.dumps(gan))
+    assert torch.equal(weights(again), weights(gan))
+    assert again.generator_optimizer is gan.generator_optimizer, "a default, which is a lambda"
+    assert copy.deepcopy(gan).discriminator_optimizer is gan.discriminator_optimizer

@@ -34,7 +34,7 @@ def print_metrics(trainer: Trainer, model: GAN, data: LightningDataModule) -> No
     """Print what a run would log, one name a line; the data is read to see whether there is a validation split."""
     data.prepare_data()
     data.setup("fit")
-    for name in metric_names(trainer, model, has_validation(trainer, data)):
+    for name in sorted(metric_names(trainer, model, has_validation(trainer, data))):
         print(name)
     for stabilizer in attached(trainer, Stabilizer):
         print(f"loss/<term>, where {type(stabilizer).__name__} adds one to a loss")

@@ -26,7 +26,7 @@ def returns_metrics(*names: str) -> Callable[[Method], Method]:
 
 
 def metric_names(trainer: Trainer, gan: Any, validates: bool = True) -> list[str]:
-    """Return the names of the metrics that a run will log and that a callback can monitor.
+    """Return the names of the metrics that a run will log and that a callback can monitor, scores first.
 
     Those of `TrainingLog`, of the model and of every callback that has a method `metric_names(trainer)`; a user's own
     class may log more. What stabilizers add to a loss, `loss/<term>`, is missing. What the failure monitor reads goes
@@ -38,14 +38,15 @@ def metric_names(trainer: Trainer, gan: Any, validates: bool = True) -> list[str
         validates: whether there are validation batches.
     """
     players = [name for name in ("generator", "discriminator") if any(True for _ in getattr(gan, name).parameters())]
-    names = [pattern.format(one) for pattern in ("loss/{}", "{}/learning_rate", "gradients/{}") for one in players]
+    names: list[str] = []
+    for callback in attached(trainer, Callback):
+        names += getattr(callback, "metric_names", lambda trainer: None)(trainer) or []
+    names += [pattern.format(one) for pattern in ("loss/{}", "{}/learning_rate", "gradients/{}") for one in players]
     names += [f"loss/{name}" for name in getattr(gan, "loss_terms", ())]
     names += getattr(gan.metrics, "metric_names", ())
     if validates:
         names += [f"val/{name}" for name in getattr(gan.evaluation_metrics, "metric_names", ())]
-    for callback in attached(trainer, Callback):
-        names += getattr(callback, "metric_names", lambda trainer: None)(trainer) or []
-    return sorted(dict.fromkeys(names))
+    return list(dict.fromkeys(names))
 
 
 def has_validation(trainer: Trainer, data: Any) -> bool:

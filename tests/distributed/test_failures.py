@@ -1,17 +1,13 @@
 """What several processes say when one of them fails."""
 
-import os
-import signal
 import subprocess
 import sys
 import textwrap
-import time
 
 import pytest
 import torch
 import torch.distributed as dist
 from helpers import small_gan
-from kills import COMMON, MODELS, begun, finish, start
 from lightning.pytorch import Trainer
 from process_group import run_in_processes
 from torch.utils.data import DataLoader
@@ -60,18 +56,6 @@ def test_a_process_that_loses_another_ends_with_one_line(error, capsys):
     line = capsys.readouterr().err.strip()
     assert ended.value.code == 1 and "\n" not in line
     assert "another process of this run has ended" in line and "--ckpt_path last" in line
-
-
-@pytest.mark.slow
-def test_a_killed_process_ends_the_other_with_one_line(tmp_path):
-    folder = tmp_path / "run"
-    pids = start(folder, [*COMMON, *MODELS["DCGAN"], "--trainer.devices=2", "--trainer.max_epochs=100"], 2)
-    begun(folder, 0, pids)
-    time.sleep(2)
-    os.kill(pids[1], signal.SIGKILL)
-    assert finish(pids) == [1, -signal.SIGKILL]
-    said = (folder / "log_0.txt").read_text()
-    assert "another process of this run has ended" in said and "Traceback" not in said
 
 
 SPAWN = """

@@ -86,9 +86,9 @@ def test_a_model_without_a_discriminator_declares_its_own_names(quiet):
     [
         ("val/generator_los", "did you mean val/generator_loss?"),
         ("val/fd", "use one of val/discriminator_loss, .*scores, such as val/fd, come from an Evaluation"),
-        ("val_loss", "use one of discriminator/fake_logit, "),
+        ("val_loss", "use one of loss/generator, loss/discriminator, "),
         ("health/energy", "goes to loggers alone"),
-        ("loss/gradient_penalty", "use one of loss/discriminator, loss/generator"),
+        ("loss/gradient_penalty", "use one of loss/generator, loss/discriminator"),
     ],
 )
 def test_a_metric_that_does_not_exist_is_refused_before_training(make_gan, quiet, weights, make, monitor, says):

@@ -12,6 +12,7 @@ from lightning_gans.callbacks.evaluation.scorer import Scorer
 from lightning_gans.callbacks.report.facts import duration
 
 _LONG = 60.0  # seconds, from which the line says how to need less
+_NOTABLE = 10.0  # seconds, from which it says how long all evaluations take
 
 
 def announcement(trainer: Trainer, scorer: Scorer, every_n_epochs: int, names: Collection[str] | None) -> str:
@@ -30,7 +31,8 @@ def announcement(trainer: Trainer, scorer: Scorer, every_n_epochs: int, names: C
         cost += " each"
         if trainer.max_epochs is not None and trainer.max_epochs > 0 and trainer.max_steps == -1:
             times = math.ceil((trainer.max_epochs - trainer.current_epoch) / every_n_epochs)
-            cost += f", {duration(math.ceil(times * scorer.seconds))} for all {times:,}"
+            whole = times * scorer.seconds
+            cost += f", {duration(math.ceil(whole))} for all {times:,}" if whole >= _NOTABLE else ""
     less = "; a smaller num_samples or a larger every_n_epochs needs less" if scorer.seconds >= _LONG else ""
     logged = f" Logged as {', '.join(names)}." if names and when else ""
     return (
