@@ -24,10 +24,6 @@ _UNFIT: dict[type[Callback], str] = {
     kinds.StochasticWeightAveraging: (
         "needs a single optimizer; use GeneratorEMA instead, which averages the generator's weights"
     ),
-    kinds.WeightAveraging: (
-        "averages both players and the counters of the copy; use GeneratorEMA instead, which averages the generator's "
-        "weights"
-    ),
     kinds.SpikeDetection: (
         "needs a training_step that returns one loss; use FailureMonitor instead, which names what goes wrong"
     ),

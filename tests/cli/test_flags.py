@@ -18,7 +18,6 @@ def callback(name, **arguments):
 REFUSED = {  # options, and what the line says
     "LearningRateFinder": (callback("LearningRateFinder"), ["a GAN has two", "compare rates"]),
     "BatchSizeFinder": (callback("BatchSizeFinder"), ["give the data a batch_size"]),
-    "EMAWeightAveraging": (callback("EMAWeightAveraging"), ["use GeneratorEMA"]),
     "StochasticWeightAveraging": (callback("StochasticWeightAveraging", swa_lrs=0.1), ["use GeneratorEMA"]),
     "GradientAccumulationScheduler": (
         callback("GradientAccumulationScheduler", scheduling="{0: 2}"),

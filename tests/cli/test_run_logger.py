@@ -37,11 +37,22 @@ def test_a_resumed_run_keeps_the_rows_up_to_its_checkpoint_and_repeats_none(tmp_
     write(first, [*ROWS[:3], ({"a": 2.5}, 5), ({"d": 2.5}, 6)])
     path = tmp_path / "cut" / "version_0" / "metrics.csv"
     path.write_bytes(path.read_bytes() + b"7.5,,")  # a kill in the middle of a line
-    rest.experiment.begin(2)
+    rest.experiment.begin(2, last_is_logged=True)
     assert [row["step"] for row in rows_of(path)] == ["0", "0", "1"]
     assert rest.experiment.has({"c"}, 1) and not rest.experiment.has({"b"}, 1)
     write(rest, [ROWS[2], ROWS[3]])
     assert rows_of(path) == rows_of(tmp_path / "whole" / "version_0" / "metrics.csv")
+
+
+@pytest.mark.parametrize("is_logged", [True, False])
+def test_the_losses_of_a_run_that_was_stopped_between_two_logged_batches_are_dropped(tmp_path, is_logged):
+    table = Table(tmp_path)
+    for row, step in (({"loss/generator": 1.0}, 1), ({"val/fd": 2.0}, 3), ({"loss/generator": 3.0, "epoch": 0}, 3)):
+        table.log_metrics(row, step)
+    table.save()
+    Table(tmp_path).begin(4, last_is_logged=is_logged)
+    kept = [row for row in rows_of(tmp_path / "metrics.csv") if row["step"] == "3" and "loss/generator" in row]
+    assert len(kept) == is_logged and len(rows_of(tmp_path / "metrics.csv")) == 2 + is_logged
 
 
 def test_a_new_name_keeps_earlier_rows(tmp_path):

@@ -34,6 +34,7 @@ WORKS = {
     "Checkpoint": lambda folder: kinds.Checkpoint(),
     "DeviceStatsMonitor": lambda folder: kinds.DeviceStatsMonitor(),
     "EarlyStopping": lambda folder: kinds.EarlyStopping("val/discriminator_loss"),
+    "EMAWeightAveraging": lambda folder: kinds.EMAWeightAveraging(),
     "LambdaCallback": lambda folder: kinds.LambdaCallback(on_train_start=lambda *_: None),
     "LearningRateMonitor": lambda folder: kinds.LearningRateMonitor(),
     "ModelCheckpoint": lambda folder: kinds.ModelCheckpoint(folder / "kept", monitor="val/generator_loss"),
@@ -45,12 +46,12 @@ WORKS = {
     "ThroughputMonitor": lambda folder: kinds.ThroughputMonitor(batch_size_fn=len),
     "Timer": lambda folder: kinds.Timer("00:01:00:00"),
     "TQDMProgressBar": lambda folder: kinds.TQDMProgressBar(),
+    "WeightAveraging": lambda folder: kinds.WeightAveraging(),
 }
 REFUSED = {
     "BackboneFinetuning": (kinds.BackboneFinetuning, "use a subclass of BaseFinetuning instead"),
     "BasePredictionWriter": (lambda: kinds.BasePredictionWriter("batch"), "base class.*use a subclass that defines"),
     "BatchSizeFinder": (kinds.BatchSizeFinder, "without the other callbacks.*give the data a batch_size"),
-    "EMAWeightAveraging": (kinds.EMAWeightAveraging, "averages both players.*use GeneratorEMA instead"),
     "GradientAccumulationScheduler": (
         lambda: kinds.GradientAccumulationScheduler({0: 2}),
         "which player.*generator_accumulation",
@@ -59,7 +60,6 @@ REFUSED = {
     "ProgressBar": (kinds.ProgressBar, "base class.*TQDMProgressBar or RichProgressBar"),
     "SpikeDetection": (kinds.SpikeDetection, "returns one loss; use FailureMonitor instead"),
     "StochasticWeightAveraging": (lambda: kinds.StochasticWeightAveraging(1e-2), "use GeneratorEMA instead"),
-    "WeightAveraging": (kinds.WeightAveraging, "averages both players.*use GeneratorEMA instead"),
 }
 
 
