@@ -114,7 +114,7 @@ def test_a_script_whose_name_cannot_be_imported_is_said(script):
 def test_trust_in_a_module_that_is_missing_is_one_line(script):
     script("train_mine.py")
     torch.save(saved() | {"gan_class": "nowhere_at_all.Mine"}, "m.ckpt")
-    with pytest.raises(ValueError, match="nowhere_at_all, which cannot be imported .*--import nowhere_at_all"):
+    with pytest.raises(ValueError, match=r"nowhere_at_all, which cannot be imported .*--import nowhere_at_all"):
         GAN.load_from_checkpoint("m.ckpt", trust=True)
 
 
@@ -250,7 +250,9 @@ def test_arguments_that_a_checkpoint_cannot_hold_are_said_before_training_or_whe
     (said,) = warned(recwarn)
     call = "GAN.load_from_checkpoint(path, generator=generator, discriminator=discriminator, objective=objective)"
     assert "do not hold generator, discriminator, objective of GAN" in said and call in said
-    with pytest.raises(ValueError, match=r"does not make a GAN .*generator.*pass .*generator=generator, discriminator=discriminator\)"):
+    with pytest.raises(
+        ValueError, match=r"does not make a GAN .*generator.*pass .*generator=generator, discriminator=discriminator\)"
+    ):
         GAN.load_from_checkpoint(tmp_path / "a.ckpt")
     path, generator, discriminator = tmp_path / "a.ckpt", MLPGenerator((2,), 3, 8, 1), MLPDiscriminator((2,), 8, 1)
     loaded = eval(

@@ -89,7 +89,10 @@ def test_without_free_file_descriptors_it_is_said_and_the_remedy_works(good):
 
 @pytest.mark.parametrize(
     "error",
-    [PermissionError(errno.EACCES, "Permission denied"), RuntimeError("unable to open file <x>: Permission denied (13)")],
+    [
+        PermissionError(errno.EACCES, "Permission denied"),
+        RuntimeError("unable to open file <x>: Permission denied (13)"),
+    ],
     ids=["Python", "torch"],
 )
 def test_an_error_of_the_system_is_not_taken_for_a_damaged_file(error, good, monkeypatch):

@@ -164,11 +164,7 @@ NETWORKS = {
         lambda gan: (type(gan.generator).__name__, gan.generator.latent_dim),
         ("MLPGenerator", 3),
     ),
-    "discriminator": (
-        "{class_path: MLPDiscriminator, init_args: {sample_shape: [2], width: 5}}",
-        first_width,
-        5,
-    ),
+    "discriminator": ("{class_path: MLPDiscriminator, init_args: {sample_shape: [2], width: 5}}", first_width, 5),
 }
 IMAGES = ("[1,8,8]", samples, (2, 1, 8, 8))
 POINTS = ("[3]", samples, (2, 3))

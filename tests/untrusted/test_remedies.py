@@ -28,8 +28,8 @@ from lightning_gans.networks import (
     Uniform,
 )
 from lightning_gans.networks.latents import as_latents
-from lightning_gans.optimizers import Adam, RMSProp
 from lightning_gans.optimizers import SGD as OurSGD
+from lightning_gans.optimizers import Adam, RMSProp
 from lightning_gans.schedules import Linear
 from lightning_gans.stabilizers.rules import ByAccuracy, ByLossRatio, Fixed
 
@@ -258,10 +258,7 @@ REMEDIES = {
         lambda: Evaluation([FrechetDistance(), FrechetDistance()]),
         {"leave one out": lambda: Evaluation([FrechetDistance()])},
     ),
-    "labels of data without": (
-        lambda: GaussianRing(labels=True) and Blank.__mro__[1](4, True),
-        {"": lambda: None},
-    ),
+    "labels of data without": (lambda: GaussianRing(labels=True) and Blank.__mro__[1](4, True), {"": lambda: None}),
     "a shape of blanks": (lambda: Blank((3, 64)), {"such as (3, 64, 64)": lambda: Blank((3, 64, 64))}),
     "fractions of a folder": (
         lambda: ImageFolder("x", val_fraction=0.6, test_fraction=0.6),
@@ -403,7 +400,9 @@ def test_packages_that_messages_name_are_extras_of_this_project():
     ],
 )
 def test_a_remedy_in_python_is_written_as_an_option_on_the_command_line(text, typed):
-    data, model = (type("Part", (), {"class_path": path}) for path in ("lightning_gans.data.ImageFolder", "lightning_gans.DCGAN"))
+    data, model = (
+        type("Part", (), {"class_path": path}) for path in ("lightning_gans.data.ImageFolder", "lightning_gans.DCGAN")
+    )
     assert typed in as_options(text, {"data": data, "model": model})
     assert as_options(text, {}) == text or "--trainer" in as_options(text, {})
 
