@@ -159,7 +159,7 @@ class ReproducibleModule(LightningModule):
         for part in checkpoints.drop_unloadable(checkpoint):
             rank_zero_warn(
                 f"The checkpoint is saved without {part}, with which it could not be loaded again; keep tensors and "
-                "plain values (numbers, texts, lists, dicts) in it.",
+                "plain values in it.",
                 category=UserWarning,
             )
         settings = checkpoint.get(self.CHECKPOINT_HYPER_PARAMS_KEY, {})
@@ -180,9 +180,9 @@ class ReproducibleModule(LightningModule):
         check_fits(checkpoint, self, self.strict_loading if strict is None else strict)
         seed = checkpoint.get("gan_seed")
         if seed is not None and type(seed) is not int:
+            shown = str(seed)[:40]
             raise ValueError(
-                f"the checkpoint's gan_seed is {str(seed)[:40]!r}, expected a whole number; it is damaged: give another "
-                "checkpoint."
+                f"the checkpoint's gan_seed is {shown!r}, expected a whole number; it is damaged: give another file."
             )
         self.run_seed = self.run_seed if seed is None else seed
 

@@ -65,8 +65,8 @@ def discriminator_input(stabilizer: Stabilizer, gan: GAN, x: Tensor) -> Tensor:
     """Return the discriminator's input; see `Stabilizer.on_discriminator_input`."""
     if isinstance(stabilizer, NetworkStabilizer) and not stabilizer.is_applied(gan):
         raise ValueError(
-            f"{_named(stabilizer)} has not changed the networks yet; without a Trainer, call its apply_to(gan) before the "
-            "optimizers are made."
+            f"{_named(stabilizer)} has not changed the networks yet; without a Trainer, call its apply_to(gan) before "
+            "the optimizers are made."
         )
     return _samples(stabilizer, "on_discriminator_input", x, _call(stabilizer, "on_discriminator_input", gan, x))
 
@@ -147,8 +147,8 @@ def _loss(stabilizer: Stabilizer, hook: str, before: Tensor, given: Any) -> Tens
 def _check_grad(stabilizer: Stabilizer, hook: str, before: Tensor, given: Tensor, what: str) -> None:
     if before.requires_grad and torch.is_grad_enabled() and not given.requires_grad:
         raise ValueError(
-            f"{_named(stabilizer)}: {hook} returned {what} without a gradient, so nothing would be trained through it; leave "
-            "out detach(), item(), torch.no_grad() and numpy."
+            f"{_named(stabilizer)}: {hook} returned {what} without a gradient, so nothing would be trained through it; "
+            "leave out detach(), item(), torch.no_grad() and numpy."
         )
 
 

@@ -173,8 +173,8 @@ class NetworkStabilizer(Stabilizer):
     def apply_to(self, gan: GAN) -> None:
         if not is_plain(self._arguments):
             raise ValueError(
-                f"{self}: expected plain values (numbers, texts, lists, dicts), which a checkpoint can hold; make other "
-                "things in its constructor."
+                f"{self}: expected plain values (numbers, texts, lists, dicts), which a checkpoint can hold; make "
+                "other things in its constructor."
             )
         if not self.is_applied(gan):
             self.change(gan)

@@ -93,9 +93,9 @@ def test_hooks_may_change_precision_under_autocast():
     halves = with_hook("on_discriminator_input", lambda x: x.to(torch.bfloat16))
     with torch.autocast("cpu", torch.bfloat16):
         train(halves)
-        with pytest.raises(ValueError, match="returned torch.float64"):
+        with pytest.raises(ValueError, match=r"returned torch.float64"):
             train(with_hook("on_discriminator_input", lambda x: x.double()))
-    with pytest.raises(ValueError, match="returned torch.bfloat16"):
+    with pytest.raises(ValueError, match=r"returned torch.bfloat16"):
         train(halves)
 
 
@@ -177,7 +177,7 @@ def test_a_discriminator_without_features_is_named_when_the_gan_is_made():
             super().__init__((2,), 4)
             self.layers = torch.nn.Linear(2, 4)
 
-    with pytest.raises(ValueError, match="Headless has no features.*define features"):
+    with pytest.raises(ValueError, match=r"Headless has no features.*define features"):
         GAN(MLPGenerator((2,), 3), Headless())
 
 

@@ -54,8 +54,10 @@ def drop_unloadable(checkpoint: dict[str, Any]) -> list[str]:
         if isinstance(settings, dict):
             checkpoint[section] = {name: value for name, value in settings.items() if is_plain(value)}
     dropped = []
-    for owner in (checkpoint, checkpoint.get("callbacks")):
-        for name in list(owner) if isinstance(owner, dict) else []:
+    callbacks = checkpoint.get("callbacks")
+    owners: list[dict[str, Any]] = [checkpoint, callbacks] if isinstance(callbacks, dict) else [checkpoint]
+    for owner in owners:
+        for name in list(owner):
             found = None if owner is checkpoint and name in ("state_dict", "callbacks") else unloadable(owner[name])
             if found:
                 del owner[name]

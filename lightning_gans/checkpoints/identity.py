@@ -58,7 +58,8 @@ def subclasses_named(name: str, base: type) -> list[type]:
     """
     known = [base]
     for kind in known:  # grows as it goes: subclasses of subclasses too
-        known += [one for one in kind.__subclasses__() if one not in known]
+        own: list[type] = kind.__subclasses__()
+        known += [one for one in own if one not in known]
     exact = [kind for kind in known if name in (name_of(kind), f"{kind.__module__}.{kind.__qualname__}")]
     if base in exact:
         return [base]

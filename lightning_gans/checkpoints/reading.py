@@ -70,7 +70,8 @@ def _system_error(error: Exception) -> int | None:
 def reason_of(error: Exception) -> str:
     """Return why a checkpoint cannot be rebuilt, in one line: what its parts say, without their nesting."""
     lines = [line.strip() for line in str(error).splitlines()]
-    words = " ".join(re.sub(r"^- ", "", line) for line in lines if line and not _NESTING.match(line))[:300]
+    words = " ".join(re.sub(r"^- ", "", line) for line in lines if line and not _NESTING.match(line))
+    words = words[:300] if len(lines) > 1 else words
     for pattern, shorter in _SHORTER:
         words = re.sub(pattern, shorter, words)
     known = isinstance(error, ValueError | TypeError | RuntimeError | ArgumentError) and words

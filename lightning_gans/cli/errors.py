@@ -41,7 +41,7 @@ def fail_late(message: str) -> NoReturn:
 
 
 def printable(text: str) -> str:
-    """Return a text whose control characters, by which a name could steer the terminal, are written as `\\x1b`."""
+    """Return a text whose control characters, by which a name could steer the terminal, are written as escapes."""
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 

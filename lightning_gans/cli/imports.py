@@ -17,8 +17,8 @@ from lightning_gans.cli.input import settings_of_configs
 from lightning_gans.gan import GAN
 
 HELP = (
-    "A module of your own to import first, such as my_gans for the file my_gans.py in this folder; its classes can then "
-    "be named in configs and options, and built from checkpoints. May be given several times."
+    "A module of your own to import first, such as my_gans for the file my_gans.py in this folder; its classes can "
+    "then be named in configs and options, and built from checkpoints. May be given several times."
 )
 
 
@@ -86,8 +86,8 @@ def _import(given: str) -> None:
                 f"--import {given}: the module needs {error.name}, which is not installed; add it to this environment."
             )
         fail(
-            f"--import {given}: there is no {name.replace('.', os.sep)}.py in {folder}, nor an installed module of that "
-            "name; give the name of a Python file in this folder, without .py."
+            f"--import {given}: there is no {name.replace('.', os.sep)}.py in {folder}, nor an installed module of "
+            "that name; give the name of a Python file in this folder, without .py."
         )
     except (ValueError, TypeError) as error:
         if not name.strip("."):

@@ -25,7 +25,9 @@ def as_options(text: str, settings: Any) -> str:
             path = getattr(settings.get(part), "class_path", "lightning.pytorch.Trainer" if part == "trainer" else "")
             kind = checkpoints.find(path)
             owners = kind.__mro__ if isinstance(kind, type) else ()
-            if any(name in inspect.signature(one.__init__).parameters for one in owners):
+            if any(
+                name in inspect.signature(vars(one)["__init__"]).parameters for one in owners if "__init__" in vars(one)
+            ):
                 return f"--{part}.{name} {value}"
         return found[0]
 

@@ -75,7 +75,7 @@ class Score(HiddenNetwork, Metric):
     def figures(self) -> dict[str, Tensor]:
         """Return what `compute` returns, always by name."""
         computed = self.compute()
-        figures = computed if isinstance(computed, dict) else {getattr(self, "name", None): computed}
+        figures: dict[Any, Any] = computed if isinstance(computed, dict) else {getattr(self, "name", None): computed}
         for name, value in figures.items():
             if not isinstance(name, str):
                 raise ValueError(f"{type(self).__name__} has no name for its figure; set one, such as name = 'fd'.")

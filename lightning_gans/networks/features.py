@@ -144,7 +144,8 @@ def _inception(weights: str | None) -> nn.Module:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except ImportError:
         raise ValueError(
-            "InceptionFeatures: torch-fidelity is not installed; pip install torch-fidelity, the extra lightning-gans[fid]."
+            "InceptionFeatures: torch-fidelity is not installed; pip install torch-fidelity, the extra "
+            "lightning-gans[fid]."
         ) from None
     if weights is not None and not Path(weights).is_file():
         raise ValueError(f"InceptionFeatures(weights={weights!r}): there is no such file; leave it out to download it.")

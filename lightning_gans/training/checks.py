@@ -27,12 +27,12 @@ def is_gan(module: Any) -> bool:
 
 def networks_fit(generator: nn.Module, discriminator: nn.Module, shapes: bool = True) -> None:
     """Require two networks of the same number of classes and, with `shapes`, of the same shape of samples."""
-    if isinstance(discriminator, Discriminator) and not hasattr(discriminator, "features"):
-        if type(discriminator).forward is Discriminator.forward:
-            raise ValueError(
-                f"{type(discriminator).__name__} has no features, of which it makes its logits; define features, as a "
-                "method or as a submodule, or a forward of its own."
-            )
+    needs_features = isinstance(discriminator, Discriminator) and type(discriminator).forward is Discriminator.forward
+    if needs_features and not hasattr(discriminator, "features"):
+        raise ValueError(
+            f"{type(discriminator).__name__} has no features, of which it makes its logits; define features, as a "
+            "method or as a submodule, or a forward of its own."
+        )
     for name in ("sample_shape", "num_classes") if shapes else ("num_classes",):
         theirs, ours = getattr(generator, name), getattr(discriminator, name)
         if theirs != ours:

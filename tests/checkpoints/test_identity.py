@@ -114,7 +114,7 @@ def test_a_script_whose_name_cannot_be_imported_is_said(script):
 def test_trust_in_a_module_that_is_missing_is_one_line(script):
     script("train_mine.py")
     torch.save(saved() | {"gan_class": "nowhere_at_all.Mine"}, "m.ckpt")
-    with pytest.raises(ValueError, match="nowhere_at_all, which cannot be imported .*--import nowhere_at_all"):
+    with pytest.raises(ValueError, match=r"nowhere_at_all, which cannot be imported .*--import nowhere_at_all"):
         GAN.load_from_checkpoint("m.ckpt", trust=True)
 
 

@@ -101,7 +101,8 @@ def test_callables_of_data_and_callbacks_are_checked_too(folder, refused):
         "from lightning_gans.data import Digits\n"
         "class Changed(Digits):\n    def __init__(self, change: Callable[[], nn.Module] = nn.Identity, **kwargs):\n"
         "        super().__init__(**kwargs)\n"
-        "class Changes(Callback):\n    def __init__(self, change: Callable[[], nn.Module] = nn.Identity):\n        change()\n"
+        "class Changes(Callback):\n    def __init__(self, change: Callable[[], nn.Module] = nn.Identity):\n"
+        "        change()\n"
     )
     wrong = "{change: {class_path: os.system, init_args: {command: touch it_ran}}}"
     data = f"--data={{class_path: Changed, init_args: {wrong}}}"

@@ -28,8 +28,8 @@ from lightning_gans.networks import (
     Uniform,
 )
 from lightning_gans.networks.latents import as_latents
-from lightning_gans.optimizers import Adam, RMSProp
 from lightning_gans.optimizers import SGD as OurSGD
+from lightning_gans.optimizers import Adam, RMSProp
 from lightning_gans.schedules import Linear
 from lightning_gans.stabilizers.rules import ByAccuracy, ByLossRatio, Fixed
 

@@ -36,7 +36,8 @@ class Report(Callback):
 
     Args:
         enabled: whether to write it.
-        every_n_minutes: how old the page may become during the run, 0 or more; infinity (`.inf` in YAML) writes it at the end only.
+        every_n_minutes: how old the page may become during the run, 0 or more; infinity (`.inf` in YAML) writes it at
+            the end only.
 
     Raises:
         ValueError: for minutes below 0.

@@ -196,9 +196,9 @@ def test_markup_in_the_names_of_a_run_is_text(tmp_path, fit):
     (Path(trainer.log_dir) / "checkpoints").mkdir()
     (Path(trainer.log_dir) / "checkpoints" / "<script>.ckpt").write_bytes(b"x")
     html = make_page(Path(trainer.log_dir), title=trainer.log_dir, subtitle=type(gan).__name__)
-    for page in (html, (Path(trainer.log_dir) / "report.html").read_text()):
-        assert "<script" not in page.lower() and not re.search(r"<[^>]*\son\w+=", page)
-        assert "script" in " ".join(Tags(page).text)
+    for text in (html, (Path(trainer.log_dir) / "report.html").read_text()):
+        assert "<script" not in text.lower() and not re.search(r"<[^>]*\son\w+=", text)
+        assert "script" in " ".join(Tags(text).text)
     assert {"val/<script>alert(1)", "mine/<script>alert(1)"} <= set(trainer.logged_metrics)
 
 
