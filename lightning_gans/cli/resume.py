@@ -120,7 +120,7 @@ def steps_of(path: Path) -> int:
 
 def finished(checkpoint: dict[str, Any], trainer: Trainer) -> str:
     """Return what has been trained, in words, where a Trainer's limits leave nothing to train; "" where they do."""
-    loop = checkpoint.get("loops", {}).get("fit_loop", {})
+    loop = (checkpoint.get("loops") or {}).get("fit_loop", {})
     epochs, steps = loop.get("epoch_progress", {}).get("current", {}).get("processed", 0), steps_in(checkpoint)
     if trainer.max_steps != -1 and steps >= trainer.max_steps:
         return f"{steps} batches are done, and max_steps is {trainer.max_steps}"

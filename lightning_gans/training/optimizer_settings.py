@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from lightning_gans.training.settings import Settings, plain, shown
 
+_MOST_UPDATES = 10**8  # an hour of counting; a damaged file may hold any number
 _PROGRESS = {"last_epoch", "base_lrs", "verbose"}  # in a schedule's state, beside what is private: not its settings
 
 
@@ -151,6 +152,8 @@ def _call(schedule: Settings | None) -> str:
 
 def _follow(schedule: Any, updates: int) -> None:
     """Take a new schedule to where it is after a number of updates."""
+    if updates > _MOST_UPDATES:
+        raise ValueError(f"the checkpoint's schedule counts {updates} updates; it is damaged: give another checkpoint.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its optimizer has made no step yet
         for _ in range(updates):
