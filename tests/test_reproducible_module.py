@@ -168,7 +168,7 @@ def test_networks_made_in_python_are_passed_again(make_gan, fit, weights, tmp_pa
     networks = {"generator": other.generator, "discriminator": other.discriminator}
     loaded = GAN.load_from_checkpoint(tmp_path / "gan.ckpt", **networks)
     assert torch.equal(weights(loaded), weights(gan)) and loaded.n_critic == 2
-    remedy = r"pass what it does not hold: GAN\.load_from_checkpoint\(path, generator=generator, discriminator=discriminator\)"
+    remedy = r"pass what it does not hold: GAN\.load_from_checkpoint\(path, generator=generator, discriminator="
     with pytest.raises(ValueError, match=f"missing 2 required positional arguments.*{remedy}"):
         GAN.load_from_checkpoint(tmp_path / "gan.ckpt")
 

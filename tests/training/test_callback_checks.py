@@ -24,8 +24,8 @@ class FreezeFirst(kinds.BaseFinetuning):
         assert epoch >= 0
 
 
-class Averaged(kinds.WeightAveraging):
-    """A user's own average of the whole module."""
+class Finder(kinds.LearningRateFinder):
+    """A user's own search for a learning rate."""
 
 
 WORKS = {
@@ -110,8 +110,8 @@ def test_a_callback_that_does_not_fit_is_refused_before_training(name, make_gan,
 
 
 def test_a_subclass_of_a_callback_that_does_not_fit_is_refused(make_gan, quiet, tmp_path):
-    with pytest.raises(ValueError, match="Averaged averages both players"):
-        fit(make_gan(), quiet, Averaged(), tmp_path)
+    with pytest.raises(ValueError, match="Finder raises one learning rate"):
+        fit(make_gan(), quiet, Finder(), tmp_path)
 
 
 def test_a_checkpoint_by_time_is_refused_since_lightning_would_not_save_it(make_gan, quiet, tmp_path):
