@@ -72,12 +72,13 @@ class History(Callback):
     def state_dict(self) -> dict[str, Any]:
         """Return, within an epoch, the last values of what it logs, and whether their row is still to come."""
         trainer = self._trainer
-        table = None if trainer is None else self._table(trainer)
-        if trainer is None or table is None:
+        if trainer is None or not trainer.training:  # in validation Lightning would average over the processes here
             return {}
+        table = self._table(trainer)
         new = [name for log in attached(trainer, TrainingLog) for name in log.logged] if self._is_due else []
         known = trainer.logged_metrics
-        values = {name: known[name] for name in sorted({*new, *table.training}) if name in known}
+        names = {*new, *(() if table is None else table.training)}
+        values = {name: known[name] for name in sorted(names) if name in known}
         numbers = {name: x.item() if isinstance(x, Tensor) else x for name, x in values.items()}
         return {"values": {**numbers, "epoch": trainer.current_epoch}, "due": self._is_due} if numbers else {}
 

@@ -103,7 +103,8 @@ class RunFolder:
 
 def is_first_process() -> bool:
     """Return whether this process is the first of its run, as far as that is known before the Trainer is built."""
-    return getattr(rank_zero_only, "rank", 0) == 0 and os.environ.get("NODE_RANK", "0") == "0"
+    ranks = [os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID", "NODE_RANK")]
+    return getattr(rank_zero_only, "rank", 0) == 0 and set(ranks) == {"0"}
 
 
 def check_name(runs: str, experiment: str) -> None:
