@@ -181,4 +181,5 @@ def _rows(batch: Any, start: int, stop: int, size: int) -> Any:
         return batch
     if _size(batch) is None:  # names and the like, one for each sample
         return batch[start:stop] if len(batch) == size else batch
-    return [_rows(one, start, stop, size) for one in batch]
+    rows = [_rows(one, start, stop, size) for one in batch]
+    return type(batch)(*rows) if hasattr(batch, "_fields") else rows

@@ -316,11 +316,11 @@ class GAN(ReproducibleModule):
             self.seed_batch(dataloader_idx, batch_idx)
         self._log_evaluation(batch, "val")
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Log losses on the test split."""
         self._log_evaluation(batch, "test")
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Return as many samples as the batch has, with its labels where the networks are conditional."""
         real, labels = self.unpack_batch(batch)
         return self.generate(len(real), labels)
@@ -331,7 +331,7 @@ class GAN(ReproducibleModule):
         real, labels = self.unpack_batch(batch)
         fake = self.generate(len(real), labels)
         for stabilizer in self.active_stabilizers:
-            real, fake = (stabilizer.on_discriminator_input(self, x) for x in (real, fake))
+            real, fake = (hooks.discriminator_input(stabilizer, self, x) for x in (real, fake))
         with as_in_training(self.discriminator, len(real)):
             real_logits, fake_logits = (self.discriminate(self.discriminator, x, labels) for x in (real, fake))
         return {

@@ -84,7 +84,7 @@ def targets(stabilizer: Stabilizer, gan: GAN, real: Tensor, fake: Tensor) -> tup
 def discriminator_loss(stabilizer: Stabilizer, gan: GAN, step: Step) -> Tensor:
     """Return the discriminator's loss; see `Stabilizer.on_discriminator_loss`."""
     given = _call(stabilizer, "on_discriminator_loss", gan, step, step.loss)
-    return _loss(stabilizer, "on_discriminator_loss", step.loss, given)
+    return _loss(stabilizer, "on_discriminator_loss", step, given)
 
 
 def opponent(stabilizer: Stabilizer, gan: GAN, discriminator: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -98,9 +98,7 @@ def opponent(stabilizer: Stabilizer, gan: GAN, discriminator: Callable[..., Tens
 
 def generator_loss(stabilizer: Stabilizer, gan: GAN, step: Step) -> Tensor:
     """Return the generator's loss; see `Stabilizer.on_generator_loss`."""
-    return _loss(
-        stabilizer, "on_generator_loss", step.loss, _call(stabilizer, "on_generator_loss", gan, step, step.loss)
-    )
+    return _loss(stabilizer, "on_generator_loss", step, _call(stabilizer, "on_generator_loss", gan, step, step.loss))
 
 
 # ---------------------------------------------------------------- checks
@@ -134,8 +132,15 @@ def _is_precision_of_autocast(x: Tensor) -> bool:
     return x.dtype in known and torch.is_autocast_enabled(x.device.type)
 
 
-def _loss(stabilizer: Stabilizer, hook: str, before: Tensor, given: Any) -> Tensor:
-    """Require a scalar loss with a gradient."""
+def _loss(stabilizer: Stabilizer, hook: str, step: Step, given: Any) -> Tensor:
+    """Require a scalar loss with a gradient, and scalar tensors as terms."""
+    before = step.loss
+    for name, term in step.terms.items():
+        if not isinstance(term, Tensor) or term.numel() != 1:
+            raise ValueError(
+                f"{_named(stabilizer)}: {hook} put {_described(term)} into step.terms as {name}, expected a scalar "
+                "tensor; put term.detach() there."
+            )
     if given is before:
         return before
     if not isinstance(given, Tensor) or given.numel() != 1 or not given.is_floating_point():

@@ -69,7 +69,8 @@ class Stabilizer(Callback):
         """Refuse a misspelled hook, or one with other parameters, where the class is defined."""
         super().__init_subclass__(**kwargs)
         check_hooks(cls, Stabilizer, others=("on_non_finite",))
-        check_names(cls, Stabilizer, ("reads_real", "saves_with_weights", "apply_to", "evaluation_weights", "change"))
+        parts = ("reads_real", "saves_with_weights", "needs_whole_batch", "acts_on_discriminator")
+        check_names(cls, Stabilizer, (*parts, "apply_to", "evaluation_weights", "change"))
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Stabilizer:
         """Keep the arguments, which name the stabilizer in messages and distinguish two of one class."""

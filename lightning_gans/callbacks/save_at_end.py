@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from typing_extensions import override
 
 from lightning_gans.checkpoints import read_checkpoint
+from lightning_gans.training.kept_checkpoints import last_path
 
 
 class SaveAtEnd(Checkpoint):
@@ -22,22 +23,22 @@ class SaveAtEnd(Checkpoint):
     @override
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         keepers = [one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint)]
-        folder = next((one.dirpath for one in keepers if one.dirpath and (one.save_top_k or one.save_last)), None)
-        if folder is None or trainer.fast_dev_run:  # type: ignore[attr-defined] # set by one of the Trainer's parts
+        keeper = next((one for one in keepers if one.dirpath and (one.save_top_k or one.save_last)), None)
+        if keeper is None or trainer.fast_dev_run:  # type: ignore[attr-defined] # set by one of the Trainer's parts
             return
         weights_only = all(one.save_weights_only for one in keepers)
-        if trainer.strategy.broadcast(_is_due(str(folder), trainer.global_step)):
-            trainer.save_checkpoint(Path(folder, "last.ckpt"), weights_only=weights_only)
+        own = [
+            path for one in keepers for path in (one.last_model_path, *one.best_k_models, one.best_model_path) if path
+        ]
+        if trainer.strategy.broadcast(_is_due(str(keeper.dirpath), own, trainer.global_step)):
+            path = str(trainer.strategy.broadcast(str(last_path(trainer, keeper))))
+            trainer.save_checkpoint(path, weights_only=weights_only)
+            keeper.last_model_path = path
 
 
-def _is_due(folder: str, steps: int) -> bool:
-    """Return whether last.ckpt, or the newest checkpoint where there is none, is not from after so many steps."""
-    if "://" in folder:
-        return False
-    last = Path(folder, "last.ckpt")
-    others = [path for path in Path(folder).glob("*.ckpt") if path.name != "healthy.ckpt"]
-    newest = last if last.is_file() else max(others, key=lambda path: path.stat().st_mtime_ns, default=last)
-    return _steps_of(newest) != steps
+def _is_due(folder: str, own: list[str], steps: int) -> bool:
+    """Return whether none of the checkpoints that this run has saved is from after so many steps."""
+    return "://" not in folder and all(_steps_of(Path(path)) != steps for path in own)
 
 
 def _steps_of(path: Path) -> int:

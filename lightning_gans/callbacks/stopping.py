@@ -21,6 +21,7 @@ from typing_extensions import override
 
 from lightning_gans.attached import attached
 from lightning_gans.training.ending import last_checkpoint
+from lightning_gans.training.kept_checkpoints import last_path
 
 
 class RunStopped(SIGTERMException):
@@ -169,12 +170,11 @@ class SaveWhenStopped(Checkpoint):
     # ---------------------------------------------------------------- saving
 
     def _save(self, trainer: Trainer) -> None:
-        folders = [getattr(one, "dirpath", None) for one in trainer.checkpoint_callbacks]
-        folder = next(filter(None, folders), None)
-        if folder is None:
+        keeper = next((one for one in trainer.checkpoint_callbacks if getattr(one, "dirpath", None)), None)
+        if keeper is None:
             rank_zero_warn(f"{self._name}: the run ends, and nothing is saved, since it has no ModelCheckpoint.")
             return
-        self._saved = Path(folder, "last.ckpt")
+        self._saved = last_path(trainer, keeper)
         trainer.save_checkpoint(self._saved, weights_only=False)
 
     @override

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -37,4 +38,5 @@ def _print_checkpoint(keeper: Any, further: str) -> None:
         shown = keeper.best_model_path
         print(f"The checkpoint with the best {keeper.monitor}, {keeper.best_model_score:.4g}: {os.path.relpath(shown)}")
     if shown:
-        print(f"Draw new samples: lightning-gans sample --checkpoint {os.path.relpath(shown)} --out grid.png{further}")
+        path = shlex.quote(os.path.relpath(shown))
+        print(f"Draw new samples: lightning-gans sample --checkpoint {path} --out grid.png{further}")

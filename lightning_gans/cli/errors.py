@@ -175,18 +175,20 @@ _REMEDIES = [
     (r"barebones=True, (\w+)=", r"leave out --trainer.\1 or --trainer.barebones"),
     (r"pip install", "install it, or leave this option out"),
     (r"arguments are required: (?:\w+\.)?model$", "name a model, such as --model DCGAN, or give a --config"),
+    (r"^([\w.]+): \w+: (\w+): .*arguments are required: ([\w.]+)$", r"give --\1.\2.\3"),
+    (r"^([\w.]+): \w+: .*arguments are required: ([\w.]+)$", r"give --\1.\2"),
     (r"arguments are required: ([\w.]+)$", r"give --\1"),
     (r"^(\w+): (\w+): .*Option '\w+' is not accepted", r"`lightning-gans fit --\1.help \2` lists the options"),
     (r"unrecognized arguments|does not accept option", "`--help` after the command lists the options"),
+    (
+        r"Import path ([\w.]+) does not correspond to a subclass of (Generator|Discriminator)",
+        r"give a plain torch module in a Plain\2: {class_path: Plain\2, init_args: {module: {class_path: \1}}}",
+    ),
     (
         r"to be a subclass of|correspond to a subclass of|to be a function that returns",
         "give the import path of a class of that kind",
     ),
     (r"File does not exist", "give the path of a config"),
-    (
-        r"Import path ([\w.]+) does not correspond to a subclass of (Generator|Discriminator)",
-        r"give a plain torch module in a Plain\2: {class_path: Plain\2, init_args: {module: {class_path: \1}}}",
-    ),
     (
         r"No supported gpu backend|No CUDA GPUs|MisconfigurationException: .*accelerator",
         "use --trainer.accelerator cpu",
@@ -197,7 +199,9 @@ _REMEDIES = [
 def one_line(message: str) -> str:
     """Return a parser's nested message without its internal details, and with a remedy."""
     message = "\n".join(line.strip() for line in message.splitlines())
-    if re.search(r"_scheduler\b.*\bReduceLROnPlateau\b", message, re.DOTALL):
+    if re.search(
+        r"(?:subclasses with name |Given value: (?:Namespace\(class_path=')?[\w.]*\b)ReduceLROnPlateau\b", message
+    ):
         return PLATEAU
     refused = re.search(r"^- (\w+\([^\n]*\)?:? [^\n]*expected [^\n]*)$", message, re.MULTILINE)
     if refused:  # by a constructor, whose message is complete

@@ -155,6 +155,8 @@ class GANCLI(LightningCLI):
         names = [config[part].class_path.rsplit(".", 1)[1].lower() for part in ("model", "data")]
         experiment = config.experiment or "_".join(names)
         check_name(config.runs, experiment)
+        if self.checkpoint is not None and any(one.partition("=")[0] == "--from" for one in self.args):
+            raise ValueError("--from starts a new run and --ckpt_path continues one; leave one of them out.")
         config.ckpt_path = self._checkpoint_path(Path(config.runs, experiment))
         if config.get("weights_only", False) is None:
             config.weights_only = True  # Lightning's default would run code from a remote file
@@ -196,7 +198,7 @@ class GANCLI(LightningCLI):
         else:
             kwargs["logger"] = trainer_parts.with_run_logger(config.trainer.logger, self.run_folder.logger)
         kwargs["callbacks"] = trainer_parts.with_standard_callbacks(self.args[0], config)
-        if self.args[0] == "fit" and config.trainer.logger is not False:
+        if self.args[0] == "fit" and "logger" in kwargs:
             kwargs["callbacks"].append(History(self.run_folder.logger, self.run_folder.is_resumed))
         kwargs["callbacks"].append(RestorePhase())
         kwargs["plugins"] = trainer_parts.with_atomic_writes(config.trainer.plugins)

@@ -8,6 +8,9 @@ from typing import Any
 
 from lightning_gans import checkpoints
 
+# an argument of Python with its value; but for that of barebones, whose message names the flag beside it
+_ARGUMENT = re.compile(r"(?<![\w.(-])(?<!barebones=True, )([a-z]\w*)=(True|False|None|-?\d[\d.]*\d|\d)(?![\w(])")
+
 
 def as_options(text: str, settings: Any) -> str:
     """Write the remedy of a message, if it is said in Python, as it is typed: `labels=False` as `--data.labels false`.
@@ -31,4 +34,4 @@ def as_options(text: str, settings: Any) -> str:
                 return f"--{part}.{name} {value}"
         return found[0]
 
-    return message + mark + re.sub(r"(?<![\w.(-])([a-z]\w*)=(True|False|None|-?\d[\d.]*\d|\d)(?![\w(])", typed, remedy)
+    return message + mark + _ARGUMENT.sub(typed, remedy)

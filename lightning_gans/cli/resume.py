@@ -99,7 +99,8 @@ def folder_of(config: Any, experiment: str, fits: bool) -> RunFolder:
         experiment: the name of the experiment, also where none was given.
         fits: whether the command trains.
     """
-    claims = config.trainer.logger is not False and not config.trainer.fast_dev_run
+    without = config.trainer.logger is False or config.trainer.barebones
+    claims = not without and not config.trainer.fast_dev_run
     if not fits or not claims or not config.ckpt_path:
         return RunFolder(config.runs, experiment, claims=claims)
     place = resumed_folder(str(config.ckpt_path), config.runs, config.experiment)

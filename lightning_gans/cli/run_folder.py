@@ -73,8 +73,8 @@ class RunFolder:
             self.release()
             if error.errno in (errno.EACCES, errno.EAGAIN):
                 raise ValueError(
-                    f"the run in {self.path} is in progress in another process; wait for its end, or give another "
-                    "--experiment to continue from its checkpoint in a new folder."
+                    f"the run in {self.path} is in progress in another process; wait for its end, or continue from its "
+                    f"checkpoint in a new folder: --experiment another --ckpt_path {self.path}/checkpoints/last.ckpt."
                 ) from None
 
     def release(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,14 @@ class SavedConfig(SaveConfigCallback):
             return
         path = Path(folder, self.config_filename)
         earlier = path.with_name(f"{path.stem}_until_batch_{pl_module.batches_seen}{path.suffix}")
-        changes = trainer.is_global_zero and path.is_file()
-        if changes:
-            earlier.write_bytes(path.read_bytes())
+        new, self.config_filename = path.with_name(f"{path.name}.unfinished"), f"{path.name}.unfinished"
         super().setup(trainer, pl_module, "fit")
-        if changes and earlier.read_bytes() == path.read_bytes():
-            earlier.unlink()
+        self.config_filename = path.name
+        if not trainer.is_global_zero:
+            return
+        if path.is_file() and path.read_bytes() != new.read_bytes() and not earlier.is_file():
+            earlier.write_bytes(path.read_bytes())
+        os.replace(new, path)
 
     @override
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

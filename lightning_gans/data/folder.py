@@ -188,7 +188,8 @@ class ImageFolder(GANData):
         if splits:
             beside = [name for name in files if name.split("/")[0] not in splits.values()]
             files = [name for name in files if name.split("/")[0] in splits.values()]
-            loose = [name for name in loose if name in files]
+            known = set(files)
+            loose = [name for name in loose if name in known]
             if beside:
                 rank_zero_warn(f"Left out {len(beside)} pictures beside the folders of the splits: {named(beside)}")
         if loose and self.classes:  # `classes` raises an error of its own where there are no class folders at all

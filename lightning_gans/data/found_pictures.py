@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +13,10 @@ from lightning_gans.data.picture import is_picture_name
 
 _SPLIT_NAMES: dict[Split, tuple[str, ...]] = {
     "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing"),
+    "val": ("val", "valid", "validation", "dev", "eval", "evaluation"),
+    "test": ("test", "testing", "holdout"),
 }
+_LIKE_A_SPLIT = re.compile(r"(?:.+[_\-. ])?(?P<name>[a-z]+?)(?:[_\-. ]?(?:set|data|images|imgs|split|\d+|[ab]))?", re.I)
 
 
 class FoundPictures:
@@ -121,14 +123,20 @@ def split_folders(folder: Path, names: list[str]) -> dict[Split, str]:
     """Return which of a folder's sub-folders hold its splits; none where they are not splits.
 
     They are where one is named train or training, in any case of letters, and another after validation or test, or
-    where there is no other.
+    where there is no other. Names such as training_set, train2017 or seg_train are those of splits where all of the
+    sub-folders have such names.
 
     Raises:
         ValueError: for two folders of one split, and for folders of validation and test pictures alone.
     """
     found: dict[Split, str] = {}
+    core = {name: name.lower() for name in names}
+    if not any(map(is_split_name, names)):
+        alike = {name: _LIKE_A_SPLIT.fullmatch(name) for name in names}
+        core = {name: match["name"].lower() for name, match in alike.items() if match}
+        core = core if len(core) == len(names) > 1 and all(map(is_split_name, core.values())) else {}
     for split, usual in _SPLIT_NAMES.items():
-        own = [name for name in names if name.lower() in usual]
+        own = [name for name in core if core[name] in usual]
         if len(own) > 1:
             raise ValueError(f"{folder} holds {named(own)}, all of which name one split ({split}); leave one of them")
         if own:

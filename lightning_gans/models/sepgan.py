@@ -148,7 +148,7 @@ class SEPGAN(GAN):
 
     def _refuse_stabilizers(self) -> None:
         for stabilizer in self.active_stabilizers:
-            if stabilizer.acts_on_discriminator:
+            if stabilizer.acts_on_discriminator or stabilizer.reads_real:
                 raise ValueError(
                     f"{stabilizer} acts on the discriminator, and SEPGAN has none: a classifier takes its place; "
                     "leave out this stabilizer, or the part of it that is for the discriminator."

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from lightning_gans import arguments
 from lightning_gans.gan import GAN
+from lightning_gans.networks import ReferencedDiscriminator
 from lightning_gans.stabilizer import Stabilizer
 
 PLAYERS = ("generator", "discriminator")
@@ -94,6 +95,9 @@ class CheckpointSwap(Stabilizer):
         if player not in self._players:
             network = copy.deepcopy(getattr(gan, player)).requires_grad_(False)
             network.load_state_dict(self._drawn[player], strict=False)
+            for now, past in zip(getattr(gan, player).modules(), network.modules(), strict=True):
+                if isinstance(now, ReferencedDiscriminator):
+                    past.shown = now.shown  # the same reference, with the noise of the moment
             self._players[player] = network
         return self._players[player]
 

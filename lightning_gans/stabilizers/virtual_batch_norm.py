@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from typing_extensions import override
 
-from lightning_gans import arguments
+from lightning_gans import arguments, hooks
 from lightning_gans.gan import GAN
 from lightning_gans.networks import (
     Discriminator,
@@ -98,12 +98,12 @@ class VirtualBatchNorm(NetworkStabilizer):
         """Change the reference as the other stabilizers change this input."""
         network = self._referenced(gan)
         others = [one for one in gan.active_stabilizers if not isinstance(one, VirtualBatchNorm)]
-        hooks = [one for one in others if type(one).on_discriminator_input is not Stabilizer.on_discriminator_input]
-        if network is not None and network.is_filled and hooks:
+        changing = [one for one in others if type(one).on_discriminator_input is not Stabilizer.on_discriminator_input]
+        if network is not None and network.is_filled and changing:
             reference = network.reference.view(-1, *gan.discriminator.sample_shape)
-            for stabilizer in hooks:
-                reference = stabilizer.on_discriminator_input(gan, reference)
-            network.show(reference.view_as(network.reference))
+            for stabilizer in changing:
+                reference = hooks.discriminator_input(stabilizer, gan, reference)
+            network.show(reference.reshape(network.reference.shape))
         return x
 
     @staticmethod

@@ -70,9 +70,11 @@ def accumulation(gan: Any) -> None:
 def layers_in_parts(gan: Any) -> None:
     """Warn of layers that mix a batch, and of a lookahead, which see only parts of it under accumulation."""
     names = {"BatchNorm" for module in gan.modules() if isinstance(module, _BatchNorm)}
-    names |= {type(module).__name__ for module in gan.modules() if getattr(module, "mixes_batch", False)}
+    names |= {type(one).__name__ for one in gan.modules() if one is not gan and getattr(one, "mixes_batch", False)}
     for player in ("discriminator", "generator"):
         number = getattr(gan, f"{player}_accumulation")
+        if player == "generator" and getattr(gan, "mixes_batch", False):
+            names.add(type(gan).__name__)
         if names and number > 1:
             rank_zero_warn(
                 f"{player}_accumulation={number}: {' and '.join(sorted(names))} will see {number} parts of each batch, "
@@ -98,6 +100,11 @@ def schedules(schedulers: Sequence[Any]) -> list[Any]:
         settings = given if isinstance(given, dict) else {"scheduler": given}
         if isinstance(settings.get("scheduler"), ReduceLROnPlateau):
             raise ValueError(PLATEAU)
+        if settings.get("scheduler") is None:
+            raise ValueError(
+                f"a schedule is {given!r}; expected a scheduler of torch.optim.lr_scheduler, or a dict with one as "
+                '"scheduler".'
+            )
         interval, frequency = settings.get("interval", "step"), settings.get("frequency", 1)
         arguments.one_of("scheduler", ("step", "epoch"), interval=interval)
         arguments.whole("scheduler", 1, frequency=frequency)

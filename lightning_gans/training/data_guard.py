@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from lightning_gans.arguments import whole
+from lightning_gans.batches import describe
 from lightning_gans.training.checks import is_gan
 from lightning_gans.training.ranges import has_images, in_unit_range, remedy_of_range, spans
 from lightning_gans.training.training_log import TrainingLog
@@ -72,7 +73,12 @@ class DataGuard(Callback):
         """Require a good first batch, and return its ends; warn where its images look like another range."""
         if gan.device.type != "cpu":
             gan.unpack_batch(move_data_to_device(batch, "cpu"))  # checks the labels' values
-        x, _ = gan.unpack_batch(batch)
+        x, labels = gan.unpack_batch(batch)
+        if labels is None and gan.generator.num_classes:
+            raise ValueError(
+                f"the networks are conditional, but the {kind} loader gave {describe(batch)}, in which there are no "
+                "labels; give pairs (samples, labels) or a dict with label, y or target, or networks without classes."
+            )
         low, high = check_samples(x, gan.generator.sample_shape, kind)
         if has_images(x) and in_unit_range(low, high):
             self._warn(

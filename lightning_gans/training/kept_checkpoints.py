@@ -20,12 +20,22 @@ def relocate(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     if not isinstance(states, dict) or "://" in path:
         return
     home = Path(path).resolve().parent
+    keys = {one.state_key for one in trainer.checkpoint_callbacks}
     for callback in trainer.checkpoint_callbacks:
-        state = states.get(callback.state_key)
-        if not isinstance(callback, ModelCheckpoint) or not isinstance(state, dict) or not callback.dirpath:
+        if not isinstance(callback, ModelCheckpoint) or not callback.dirpath:
             continue
+        state = states.get(callback.state_key) or _of_other_interval(callback, states, keys)
+        if not isinstance(state, dict):
+            continue
+        states[callback.state_key] = state
         if "://" not in str(callback.dirpath) and Path(callback.dirpath).resolve() == home:
             _relocate(callback, state, str(callback.dirpath))
+
+
+def _of_other_interval(callback: ModelCheckpoint, states: dict[str, Any], keys: set[str]) -> dict[str, Any] | None:
+    """Return the state of a callback with the same metric, which was asked to save at other intervals."""
+    same = callback.state_key.partition(", 'every_n_train_steps'")[0]
+    return next((dict(one) for key, one in states.items() if key.startswith(same) and key not in keys), None)
 
 
 def _relocate(callback: ModelCheckpoint, state: dict[str, Any], folder: str) -> None:
@@ -42,3 +52,16 @@ def _relocate(callback: ModelCheckpoint, state: dict[str, Any], folder: str) -> 
         state["last_model_path"] = last  # saved after this checkpoint; else the next would be last-v1.ckpt
     state["dirpath"] = folder
     callback.current_score = state.get("current_score")  # which Lightning saves and does not restore
+
+
+def last_path(trainer: Trainer, keeper: Any) -> Path:
+    """Return where a run saves its end: its own last.ckpt, or a free name beside that of another run."""
+    if getattr(keeper, "last_model_path", ""):
+        return Path(keeper.last_model_path)
+    path, number = Path(keeper.dirpath, "last.ckpt"), 0
+    while path.is_file() and (
+        not trainer.ckpt_path or path.resolve().parent != Path(str(trainer.ckpt_path)).resolve().parent
+    ):
+        number += 1
+        path = path.with_name(f"last-v{number}.ckpt")
+    return path

@@ -24,7 +24,7 @@ def of_players(trainer: Trainer, gan: Any) -> list[Settings]:
             "player": gan.player_of(optimizer),
             "kinds": [kind.__name__ for kind in type(optimizer).__mro__ if _is_optimizer(kind)],
             "groups": [_asked(group) for group in optimizer.param_groups],
-            "schedule": _described(_schedule_of(trainer, optimizer)),
+            "schedule": _described(gan, _config_of(trainer, optimizer)),
         }
         for optimizer in trainer.optimizers
     ]
@@ -40,17 +40,20 @@ def _asked(group: dict[str, Any]) -> Settings:
     return {**values, "lr": float(group.get("initial_lr", group["lr"]))}
 
 
-def _schedule_of(trainer: Trainer, optimizer: Optimizer) -> Any:
-    found = [config.scheduler for config in trainer.lr_scheduler_configs if config.scheduler.optimizer is optimizer]
+def _config_of(trainer: Trainer, optimizer: Optimizer) -> Any:
+    found = [config for config in trainer.lr_scheduler_configs if config.scheduler.optimizer is optimizer]
     return found[0] if found else None
 
 
-def _described(schedule: Any) -> Settings | None:
-    """Return the class and the arguments of a schedule, as far as it keeps them."""
-    if schedule is None:
+def _described(gan: Any, config: Any) -> Settings | None:
+    """Return the class and the arguments of a schedule, as far as it keeps them, and what it counts."""
+    if config is None:
         return None
+    schedule = config.scheduler
     names = [name for name in inspect.signature(type(schedule)).parameters if name not in _PROGRESS]
-    return {"kind": type(schedule).__name__, **_kept(schedule.state_dict(), names)}
+    counts = {"interval": "epoch"} if schedule in gan.epoch_schedulers else {}
+    counts |= {"frequency": config.frequency} if config.frequency != 1 else {}
+    return {"kind": type(schedule).__name__, **_kept(schedule.state_dict(), names), **counts}
 
 
 def _kept(state: dict[str, Any], names: Iterable[str]) -> Settings:
@@ -73,7 +76,7 @@ def of_checkpoint(checkpoint: dict[str, Any], now: list[Settings]) -> list[Setti
         if not same_schedules:
             schedule = {"kind": "another"} if schedules else None
         elif schedule is not None:
-            schedule = {**schedule, **_kept(schedules.pop(0), [name for name in schedule if name != "kind"])}
+            schedule = {**schedule, **_kept(schedules.pop(0), set(schedule) - {"kind", "interval", "frequency"})}
         before.append({**one, "groups": groups, "schedule": schedule})
     return before
 
@@ -109,10 +112,14 @@ def apply(
                 f"its state; use {old['kinds'][0]}, or start from the weights alone: --from {trainer.ckpt_path}."
             )
         words, follows = _compared(old, new)
-        schedule, saved = _schedule_of(trainer, optimizer), schedules.get(new["player"])
+        config, saved = _config_of(trainer, optimizer), schedules.get(new["player"])
+        schedule = None if config is None else config.scheduler
         if follows and schedule is not None:
-            updates = getattr(gan, f"{new['player']}_updates") if saved is None else saved["last_epoch"]
-            _follow(schedule, updates)
+            if schedule not in gan.epoch_schedulers:  # those are taken to their epoch before the next update
+                steps = getattr(gan, f"{new['player']}_updates") // config.frequency
+                if saved is not None and _counts(old) == _counts(new):
+                    steps = saved.get("last_epoch", steps)
+                _follow(schedule, steps)
             saved = copy.deepcopy(schedule.state_dict())
         groups = state["param_groups"], optimizer.param_groups, old["groups"], new["groups"]
         for group, own, a, b in zip(*groups, strict=False):  # torch refuses another number
@@ -141,6 +148,12 @@ def _compared(old: Settings, new: Settings) -> tuple[list[str], bool]:
     if old["schedule"] != new["schedule"]:
         words.append(f"the {player}'s schedule {_call(old['schedule'])} → {_call(new['schedule'])}")
     return words + others, bool(words)
+
+
+def _counts(one: Settings) -> tuple[str, int]:
+    """Return what the schedule of a player counts, and in which steps."""
+    schedule = one["schedule"] or {}
+    return schedule.get("interval", "step"), schedule.get("frequency", 1)
 
 
 def _call(schedule: Settings | None) -> str:

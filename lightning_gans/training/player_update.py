@@ -84,7 +84,7 @@ def step_optimizer(gan: Any, player: str, optimizer: AnyOptimizer, counted: bool
     configs = [one for one in trainer.lr_scheduler_configs if one.scheduler.optimizer is optimizer.optimizer]
     for config in configs:
         if config.scheduler in gan.epoch_schedulers:
-            while config.scheduler.last_epoch < trainer.current_epoch // config.frequency:
+            while _steps_of(config.scheduler) < trainer.current_epoch // config.frequency:
                 config.scheduler.step()
     if counted:
         optimizer.step()
@@ -94,3 +94,8 @@ def step_optimizer(gan: Any, player: str, optimizer: AnyOptimizer, counted: bool
         updates = getattr(gan, f"{player}_updates") + 1
         if config.scheduler not in gan.epoch_schedulers and updates % config.frequency == 0:
             config.scheduler.step()
+
+
+def _steps_of(schedule: Any) -> int:
+    """Return how many steps a schedule has made; a `ChainedScheduler` has no count but those of its parts."""
+    return schedule.last_epoch if hasattr(schedule, "last_epoch") else _steps_of(schedule._schedulers[0])

@@ -6,7 +6,7 @@ import difflib
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from typing_extensions import override
 
@@ -47,8 +47,10 @@ class RunChecks(Callback):
         sure = are_complete(trainer, gan)
         for callback, monitor in _monitoring(trainer):
             also = {"epoch", "step"} if isinstance(callback, ModelCheckpoint) else set()
-            adds_terms = monitor.startswith("loss/") and bool(gan.active_stabilizers)
-            if monitor in also | set(names) or monitor.startswith("lr-") or adds_terms:
+            misspelt = difflib.get_close_matches(monitor, names, 1, 0.95)
+            adds_terms = monitor.startswith("loss/") and bool(gan.active_stabilizers) and not misspelt
+            rates = monitor.startswith("lr-") and bool(attached(trainer, LearningRateMonitor))
+            if monitor in also | set(names) or rates or adds_terms:
                 continue
             who = "The checkpoint" if isinstance(callback, ModelCheckpoint) else type(callback).__name__
             text = f"{who} monitors {monitor}, which is not logged; {_instead(monitor, names, validates)}."
@@ -63,9 +65,12 @@ class RunChecks(Callback):
             return
         for callback, monitor in _monitoring(trainer):
             in_log = monitor.partition("/")[0] in ("loss", "gradients", "progress", "discriminator", "generator")
-            if isinstance(callback, EarlyStopping) and callback.strict and in_log:
+            is_keeper = isinstance(callback, ModelCheckpoint)
+            needed = trainer.enable_validation if is_keeper else getattr(callback, "strict", True)
+            if needed and in_log:
+                logged = f"every {every} batches" if every else "never"
                 raise ValueError(
-                    f"{type(callback).__name__} monitors {monitor}, which is logged every {every} batches, and an "
+                    f"{type(callback).__name__} monitors {monitor}, which is logged {logged}, and an "
                     f"epoch has {trainer.num_training_batches}; use a log_every_n_steps of at most that "
                     f"(--trainer.log_every_n_steps {max(1, int(trainer.num_training_batches) // 2)})."
                 )

@@ -59,6 +59,7 @@ def test_a_model_of_ones_own_is_named_by_its_class(flag, folder, capsys):
     assert config["import"] == [flag[-1].removeprefix("--import=").strip("[]")]
 
 
+@pytest.mark.slow
 def test_every_command_has_it(folder, capsys):
     main(
         [

@@ -138,12 +138,19 @@ class Mean(nn.Module):
         return x.flatten(1).mean(1, keepdim=True)
 
 
-@pytest.mark.parametrize("scale", [lambda x: (x + 1) * 127.5, lambda x: ((x + 1) * 127.5).byte()])
-def test_real_images_that_no_score_takes_stop_a_run_before_it_trains(make_image_gan, quiet, scale):
+@pytest.mark.parametrize(
+    ("scale", "words"),
+    [
+        (lambda x: (x + 1) * 127.5, "FrechetDistance: the real images"),
+        (lambda x: ((x + 1) * 127.5).byte(), "the loader gave samples of dtype torch.uint8"),
+    ],
+    ids=["[0, 255]", "integers"],
+)
+def test_real_images_that_no_score_takes_stop_a_run_before_it_trains(make_image_gan, quiet, scale, words):
     x = torch.rand(16, 1, 8, 8) * 2 - 1
     gan = make_image_gan()
     val = DataLoader([(one, 0) for one in scale(x)], batch_size=8)
-    with pytest.raises(ValueError, match="FrechetDistance: the real images"):
+    with pytest.raises(ValueError, match=words):
         Trainer(**quiet, num_sanity_val_steps=0, callbacks=[evaluation()]).fit(
             gan, DataLoader([(one, 0) for one in x], batch_size=8), val
         )

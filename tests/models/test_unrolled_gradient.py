@@ -121,6 +121,7 @@ def follow(rank, world, port, batch, z, result):
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_gradient_of_the_whole_batch(tmp_path):
     batch, z, _ = inputs()
     expected = slope(make(discriminator_clip=0.3), batch, z)

@@ -93,6 +93,7 @@ def test_one_group_is_an_ordinary_network(make):
     assert torch.equal(g(z), g(z)) and torch.equal(g(z), g(z, route=0))
 
 
+@pytest.mark.slow
 @every_generator
 def test_generators_compile_to_one_graph(make):
     torch.compiler.reset()

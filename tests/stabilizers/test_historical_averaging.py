@@ -192,6 +192,7 @@ def test_weights_out_of_range_are_refused(name, weight):
         HistoricalAveraging(**{name: weight})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", [Minimax(), Wasserstein()], ids=repr)
 def test_the_dirac_gan_converges_with_it_and_circles_without(dirac, objective):
     with_it = dirac(HistoricalAveraging(0.05, 0.05), objective=objective, steps=800).norm(dim=1)
@@ -199,6 +200,7 @@ def test_the_dirac_gan_converges_with_it_and_circles_without(dirac, objective):
     assert with_it[-100:].max() < 0.05 and without[-100:].min() > 0.9
 
 
+@pytest.mark.slow
 def test_the_distance_falls_like_the_theoretical_power_of_the_number_of_steps(dirac):
     """The players follow the mean m at once, x = m/(1 − ia), and dm/d log t = x − m; f′(0) is ½."""
     distance = dirac(HistoricalAveraging(0.25, 0.25), objective=NonSaturating(), steps=1200).norm(dim=1)

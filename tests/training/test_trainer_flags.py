@@ -115,7 +115,7 @@ def test_a_fraction_to_overfit_is_at_least_one_batch_of_each_split(make_gan, qui
 
 def test_a_timer_ends_the_run(make_gan, quiet):
     gan = make_gan()
-    train(gan, quiet, max_time={"seconds": 0}, min_epochs=None)
+    train(gan, quiet, max_time={"milliseconds": 1}, min_epochs=None)
     assert gan.discriminator_updates <= 1
 
 

@@ -112,7 +112,7 @@ def test_epochs_are_counted_on_after_a_resume(make_gan, fit, weights, tmp_path):
     [
         (lambda o: {"scheduler": StepLR(o, 1), "interval": "week"}, r"\(interval='week'\): expected one of step, ep"),
         (lambda o: {"scheduler": StepLR(o, 1), "frequency": 0}, r"scheduler\(frequency=0\): expected a whole number"),
-        (ReduceLROnPlateau, "needs a metric, .* use a schedule that counts updates, such as Linear"),
+        (ReduceLROnPlateau, "needs a metric, .* use a schedule that counts updates, such as ExponentialLR"),
         (lambda o: {"scheduler": ReduceLROnPlateau(o), "monitor": "val/fd"}, "ReduceLROnPlateau needs a metric"),
     ],
 )  # fmt: skip

@@ -351,19 +351,15 @@ def test_a_schedule_that_is_advised_instead_of_plateau_works(fit):
 
     with pytest.raises(ValueError) as error:
         fit(with_schedule(torch.optim.lr_scheduler.ReduceLROnPlateau))
-    for name in ("LinearLR", "CosineAnnealingLR", "ExponentialLR"):
-        assert name in str(error.value)
-    schedules = torch.optim.lr_scheduler
-    fit(with_schedule(schedules.LinearLR))
-    fit(with_schedule(lambda optimizer: schedules.CosineAnnealingLR(optimizer, T_max=5)))
-    fit(with_schedule(lambda optimizer: schedules.ExponentialLR(optimizer, gamma=0.9)))
+    assert "ExponentialLR --model.generator_scheduler.gamma 0.9999" in str(error.value)
+    fit(with_schedule(lambda optimizer: torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.9999)))
 
 
 def test_images_out_of_range_are_scaled_as_the_message_says(fit):
     x = torch.rand(4, 1, 8, 8) * 255
-    with pytest.raises(ValueError, match=r"x \* 2 - 1 for images in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"x / 127\.5 - 1 for images in \[0, 255\]"):
         fit(small_image_gan(), [x])
-    fit(small_image_gan(), [x / 255 * 2 - 1])
+    fit(small_image_gan(), [x / 127.5 - 1])
 
 
 def test_norms_and_slopes():

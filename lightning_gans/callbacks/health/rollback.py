@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
@@ -52,5 +53,13 @@ class Rollback:
             for group in optimizer.param_groups:
                 group["lr"] *= 0.5**self.count
         for config in trainer.lr_scheduler_configs:
-            config.scheduler.base_lrs = [rate / 2 for rate in config.scheduler.base_lrs]
+            _halve(config.scheduler)
         return f"rolled back to batch {self._batch}, learning rates multiplied by {0.5**self.count:g}"
+
+
+def _halve(schedule: Any) -> None:
+    """Halve the rates from which a schedule, or each of those that it consists of, computes others."""
+    for part in getattr(schedule, "_schedulers", ()):
+        _halve(part)
+    if hasattr(schedule, "base_lrs"):
+        schedule.base_lrs = [rate / 2 for rate in schedule.base_lrs]

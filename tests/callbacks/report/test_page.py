@@ -202,6 +202,7 @@ def test_markup_in_the_names_of_a_run_is_text(tmp_path, fit):
     assert {"val/<script>alert(1)", "mine/<script>alert(1)"} <= set(trainer.logged_metrics)
 
 
+@pytest.mark.slow
 def test_a_page_of_large_pictures_stays_below_two_megabytes(tmp_path):
     (tmp_path / "samples").mkdir()
     noise = torch.randint(256, (1100, 1100, 3), dtype=torch.uint8).numpy()
@@ -249,6 +250,7 @@ def test_many_events_are_cut_short(tmp_path):
     assert "12. oscillation" in text and "13. oscillation" not in text and "18 more are in health.json" in text
 
 
+@pytest.mark.slow
 def test_a_large_animation_is_in_the_page_with_fewer_and_smaller_frames(tmp_path):
     """A page that is mailed has nothing beside it."""
     (tmp_path / "samples").mkdir()
