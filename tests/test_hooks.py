@@ -84,6 +84,22 @@ def test_a_wrong_value_of_the_second_of_two_is_named_with_its_own_arguments():
         train(InstanceNoise(0.1), Second())
 
 
+def test_what_a_hook_returns_in_validation_is_checked_too():
+    gan = small_gan()
+    gan.stabilizers.append(with_hook("on_discriminator_input", lambda x: x[:3]))
+    with pytest.raises(ValueError, match=r"on_discriminator_input returned .*return as many samples as it was given"):
+        gan.evaluation_metrics(torch.rand(16, 2))
+
+
+def test_a_term_that_is_no_tensor_is_named():
+    def add(step, loss):
+        step.terms["mine"] = 0.5
+        return loss
+
+    with pytest.raises(ValueError, match=r"on_generator_loss put 0\.5 into step\.terms as mine, expected a scalar"):
+        train(with_hook("on_generator_loss", add))
+
+
 def test_a_loss_of_one_element_is_a_scalar():
     gan = train(with_hook("on_discriminator_loss", lambda step, loss: loss[None] + torch.ones(1)))
     assert gan.last_steps["discriminator"].loss.shape == ()

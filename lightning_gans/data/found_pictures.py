@@ -132,8 +132,8 @@ def split_folders(folder: Path, names: list[str]) -> dict[Split, str]:
     found: dict[Split, str] = {}
     core = {name: name.lower() for name in names}
     if not any(map(is_split_name, names)):
-        alike = {name: _LIKE_A_SPLIT.fullmatch(name) for name in names}
-        core = {name: match["name"].lower() for name, match in alike.items() if match}
+        matches = {name: _LIKE_A_SPLIT.fullmatch(name) for name in names}
+        core = {name: match["name"].lower() for name, match in matches.items() if match}
         core = core if len(core) == len(names) > 1 and all(map(is_split_name, core.values())) else {}
     for split, usual in _SPLIT_NAMES.items():
         own = [name for name in core if core[name] in usual]

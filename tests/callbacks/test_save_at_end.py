@@ -42,3 +42,10 @@ def test_a_run_resumed_from_its_end_goes_on_as_if_it_had_been_longer(make_gan, f
     train(max_epochs=2)
     assert steps(tmp_path / "kept")["last.ckpt"] == 8
     assert torch.equal(train(max_epochs=3, ckpt_path=tmp_path / "kept" / "last.ckpt"), whole)
+
+
+def test_two_runs_in_one_folder_keep_their_ends_both(make_gan, fit, tmp_path, recwarn):
+    for length in (7, 5):
+        keeper = ModelCheckpoint(tmp_path / "kept", filename="{step}", every_n_train_steps=3)
+        fit(make_gan(), length, callbacks=[SaveAtEnd(), keeper], enable_checkpointing=True)
+    assert {"last.ckpt": 7, "last-v1.ckpt": 5}.items() <= steps(tmp_path / "kept").items()

@@ -36,7 +36,16 @@ def said(recwarn):
 
 
 @pytest.mark.parametrize(
-    "names", [("train", "val", "test"), ("Train", "VALID", "Test"), ("training", "validation", "testing")]
+    "names",
+    [
+        ("train", "val", "test"),
+        ("Train", "VALID", "Test"),
+        ("training", "validation", "testing"),
+        ("train", "eval", "holdout"),
+        ("training_set", "validation_set", "test_set"),
+        ("train2017", "val2017", "test2017"),
+        ("seg_train", "seg_dev", "seg_test"),
+    ],
 )
 @pytest.mark.parametrize("labels", [True, False])
 def test_folders_of_splits(tmp_path, names, labels, caplog):
@@ -68,6 +77,12 @@ def test_classes_may_be_called_train(tmp_path):
     for name in ("train", "car", "bus"):
         pictures(tmp_path / name)
     assert make(tmp_path, labels=True).classes == ["bus", "car", "train"]
+
+
+def test_classes_whose_names_hold_those_of_splits_stay_classes(tmp_path):
+    for name in ("freight_train", "passenger_train", "bus"):
+        pictures(tmp_path / name)
+    assert make(tmp_path, labels=True).classes == ["bus", "freight_train", "passenger_train"]
 
 
 def test_train_alone_is_a_split(tmp_path):

@@ -16,7 +16,7 @@ from lightning_gans.networks import (
 )
 from lightning_gans.optimizers import SGD
 from lightning_gans.schedules import Linear
-from lightning_gans.stabilizers import GradientPenalty, InstanceNoise, Packing, VirtualBatchNorm
+from lightning_gans.stabilizers import CheckpointSwap, GradientPenalty, InstanceNoise, Packing, VirtualBatchNorm
 
 
 def norms(network, kind):
@@ -96,6 +96,24 @@ def test_a_checkpoint_has_the_clean_reference_alone(make_image_gan, fit, batches
 
 
 @pytest.mark.parametrize("who", ["discriminator", "generator"])
+def test_a_past_discriminator_sees_the_reference_with_the_noise_of_the_moment(make_image_gan, batches):
+    gan, used = make_image_gan(size=16), []
+
+    class Past(Stabilizer):
+        def on_opponent(self, gan, discriminator):
+            used.append((discriminator, gan.discriminator))
+            return discriminator
+
+    swap = CheckpointSwap(every=1, keep=2, probability=1.0, updates=1)
+    gan.stabilizers += [VirtualBatchNorm(size=4), InstanceNoise(0.5), swap, Past()]
+    gan.stabilizers[0].apply_to(gan)
+    for batch in batches(4, (1, 16, 16)):
+        gan.train_batch(batch, *players(gan))
+    swapped = [(past.shown, now.shown) for past, now in used if past is not now]
+    assert swapped and all(torch.equal(past, now) for past, now in swapped)
+    assert all((now - gan.discriminator.reference).std() > 0.3 for _, now in swapped)
+
+
 def test_each_argument_chooses_a_network(make_image_gan, who):
     gan = make_image_gan(size=16)
     VirtualBatchNorm(**{"discriminator": False, "generator": False, who: True}, size=4).apply_to(gan)

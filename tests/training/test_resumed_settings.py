@@ -230,3 +230,20 @@ def test_a_subclass_may_be_resumed_as_another(fit, make_gan, tmp_path, said):
     fit(make_gan()).save_checkpoint(tmp_path / "a.ckpt")
     fit(make_gan(kind=Mine), ckpt_path=tmp_path / "a.ckpt", max_epochs=2)
     assert "model GAN → Mine, as asked" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("counts", "before", "rate"),
+    [
+        ({"interval": "epoch"}, None, 1e-4),  # one epoch is over
+        ({"interval": "epoch"}, {}, 1e-4),  # as many steps as epochs, not as updates before
+        ({"frequency": 2}, None, 2e-4 / 2**4),  # eight updates
+    ],
+)
+def test_a_schedule_follows_what_it_counts(resume, counts, before, rate):
+    def counting(given):
+        return lambda optimizer: {"scheduler": ExponentialLR(optimizer, 0.5), **given}
+
+    was = {} if before is None else {"generator_scheduler": counting(before)}
+    _, trainer, _ = resume(was, {"generator_scheduler": counting(counts)})
+    assert rates(trainer)[0] == pytest.approx(rate)

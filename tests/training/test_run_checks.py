@@ -138,6 +138,23 @@ def test_a_figure_of_an_evaluation_can_be_monitored(make_gan, quiet):
         train(quiet, make_gan(), scored(), keeping("val/recal"))
 
 
+@pytest.mark.parametrize(
+    ("monitor", "settings", "message"),
+    [
+        ("lr-Adam", {}, "monitors lr-Adam, which is not logged"),
+        ("loss/generatr", {"callbacks": [WeightDecay()]}, "did you mean loss/generator"),
+        ("loss/generator", {"log_every_n_steps": 500}, "monitors loss/generator, which is logged every 500 batches"),
+    ],
+    ids=["rate", "typo beside a stabilizer", "interval"],
+)
+def test_a_checkpoint_by_what_is_never_logged_is_refused(make_gan, quiet, monitor, settings, message):
+    gan = make_gan()
+    settings = dict(settings)
+    with pytest.raises(ValueError, match=message):
+        train(quiet, gan, *settings.pop("callbacks", []), keeping(monitor), **settings)
+    assert gan.discriminator_updates == 0
+
+
 def test_early_stopping_by_figures_that_are_older_than_an_epoch_is_refused(make_gan, quiet):
     rare = Evaluation([ModeCoverage()], num_samples=16, every_n_epochs=2)
     message = "EarlyStopping reads val/modes after every epoch.*--trainer.check_val_every_n_epoch 2"
