@@ -73,8 +73,8 @@ class RunFolder:
             self.release()
             if error.errno in (errno.EACCES, errno.EAGAIN):
                 raise ValueError(
-                    f"the run in {self.path} is in progress in another process; wait for its end, or continue from its "
-                    f"checkpoint in a new folder: --experiment another --ckpt_path {self.path}/checkpoints/last.ckpt."
+                    f"the run in {self.path} is in progress in another process; wait for its end, or give "
+                    f"--experiment another --ckpt_path {self.path}/checkpoints/last.ckpt to continue in a new folder."
                 ) from None
 
     def release(self) -> None:

@@ -16,7 +16,11 @@ _SPLIT_NAMES: dict[Split, tuple[str, ...]] = {
     "val": ("val", "valid", "validation", "dev", "eval", "evaluation"),
     "test": ("test", "testing", "holdout"),
 }
-_LIKE_A_SPLIT = re.compile(r"(?:.+[_\-. ])?(?P<name>[a-z]+?)(?:[_\-. ]?(?:set|data|images|imgs|split|\d+|[ab]))?", re.I)
+_LIKE_A_SPLIT = re.compile(
+    rf"(?:.+[_\-. ])?(?P<name>{'|'.join(name for usual in _SPLIT_NAMES.values() for name in usual)})"
+    r"(?:[_\-. ]?(?:set|data|images|imgs|split|\d+|[ab]))?",
+    re.IGNORECASE,
+)
 
 
 class FoundPictures:
@@ -131,10 +135,10 @@ def split_folders(folder: Path, names: list[str]) -> dict[Split, str]:
     """
     found: dict[Split, str] = {}
     core = {name: name.lower() for name in names}
-    if not any(map(is_split_name, names)):
+    if not any(map(_is_usual, names)):
         matches = {name: _LIKE_A_SPLIT.fullmatch(name) for name in names}
         core = {name: match["name"].lower() for name, match in matches.items() if match}
-        core = core if len(core) == len(names) > 1 and all(map(is_split_name, core.values())) else {}
+        core = core if len(core) == len(names) > 1 else {}
     for split, usual in _SPLIT_NAMES.items():
         own = [name for name in core if core[name] in usual]
         if len(own) > 1:
@@ -150,7 +154,11 @@ def split_folders(folder: Path, names: list[str]) -> dict[Split, str]:
 
 
 def is_split_name(name: str) -> bool:
-    """Return whether a folder is named as one of the splits is."""
+    """Return whether a folder may be named after one of the splits: as train is, or training_set, or train2017."""
+    return _LIKE_A_SPLIT.fullmatch(name) is not None
+
+
+def _is_usual(name: str) -> bool:
     return any(name.lower() in usual for usual in _SPLIT_NAMES.values())
 
 

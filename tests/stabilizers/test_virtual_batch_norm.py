@@ -95,7 +95,6 @@ def test_a_checkpoint_has_the_clean_reference_alone(make_image_gan, fit, batches
     assert torch.equal(loaded.discriminator.shown, data[0][:4])
 
 
-@pytest.mark.parametrize("who", ["discriminator", "generator"])
 def test_a_past_discriminator_sees_the_reference_with_the_noise_of_the_moment(make_image_gan, batches):
     gan, used = make_image_gan(size=16), []
 
@@ -114,6 +113,7 @@ def test_a_past_discriminator_sees_the_reference_with_the_noise_of_the_moment(ma
     assert all((now - gan.discriminator.reference).std() > 0.3 for _, now in swapped)
 
 
+@pytest.mark.parametrize("who", ["discriminator", "generator"])
 def test_each_argument_chooses_a_network(make_image_gan, who):
     gan = make_image_gan(size=16)
     VirtualBatchNorm(**{"discriminator": False, "generator": False, who: True}, size=4).apply_to(gan)
