@@ -174,7 +174,7 @@ class SaveWhenStopped(Checkpoint):
         if keeper is None:
             rank_zero_warn(f"{self._name}: the run ends, and nothing is saved, since it has no ModelCheckpoint.")
             return
-        self._saved = last_path(trainer, keeper)
+        self._saved = self._saved or last_path(trainer, keeper)  # a second time it is this run's own
         trainer.save_checkpoint(self._saved, weights_only=False)
 
     @override
