@@ -98,8 +98,7 @@ class DataGuard(Callback):
         x, _ = pl_module.unpack_batch(batch)
         if has_images(x):
             self._ends.append((pl_module.batches_seen, len(x), torch.stack(x.detach().aminmax())))
-        due = TrainingLog.is_due(trainer, pl_module) or pl_module.batches_seen % self.every_n_batches == 0
-        if due or trainer.is_last_batch:
+        if TrainingLog.is_due_to_read(trainer, pl_module, self.every_n_batches):
             self._read()
 
     @override

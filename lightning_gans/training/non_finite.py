@@ -110,8 +110,7 @@ class NonFiniteGuard(Callback):
         if not is_gan(pl_module):
             return
         self._collect(pl_module)
-        due = TrainingLog.is_due(trainer, pl_module) or pl_module.batches_seen % self.every_n_batches == 0
-        if due or trainer.is_last_batch:
+        if TrainingLog.is_due_to_read(trainer, pl_module, self.every_n_batches):
             self._check(trainer, pl_module)
 
     @override

@@ -59,7 +59,7 @@ class RunChecks(Callback):
             rank_zero_warn(f"Unless a class of yours logs it: {text}", category=UserWarning)
 
     def _check_interval(self, trainer: Trainer) -> None:
-        """Refuse `EarlyStopping` by a metric of the training log that the first epoch is too short to log."""
+        """Refuse to monitor a metric of the training log that the first epoch is too short to log."""
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
         if every and every <= trainer.num_training_batches:
             return
