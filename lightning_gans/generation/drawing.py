@@ -29,15 +29,26 @@ def draw(
         labels: classes to draw, repeated as often as needed; None takes all classes in turn.
         batch_size: samples to generate at a time.
     """
+    batches = list(draw_in_batches(gan, num, seed, labels, batch_size))
+    classes = class_labels(gan, num, labels)
+    return torch.cat(batches), classes
+
+
+@torch.no_grad()
+def draw_in_batches(
+    gan: GAN, num: int, seed: int | None = None, labels: Sequence[int] | None = None, batch_size: int = 256
+) -> Iterator[Tensor]:
+    """Yield the samples of `draw`, at most `batch_size` at a time, where all of them together would fill the memory.
+
+    Draw no random numbers between two batches: torch's generator is at the seed's until the last one.
+    """
     arguments.whole("draw", 1, num=num)
     classes = class_labels(gan, num, labels)
-    samples = []
     with seeded(seed), showing(gan):
         z = gan.generator.latents.sample(num)
         for start in range(0, num, batch_size):
             part = slice(start, start + batch_size)
-            samples.append(from_latents(gan, z[part], None if classes is None else classes[part]).cpu())
-    return torch.cat(samples), classes
+            yield from_latents(gan, z[part], None if classes is None else classes[part]).cpu()
 
 
 @torch.no_grad()

@@ -95,11 +95,15 @@ def with_text(image: Tensor, texts: Sequence[tuple[int, int, str]]) -> Tensor:
 
 
 def _as_bytes(samples: Tensor) -> Tensor:
-    images = ((samples.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    if images.shape[1] not in (1, 3):
-        images = images.float().mean(1, keepdim=True).to(torch.uint8)
+    images = _unscaled(samples)
     zoom = max(1, math.ceil(_CELL / max(images.shape[-2:])))
     return images.repeat_interleave(zoom, dim=-2).repeat_interleave(zoom, dim=-1)
+
+
+def _unscaled(samples: Tensor) -> Tensor:
+    """Return images in [−1, 1] as bytes in their own size, averaged over channels unless they have 1 or 3."""
+    images = ((samples.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return images if images.shape[1] in (1, 3) else images.float().mean(1, keepdim=True).to(torch.uint8)
 
 
 def _grid(images: Tensor, columns: int) -> Tensor:
@@ -119,6 +123,16 @@ def save_picture(image: Tensor, path: str | Path) -> None:
         Image.fromarray(image.numpy()).save(path)
     except ValueError as error:
         raise ValueError(f"'{path}' does not end in a picture format; end it in .png.") from error
+
+
+def save_each(samples: Tensor, paths: Sequence[Path]) -> None:
+    """Write images (N, C, H, W) in [−1, 1] to a file each, in their own size, grey where they have one channel."""
+    from PIL import Image
+
+    for folder in {path.parent for path in paths}:
+        folder.mkdir(parents=True, exist_ok=True)
+    for image, path in zip(_unscaled(samples), paths, strict=True):
+        Image.fromarray((image[0] if len(image) == 1 else image.permute(1, 2, 0)).numpy()).save(path)
 
 
 def save_animation(frames: Sequence[Tensor], path: str | Path, milliseconds: int = 60) -> None:

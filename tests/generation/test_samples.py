@@ -7,6 +7,7 @@ from helpers import ensemble
 from PIL import Image
 
 from lightning_gans import DCGAN, WGAN, generation
+from lightning_gans.data import ImageFolder
 
 
 @pytest.fixture
@@ -48,6 +49,54 @@ def test_sample_draws_a_row_for_each_route(monkeypatch, tmp_path, capsys):
     expected = generation.picture(generation.draw_by_route(gan, 3, 3, 5).flatten(0, 1), columns=3)
     with Image.open(out) as saved:
         assert torch.equal(torch.from_numpy(np.array(saved)), expected)
+
+
+# ---------------------------------------------------------------- a folder
+
+
+def read(path):
+    return torch.from_numpy(np.array(Image.open(path)))
+
+
+def test_a_name_without_an_ending_is_a_folder_of_pngs_by_class_that_image_folder_reads(checkpoint, tmp_path, capsys):
+    generation.sample(str(checkpoint), str(tmp_path / "many"), num=300, seed=5)
+    assert capsys.readouterr().out == f"300 samples of DCGAN after 2 generator updates: {tmp_path / 'many'}\n"
+    samples, classes = generation.draw(generation.load(checkpoint), 300, 5)
+    for i in (0, 255, 256, 299):
+        bytes_ = ((samples[i, 0] + 1) * 127.5).round().to(torch.uint8)
+        assert torch.equal(read(tmp_path / "many" / str(int(classes[i])) / f"{i:05}.png"), bytes_)
+    data = ImageFolder(str(tmp_path / "many"), size=8, channels=1, labels=True, val_fraction=0, test_fraction=0)
+    data.setup("fit")
+    assert data.classes == ["0", "1", "2"] and len(data.train_dataloader().dataset) == 300
+
+
+def test_samples_without_classes_lie_in_the_folder_itself_in_colour(fit, tmp_path):
+    fit(DCGAN((3, 8, 8), latent_dim=3, width=2)).save_checkpoint(tmp_path / "colour.ckpt")
+    generation.sample(str(tmp_path / "colour.ckpt"), f"{tmp_path}/v1.0/", num=3)
+    assert sorted(path.name for path in (tmp_path / "v1.0").iterdir()) == ["00000.png", "00001.png", "00002.png"]
+    assert read(tmp_path / "v1.0" / "00002.png").shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "exists already; give the name of a new folder"),
+        ({"numbered": True}, "without numbers and routes; give a picture, such as grid.png"),
+        ({"routes": 2}, "without numbers and routes; give a picture, such as grid.png"),
+    ],
+)
+def test_a_folder_that_is_full_or_asked_for_numbers_is_refused(checkpoint, tmp_path, options, words):
+    (tmp_path / "v1.0").mkdir()
+    (tmp_path / "v1.0" / "kept.txt").write_text("mine")
+    with pytest.raises(ValueError, match=words):
+        generation.sample(str(checkpoint), str(tmp_path / "v1.0"), num=2, **options)
+    assert [path.name for path in (tmp_path / "v1.0").iterdir()] == ["kept.txt"]
+
+
+def test_points_in_a_folder_are_refused(fit, tmp_path):
+    fit(WGAN((2,), latent_dim=3, width=4)).save_checkpoint(tmp_path / "wgan.ckpt")
+    with pytest.raises(ValueError, match="points have no pictures of their own; give a picture"):
+        generation.sample(str(tmp_path / "wgan.ckpt"), str(tmp_path / "points"))
 
 
 # ---------------------------------------------------------------- numbered
