@@ -138,7 +138,7 @@ def ensemble(num_classes=0, **arguments):
 
 
 class LinearGenerator(Generator):
-    """G(z) = W z, or W [z, embedding]: linear, so that sums of latents give sums of samples."""
+    """G(z) = W z, or W [z, onehot(label)]: linear, so that sums of latents give sums of samples."""
 
     def __init__(self, latents=4, num_classes=0, dim=3):
         super().__init__((dim,), latents, num_classes)

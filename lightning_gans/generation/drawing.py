@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -86,7 +85,7 @@ def from_latents(gan: GAN, z: Tensor, labels: Tensor | None = None, route: int |
     Args:
         gan: in whatever mode it is.
         z: latents (N, latent_dim) on any device.
-        labels: classes (N,) on any device, of a conditional generator.
+        labels: classes (N,) on any device, of a conditional generator, or weights of classes (N, num_classes).
         route: the route of a stochastic ensemble; None lets it draw one for each sample.
     """
     z = z.to(gan.device, gan.dtype)  # type: ignore[arg-type] # Lightning annotates dtype as str | torch.dtype
@@ -123,45 +122,23 @@ def render(gan: GAN, z: Tensor, seeds: Sequence[int], classes: Tensor | None = N
         z: latents (N, latent_dim).
         seeds: one for each sample.
         classes: for a conditional generator, the weights of its classes, (N, num_classes): 1 for one class and 0 for
-            the others, or a mixture, which mixes the embeddings of the classes.
+            the others, or a mixture.
     """
+    mixed = classes is not None and not bool(((classes == 0) | (classes == 1)).all() & (classes.sum(1) == 1).all())
+    labels = classes if mixed or classes is None else classes.argmax(1)
     samples = []
-    labels = None if classes is None else classes.argmax(1)
-    with showing(gan), _mixed_embeddings(gan, classes) as mixed:
-        labels = labels if mixed is None else mixed
+    with showing(gan):
         for i, seed in enumerate(seeds):
             with seeded(seed):
                 gan.generator.latents.sample(1)  # so that the next random numbers are those of the seed's own sample
-                samples.append(from_latents(gan, z[i : i + 1], None if labels is None else labels[i : i + 1]).cpu())
+                try:
+                    samples.append(from_latents(gan, z[i : i + 1], None if labels is None else labels[i : i + 1]).cpu())
+                except (RuntimeError, TypeError, IndexError) as error:
+                    if not mixed:
+                        raise
+                    name = type(gan.generator).__name__
+                    raise ValueError(f"{name} takes no weights of classes; give a single class.") from error
     return torch.cat(samples)
-
-
-@contextmanager
-def _mixed_embeddings(gan: GAN, classes: Tensor | None) -> Iterator[Tensor | None]:
-    """Append the mixtures of classes to the generator's embedding inside the block; yield their labels.
-
-    Yields None where no class is mixed.
-    """
-    if classes is None or bool(((classes == 0) | (classes == 1)).all() & (classes.sum(1) == 1).all()):
-        yield None
-        return
-    owners: list[Any] = [
-        module for module in gan.generator.modules() if isinstance(getattr(module, "embedding", None), nn.Embedding)
-    ]
-    if len(owners) != 1:
-        raise ValueError(
-            f"{type(gan.generator).__name__} has {len(owners)} embeddings of classes: classes can be mixed where there "
-            "is one; give a single class."
-        )
-    (owner,) = owners
-    embedding: nn.Embedding = owner.embedding
-    weight = embedding.weight
-    mixtures = classes.to(weight.device, weight.dtype) @ weight
-    owner.embedding = nn.Embedding.from_pretrained(torch.cat([weight, mixtures]))
-    try:
-        yield torch.arange(len(classes)) + len(weight)
-    finally:
-        owner.embedding = embedding
 
 
 def class_labels(gan: GAN, num: int, labels: Sequence[int] | None = None) -> Tensor | None:

@@ -99,7 +99,7 @@ def draw_path(
         steps: samples from one seed to the next, both included, at least 2.
         spherical: whether to use `slerp` or straight lines; None uses `slerp` where the latents are `isotropic`.
         labels: the class of each seed of a conditional generator, repeated as often as needed; None is class 0.
-            Between two classes their embeddings are mixed.
+            Between two classes their weights change with it.
     """
     latents = gan.generator.latents
     if len(seeds) < 2:

@@ -51,7 +51,7 @@ def arithmetic(
         c: seeds of samples to add the property to.
         out: the picture to write; the name's ending chooses the format. An existing file is replaced.
         labels: for a conditional generator, the classes of a, b and c as a list such as [7,1,4], or one class for all;
-            their embeddings are added and subtracted too. Class 0 if left out.
+            their weights are added and subtracted too. Class 0 if left out.
         noise: half the width of the uniform noise around the result, in units of z, at least 0.
         seed: seed of that noise.
         trust: import and build whatever classes the checkpoint names, once you know who made it.
@@ -109,7 +109,7 @@ def draw_arithmetic(
         a: seeds, at least one.
         b: seeds, at least one.
         c: seeds, at least one.
-        labels: classes of a, b and c of a conditional generator, or one for all; None is class 0. The embeddings of
+        labels: classes of a, b and c of a conditional generator, or one for all; None is class 0. The weights of
             classes are combined as the latents are.
         noise: at least 0.
         seed: seed of the noise.

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_gans import arguments
@@ -15,8 +16,12 @@ from lightning_gans.overriding import check_names
 class Generator(nn.Module, ABC):
     """Network that maps latents z, and labels if it is conditional, to samples.
 
-    A subclass defines `forward` on top of `condition`, which checks the input and joins a learned embedding
-    of the label, as wide as z and of the same scale at the start, to z:
+    A subclass defines `forward` on top of `condition`, which checks the input and joins the label to z:
+
+        condition(z, label) = [z, onehot(label)]
+
+    The first layer so learns one bias for each class. A label that enters as strongly as z, such as a learned embedding
+    of its width and scale, makes z superfluous: the generator soon makes one sample a class.
 
         class Linear(Generator):
             def __init__(self, sample_shape: Sequence[int], num_classes: int = 0):
@@ -49,7 +54,6 @@ class Generator(nn.Module, ABC):
         self.sample_shape = as_shape(self, sample_shape)
         self.latents = as_latents(latents)
         self.num_classes = num_classes
-        self.embedding = nn.Embedding(num_classes, self.latent_dim) if num_classes else None
 
     @property
     def latent_dim(self) -> int:
@@ -59,19 +63,30 @@ class Generator(nn.Module, ABC):
     @property
     def input_dim(self) -> int:
         """Width of what `condition` returns, which is the width of the first layer's input."""
-        return self.latent_dim if self.embedding is None else 2 * self.latent_dim
+        return self.latent_dim + self.num_classes
 
     def condition(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Check z (N, latent_dim) and labels (N,), and join them to (N, input_dim)."""
+        """Check z (N, latent_dim) and labels, and join them to (N, input_dim).
+
+        Labels are classes (N,), or the weights of the classes (N, num_classes) in a mixture of them.
+        """
+        self.check_input(z, labels)
+        return z if labels is None else torch.cat([z, self.class_weights(labels, z.dtype)], dim=1)
+
+    def check_input(self, z: Tensor, labels: Tensor | None = None) -> None:
+        """Refuse z and labels that do not fit, with a ValueError."""
         if z.dim() != 2 or z.shape[1] != self.latent_dim:
             raise ValueError(
                 f"z has shape {tuple(z.shape)}, expected (N, {self.latent_dim}); "
                 "draw it with generator.latents.sample(n)"
             )
-        check_labels(self, self.num_classes, labels, len(z))
-        if self.embedding is None:
-            return z
-        return torch.cat([z, self.embedding(labels)], dim=1)
+        mixture = labels is not None and labels.is_floating_point() and labels.shape == (len(z), self.num_classes)
+        if not mixture:
+            check_labels(self, self.num_classes, labels, len(z))
+
+    def class_weights(self, labels: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return labels (N,) as one-hot vectors (N, num_classes), and weights of classes as they are."""
+        return (labels if labels.is_floating_point() else F.one_hot(labels.long(), self.num_classes)).to(dtype)
 
     @abstractmethod
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:

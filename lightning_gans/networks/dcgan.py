@@ -106,7 +106,7 @@ class DCGANGenerator(Generator):
             last = k == len(widths) - 1
             layers += [*double, nn.Tanh()] if last else hidden(double, after, norm, activation, dropout)
         self.layers = nn.Sequential(*layers)
-        initialize(self.layers)  # without the labels' embedding, which keeps the scale of the latents
+        initialize(self)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Map z (N, latent_dim) and labels (N,) to images (N, C, H, W) in [−1, 1]."""

@@ -50,15 +50,15 @@ class PlainGenerator(Generator):
                 f"PlainGenerator(sample_shape={tuple(sample_shape)}): {type(module).__name__} makes samples of shape "
                 f"{found}; change the one or the other."
             )
-        super().__init__(found, latents)
-        self.num_classes = num_classes  # the module has its own embedding
+        super().__init__(found, latents, num_classes)
         self.latent_shape = latent_shape
         self.module = module
         self.training = module.training
 
     @override
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        z = self.condition(z, labels).reshape(len(z), *self.latent_shape)
+        self.check_input(z, labels)
+        z = z.reshape(len(z), *self.latent_shape)
         return self.module(z) if labels is None else self.module(z, labels)
 
 

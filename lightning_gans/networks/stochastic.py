@@ -3,7 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
 
 from lightning_gans import arguments
 from lightning_gans.networks.dcgan import Crop, as_image_shape, stage_widths
@@ -38,7 +40,8 @@ class StochasticEnsembleGenerator(StochasticGenerator):
         input_channels: channels of the map of z.
         doublings: number n, at least 2, such that the shorter side of the map of z is 4 or more; None is the paper's
             4 or as many as fit.
-        num_classes: number of labels; 0 is an unconditional generator. The embedding is a map beside that of z.
+        num_classes: number of labels; 0 is an unconditional generator. Each class is a constant
+            map of norm 1 beside that of z.
 
     Raises:
         ValueError: if an argument is out of its range; in use, if the route does not fit.
@@ -89,7 +92,8 @@ class StochasticEnsembleGenerator(StochasticGenerator):
                 f"{sizes[0][1]}; use Uniform({dim}) or Constant({dim})."
             )
         super().__init__(image_shape, latents, groups, count, routes_per_batch, num_classes)
-        before = self.input_dim // math.prod(sizes[0])
+        self._positions = math.prod(sizes[0])
+        before = input_channels + num_classes
         layers: list[nn.Module] = [nn.Unflatten(1, (before, *sizes[0]))]
         for k, after in enumerate([*widths[: n - 1][::-1], channels]):
             layers.append(StochasticConvTranspose2d(before, after, groups if k < count else 1))
@@ -98,6 +102,16 @@ class StochasticEnsembleGenerator(StochasticGenerator):
             layers.append(nn.Tanh() if k == n - 1 else nn.PReLU(init=SLOPE))
             before = after
         self.layers = nn.ModuleList(layers)
+
+    @property
+    @override
+    def input_dim(self) -> int:
+        return self.latent_dim + self.num_classes * self._positions
+
+    @override
+    def class_weights(self, labels: Tensor, dtype: torch.dtype) -> Tensor:
+        maps = super().class_weights(labels, dtype).repeat_interleave(self._positions, dim=1)
+        return maps / self._positions**0.5  # the norm of a label stays 1, whatever the size of its map
 
 
 class StochasticEnsembleMLPGenerator(StochasticGenerator):

@@ -142,7 +142,7 @@ class ReferencedGenerator(Generator):
             )
         super().__init__(inner.sample_shape, inner.latents)
         arguments.whole(self, 1, size=size)
-        self.num_classes = inner.num_classes  # the embedding stays in `inner`, which uses it
+        self.num_classes = inner.num_classes
         self.training = inner.training
         self.inner = inner
         self.size = size
@@ -153,7 +153,10 @@ class ReferencedGenerator(Generator):
 
     @override
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        z = torch.cat([self.reference.to(z.dtype), self.condition(z, labels)])
+        self.check_input(z, labels)
+        z = torch.cat([self.reference.to(z.dtype), z])
         if labels is not None:
-            labels = torch.cat([self.reference_labels.to(labels.dtype), labels])
+            own = self.reference_labels
+            own = self.class_weights(own, labels.dtype) if labels.is_floating_point() else own.to(labels.dtype)
+            labels = torch.cat([own, labels])
         return self.inner(z, labels)[self.size :]

@@ -17,9 +17,9 @@ class NormalInitialization(NetworkStabilizer):
 
     The DCGAN's networks have such weights by default, with 0.02; use it for other networks, or to try another scale.
     In deep networks without norms such weights make activations vanish, so the library's MLPs start from He's weights.
-    The discriminator's embedding of labels is drawn too; the generator's keeps the scale of its latents, and
-    stochastic layers keep their weights. It acts once, and only if neither player has been updated; after
-    `SpectralNorm` the weight behind the norm is drawn. It costs nothing in training.
+    The discriminator's embedding of labels is drawn too; an embedding in a generator of your own is an input and keeps
+    its scale, and stochastic layers keep their weights. It acts once, and only if neither player has been updated;
+    after `SpectralNorm` the weight behind the norm is drawn. It costs nothing in training.
 
     Args:
         std: standard deviation of the weights, above 0.

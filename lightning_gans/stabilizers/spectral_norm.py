@@ -41,7 +41,7 @@ class SpectralNorm(Parametrization):
 
     @override
     def layers(self, gan: GAN, player: str) -> list[tuple[str, nn.Module]]:
-        """Return all layers with the discriminator's embedding; the generator's is an input and keeps its scale."""
+        """Return all layers with the discriminator's embedding; one in a generator is an input and keeps its scale."""
         return list(weighted_layers(getattr(gan, player), embeddings=player == "discriminator"))
 
     @override

@@ -5,8 +5,8 @@ import torch
 from helpers import ensemble, linear_gan
 from torch import nn
 
-from lightning_gans import generation
-from lightning_gans.networks import GaussianWithCode, MLPGenerator
+from lightning_gans import GAN, generation
+from lightning_gans.networks import GaussianWithCode, MLPDiscriminator, MLPGenerator, PlainGenerator
 from lightning_gans.randomness import seeded
 from lightning_gans.stabilizers import VirtualBatchNorm
 
@@ -171,32 +171,42 @@ def test_a_seed_determines_all_random_numbers_of_its_sample():
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_classes_are_mixed_by_their_embeddings(wrapped, make_image_gan):
+def test_classes_are_mixed_by_their_weights(wrapped, make_image_gan):
     if wrapped:
         gan = make_image_gan(num_classes=3)
         VirtualBatchNorm(size=4).apply_to(gan)
     else:
         gan = linear_gan(num_classes=3)
     z = generation.seed_latents(gan, [1, 2])
-    embedding = next(one.embedding for one in gan.generator.modules() if getattr(one, "embedding", None) is not None)
     pure = generation.render(gan, z, [1, 2], torch.tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]))
     with generation.showing(gan), torch.no_grad():
         each = [gan(z[i : i + 1], torch.tensor([label])) for i, label in enumerate((2, 0))]
     torch.testing.assert_close(pure, torch.cat(each))
-    mixed = generation.render(gan, z, [1, 2], torch.tensor([[0.5, 0.0, 0.5], [1.0, -1.0, 1.0]]))
+    weights = torch.tensor([[0.5, 0.0, 0.5], [1.0, -1.0, 1.0]])
+    mixed = generation.render(gan, z, [1, 2], weights)
     assert not torch.allclose(mixed, pure)
-    owner = next(one for one in gan.generator.modules() if getattr(one, "embedding", None) is not None)
-    assert owner.embedding is embedding, "restored"
     if not wrapped:
-        e, w = embedding.weight, gan.generator.linear.weight
-        means = torch.stack([(e[0] + e[2]) / 2, e[0] - e[1] + e[2]])
-        torch.testing.assert_close(mixed, (torch.cat([z, means], 1) @ w.T).detach())
+        torch.testing.assert_close(mixed, (torch.cat([z, weights], 1) @ gan.generator.linear.weight.T).detach())
 
 
-def test_classes_without_an_embedding_cannot_be_mixed():
-    gan = linear_gan(num_classes=3)
-    gan.generator.embedding = None
-    with pytest.raises(ValueError, match=r"LinearGenerator has 0 embeddings of classes.*give a single class"):
+def test_a_stochastic_ensemble_mixes_classes_too():
+    gan = ensemble(num_classes=2)
+    z = generation.seed_latents(gan, [1])
+    pure, mixed = (generation.render(gan, z, [1], torch.tensor([w])) for w in ([0.0, 1.0], [0.5, 0.5]))
+    assert not torch.allclose(pure, mixed)
+
+
+def test_a_plain_network_does_not_mix_classes():
+    class Plain(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed = nn.Embedding(3, 4)
+
+        def forward(self, z, labels):
+            return z + self.embed(labels)
+
+    gan = GAN(PlainGenerator(Plain(), latents=4, num_classes=3), MLPDiscriminator((4,), num_classes=3))
+    with pytest.raises(ValueError, match=r"PlainGenerator takes no weights of classes; give a single class"):
         generation.render(gan, torch.zeros(1, 4), [0], torch.full((1, 3), 1 / 3))
 
 

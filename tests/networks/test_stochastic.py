@@ -66,7 +66,7 @@ def test_options_of_the_image_generator():
     assert layers(stochastic_layers=1) == [(1, 8, 3), (8, 4, 1), (4, 2, 1), (2, 1, 1)]
     assert layers(doublings=3) == [(1, 4, 3), (4, 2, 3), (2, 1, 1)]
     assert layers(input_channels=5)[0] == (5, 8, 3) and image(input_channels=5).latent_dim == 5 * 16
-    assert layers(input_channels=5, num_classes=2)[0] == (10, 8, 3)
+    assert layers(input_channels=5, num_classes=2)[0] == (7, 8, 3)
     g = image(latents=Constant(16), routes_per_batch=2)
     assert g.latents == Constant(16) and len(g.draw_routes(9)) == 2
     assert torch.equal(*g(g.latents.sample(2), route=1))
@@ -81,7 +81,7 @@ def test_options_of_the_mlp_generator():
     assert layers() == [(4, 8, 3), (8, 8, 3)]
     assert layers(width=5, groups=2) == [(4, 5, 2), (5, 5, 2)]
     assert layers(depth=3, stochastic_layers=1) == [(4, 8, 3), (8, 8, 1), (8, 8, 1)]
-    assert layers(num_classes=2, latents=Uniform(6))[0] == (12, 8, 3)
+    assert layers(num_classes=2, latents=Uniform(6))[0] == (8, 8, 3)
     assert StochasticEnsembleMLPGenerator((2,)).num_routes == 256
     assert StochasticEnsembleMLPGenerator((2,)).latents == Gaussian(16)
 

@@ -44,6 +44,7 @@ def test_normal_norms_are_drawn_around_one(make_image_gan):
 
 def test_embeddings_of_labels(make_gan):
     gan = make_gan(num_classes=3)
+    gan.generator.embedding = nn.Embedding(3, 4)
     before = {who: getattr(gan, who).embedding.weight.clone() for who in ("discriminator", "generator")}
 
     def kept(who):

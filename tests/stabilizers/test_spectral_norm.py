@@ -50,6 +50,7 @@ def test_a_perceptron_is_1_lipschitz(make_gan):
 
 def test_each_argument_chooses_a_network_and_the_generators_embedding_keeps_its_scale(make_image_gan):
     gan = make_image_gan(size=16, num_classes=2)
+    gan.generator.embedding = nn.Embedding(2, 3)
     SpectralNorm(discriminator=False, generator=True).apply_to(gan)
     assert not parametrised(gan.discriminator)
     assert parametrised(gan.generator) == [name for name, _ in weighted_layers(gan.generator)]
