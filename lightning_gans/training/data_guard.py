@@ -51,9 +51,12 @@ class DataGuard(Callback):
 
     @override
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        if is_gan(pl_module) and (batch_idx == 0 or self._expected is None):
+        if not is_gan(pl_module):
+            return
+        if batch_idx == 0 or self._expected is None:
             ends = self._check(pl_module, batch, "training")
             self._expected = self._expected or ends
+        pl_module.last_samples = None  # until the training step has read this batch
 
     @override
     def on_validation_batch_start(
@@ -95,7 +98,7 @@ class DataGuard(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if not is_gan(pl_module):
             return
-        x, _ = pl_module.unpack_batch(batch)
+        x = pl_module.unpack_batch(batch)[0] if pl_module.last_samples is None else pl_module.last_samples
         if has_images(x):
             self._ends.append((pl_module.batches_seen, len(x), torch.stack(x.detach().aminmax())))
         if TrainingLog.is_due_to_read(trainer, pl_module, self.every_n_batches):
