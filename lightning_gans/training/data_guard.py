@@ -15,8 +15,8 @@ from typing_extensions import override
 
 from lightning_gans.arguments import whole
 from lightning_gans.batches import describe
+from lightning_gans.ranges import RangeWarnings, has_images, in_unit_range, is_outside, remedy_of_range, spans
 from lightning_gans.training.checks import is_gan
-from lightning_gans.training.ranges import has_images, in_unit_range, remedy_of_range, spans
 from lightning_gans.training.training_log import TrainingLog
 
 
@@ -41,13 +41,17 @@ class DataGuard(Callback):
         self.every_n_batches = every_n_batches
         self._ends: list[tuple[int, int, Tensor]] = []  # number of a batch, samples in it, smallest and largest value
         self._expected: tuple[float, float] | None = None  # ends of the first batch of images
-        self._warned: set[str] = set()
+        self.ranges = RangeWarnings()
 
     # ---------------------------------------------------------------- first batches
 
     @override
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        self.ranges.clear()
+
+    @override
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        self._ends, self._expected, self._warned = [], None, set()
+        self._ends, self._expected = [], None
 
     @override
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
@@ -83,14 +87,18 @@ class DataGuard(Callback):
                 "labels; give pairs (samples, labels) or a dict with label, y or target, or networks without classes."
             )
         low, high = check_samples(x, gan.generator.sample_shape, kind)
+        self.warn_of_unit_range(x, low, high, f"first {kind} batch")
+        return low, high
+
+    def warn_of_unit_range(self, x: Tensor, low: float, high: float, source: str) -> None:
+        """Warn of real images x, with these ends, that look like [0, 1]; `source` says whose they are."""
         if has_images(x) and in_unit_range(low, high):
             self._warn(
                 "unit",
-                f"the images of the first {kind} batch span {spans(low, high)} and have no negative value, as images "
+                f"the images of the {source} span {spans(low, high)} and have no negative value, as images "
                 f"in [0, 1] do; those of the generator, and all pictures and scores, are in [-1, 1]. Scale them: "
                 f"{remedy_of_range(low, high)}, or Normalize(0.5, 0.5) behind ToTensor().",
             )
-        return low, high
 
     # ---------------------------------------------------------------- later batches
 
@@ -117,17 +125,16 @@ class DataGuard(Callback):
         first = spans(*self._expected)
         for (number, size, _), (low, high) in zip(pending, ends, strict=True):
             where = f"the images of batch {number} span {spans(low, high)}, those of the first batch {first}"
-            if low < -1.01 or high > 1.01:
+            if is_outside(low, high):
                 self._warn(
-                    "range", f"{where}, and [-1, 1] is expected; scale all of them: {remedy_of_range(low, high)}."
+                    "outside", f"{where}, and [-1, 1] is expected; scale all of them: {remedy_of_range(low, high)}."
                 )
             elif size >= 8 and in_unit_range(low, high) and self._expected[0] < -0.5:
-                self._warn("later", f"{where}; if they are in [0, 1], scale them as the others: x * 2 - 1.")
+                self._warn("unit", f"{where}; if they are in [0, 1], scale them as the others: x * 2 - 1.")
 
-    def _warn(self, kind: str, words: str) -> None:
-        """Warn once of a kind of fault, in the process that finds it."""
-        if kind not in self._warned:
-            self._warned.add(kind)
+    def _warn(self, fault: str, words: str) -> None:
+        """Warn once of a fault, in the process that finds it."""
+        if self.ranges.is_new(fault):
             warnings.warn(words[0].upper() + words[1:], UserWarning, stacklevel=2)
 
     # ---------------------------------------------------------------- no batch at all
@@ -173,7 +180,7 @@ def check_samples(x: Tensor, sample_shape: Sequence[int], kind: str = "training"
         bad = int((~torch.isfinite(x)).flatten(1).any(1).sum())
         raise ValueError(f"{bad} of the {len(x)} samples in the first batch hold NaN or infinity; clean the data.")
     low, high = (float(end) for end in x.aminmax())
-    if has_images(x) and (low < -1.01 or high > 1.01):
+    if has_images(x) and is_outside(low, high):
         of = "" if kind == "training" else f" of {kind}"
         raise ValueError(
             f"images must lie in [-1, 1], but the first batch{of} spans {spans(low, high)}; scale them: "
