@@ -165,7 +165,7 @@ class GAN(ReproducibleModule):
     def discriminate(self, discriminator: Callable[..., Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
         """Return the logits of samples, (N,) or, as of patches, (N, …), in single precision or better."""
         logits = discriminator(x) if labels is None else discriminator(x, labels)
-        checks.logits(logits, len(x))
+        checks.logits(logits, len(x), self.discriminator)
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     @contextmanager
