@@ -22,7 +22,7 @@ from lightning_gans.objectives import NonSaturating, Objective
 from lightning_gans.optimizers import Adam
 from lightning_gans.stabilizer import Stabilizer, rebuild_network_changes
 from lightning_gans.step import LOGIT_METRICS, PROGRESS_METRICS, Batch, Step
-from lightning_gans.training import attach_callbacks, checks, returns_metrics
+from lightning_gans.training import attach_callbacks, batch_sizes, checks, returns_metrics
 from lightning_gans.training.player_update import AnyOptimizer, backward_in_parts, frozen, owner, step_optimizer
 
 
@@ -259,7 +259,7 @@ class GAN(ReproducibleModule):
         optimizers = {"discriminator": discriminator_optimizer, "generator": generator_optimizer}
         fake: Tensor | None = None
         steps: dict[str, Step] = {}
-        with batches.reading(self, batch) as (real, labels):
+        with batches.reading(self, batch) as (real, labels), batch_sizes.explained():
             if all(updates.values()) and self.generator_accumulation == self.discriminator_accumulation == 1:
                 fake = self.generate(len(real), labels)
             for player, number in updates.items():

@@ -48,8 +48,8 @@ def remedy_of_range(low: float, high: float) -> str:
 class RangeWarnings:
     """The warnings of a run, or of one score, about ranges of images: a fault is said once, by who finds it first.
 
-    The faults are "unit", images that look like [0, 1], and "outside", images that leave [−1, 1]. Generated images that
-    have the fault of the real ones follow them, and are no other fault.
+    The faults are "unit", images that look like [0, 1], "outside", images that leave [−1, 1], and others by their
+    names. Generated images that have the fault of the real ones follow them, and are no other fault.
     """
 
     def __init__(self) -> None:
