@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -146,29 +147,55 @@ def _remedy(low: int, high: int, num_classes: int) -> str:
     return f"number the classes from 0, or build the networks with num_classes={high + 1}"
 
 
+# ---------------------------------------------------------------- one reading of a batch
+
+
+@contextmanager
+def reading(gan: Any, batch: Any, known: Any = None) -> Iterator[Any]:
+    """Read a batch once for everything inside the block; yield the samples and labels that `read` returns there.
+
+    Args:
+        gan: whose `unpack_batch` reads it; its `last_samples` become the samples of the outermost block.
+        batch: what the loader gave; blocks of the same batch inside one another share one reading.
+        known: its samples and labels, such as those of a part of a batch; None for what `unpack_batch` returns.
+    """
+    before = gan.batch_in_hand
+    if before is None or before[0] is not batch:
+        gan.batch_in_hand = batch, gan.unpack_batch(batch) if known is None else known
+    if before is None:
+        gan.last_samples = gan.batch_in_hand[1][0]
+    try:
+        yield gan.batch_in_hand[1]
+    finally:
+        gan.batch_in_hand = before
+
+
+def read(gan: Any, batch: Any) -> Any:
+    """Return the samples and labels of a batch, as `reading` has them inside its block, else as `unpack_batch` does."""
+    held = gan.batch_in_hand
+    return held[1] if held is not None and held[0] is batch else gan.unpack_batch(batch)
+
+
 # ---------------------------------------------------------------- parts of a batch
 
 
-def parts(batch: Any, number: int) -> Iterator[tuple[Any, float]]:
-    """Yield a batch, of whatever structure, in at most `number` parts of it, each with its share of the samples."""
+def parts(batch: Any, number: int, size: int) -> Iterator[tuple[Any, float]]:
+    """Yield a batch, of whatever structure, in at most `number` parts of it, each with its share of the samples.
+
+    What has `size` entries is cut; the rest, such as a scale or a matrix of the classes, is in every part as it is.
+
+    Args:
+        batch: tensors, and whatever else a loader gives, in tuples, lists and dicts.
+        number: of parts, at least 1.
+        size: number of samples in it, at least 1.
+    """
     if number == 1:
         yield batch, 1.0
         return
-    size = _size(batch)
-    if size is None:
-        raise _not_taken(batch)
     start = 0
     for piece in torch.empty(size).tensor_split(min(number, size)):
         yield _rows(batch, start, start + len(piece), size), len(piece) / size
         start += len(piece)
-
-
-def _size(batch: Any) -> int | None:
-    """Return the length of the first tensor in a batch, None where there is none."""
-    if isinstance(batch, Tensor):
-        return len(batch) if batch.dim() else None
-    inner = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, tuple | list) else ()
-    return next((size for size in map(_size, inner) if size is not None), None)
 
 
 def _rows(batch: Any, start: int, stop: int, size: int) -> Any:
@@ -179,7 +206,12 @@ def _rows(batch: Any, start: int, stop: int, size: int) -> Any:
         return {key: _rows(value, start, stop, size) for key, value in batch.items()}
     if not isinstance(batch, tuple | list):
         return batch
-    if _size(batch) is None:  # names and the like, one for each sample
+    if not _has_tensor(batch):  # names and the like, one for each sample
         return batch[start:stop] if len(batch) == size else batch
     rows = [_rows(one, start, stop, size) for one in batch]
     return type(batch)(*rows) if hasattr(batch, "_fields") else rows
+
+
+def _has_tensor(batch: Any) -> bool:
+    inner = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, tuple | list) else ()
+    return isinstance(batch, Tensor) or any(map(_has_tensor, inner))

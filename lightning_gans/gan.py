@@ -22,7 +22,7 @@ from lightning_gans.objectives import NonSaturating, Objective
 from lightning_gans.optimizers import Adam
 from lightning_gans.stabilizer import Stabilizer, rebuild_network_changes
 from lightning_gans.step import LOGIT_METRICS, PROGRESS_METRICS, Batch, Step
-from lightning_gans.training import attach_callbacks, checks, returns_metrics
+from lightning_gans.training import attach_callbacks, batch_sizes, checks, returns_metrics
 from lightning_gans.training.player_update import AnyOptimizer, backward_in_parts, frozen, owner, step_optimizer
 
 
@@ -65,6 +65,7 @@ class GAN(ReproducibleModule):
         generator_updates, discriminator_updates: updates so far; the schedules of stabilizers count the generator's.
         samples_seen: real samples so far, of all processes.
         last_steps: the last step of each player, detached, with the number of its batch.
+        last_samples: the real samples of the last batch, as `unpack_batch` gave them.
         looking_ahead: whether the current steps are those of a lookahead, as in `UnrolledGAN`.
 
     Raises:
@@ -119,6 +120,8 @@ class GAN(ReproducibleModule):
         self.looking_ahead = False
         self.epoch_schedulers: list[Any] = []
         self.last_steps: dict[str, Step] = {}
+        self.last_samples: Tensor | None = None
+        self.batch_in_hand: tuple[Any, Any] | None = None  # with its samples and labels
 
     def check_networks(self, generator: Generator, discriminator: Discriminator) -> None:
         """Refuse networks that differ in classes or, unless `discriminate` is overridden, in the samples' shape."""
@@ -162,7 +165,7 @@ class GAN(ReproducibleModule):
     def discriminate(self, discriminator: Callable[..., Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
         """Return the logits of samples, (N,) or, as of patches, (N, …), in single precision or better."""
         logits = discriminator(x) if labels is None else discriminator(x, labels)
-        checks.logits(logits, len(x))
+        checks.logits(logits, len(x), self.discriminator)
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     @contextmanager
@@ -182,7 +185,7 @@ class GAN(ReproducibleModule):
 
         `fake` are as many samples, None to generate them; `discriminator` returns the logits, None for the module's.
         """
-        real, labels = self.unpack_batch(batch)
+        real, labels = batches.read(self, batch)
         discriminator = self.discriminator if discriminator is None else discriminator
         stabilizers = self.active_stabilizers
         if fake is None:
@@ -209,7 +212,7 @@ class GAN(ReproducibleModule):
 
     def generator_step(self, batch: Batch, fake: Tensor | None = None) -> Step:
         """Return the generator's loss on a batch, with its graph; `fake` are samples that require grad, if given."""
-        real, labels = self.unpack_batch(batch)
+        real, labels = batches.read(self, batch)
         stabilizers = self.active_stabilizers
         fake = self.generate(len(real), labels) if fake is None else fake
         discriminator = self.opponent(batch, fake)
@@ -235,10 +238,9 @@ class GAN(ReproducibleModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Step]:
         """Train on one batch; callbacks find the detached steps as `outputs` of `on_train_batch_end`."""
-        x, _ = self.unpack_batch(batch)
         self.seed_batch()
         optimizers = self.optimizers()
-        with distributed.synchronized(self.trainer.strategy.model):
+        with batches.reading(self, batch) as (x, _), distributed.synchronized(self.trainer.strategy.model):
             steps = self.train_batch(batch, *(optimizers if isinstance(optimizers, list) else [optimizers]))
             distributed.broadcast_buffers(self)
         self.has_trained = True
@@ -257,14 +259,14 @@ class GAN(ReproducibleModule):
         optimizers = {"discriminator": discriminator_optimizer, "generator": generator_optimizer}
         fake: Tensor | None = None
         steps: dict[str, Step] = {}
-        if all(updates.values()) and self.generator_accumulation == self.discriminator_accumulation == 1:
-            real, labels = self.unpack_batch(batch)
-            fake = self.generate(len(real), labels)
-        for player, number in updates.items():
-            shared = fake.detach() if fake is not None and player == "discriminator" else fake
-            for update in range(number):
-                first = shared if update == 0 else None
-                steps[player] = self.update(player, optimizers[player], batch, first, counted=not steps)
+        with batches.reading(self, batch) as (real, labels), batch_sizes.explained():
+            if all(updates.values()) and self.generator_accumulation == self.discriminator_accumulation == 1:
+                fake = self.generate(len(real), labels)
+            for player, number in updates.items():
+                shared = fake.detach() if fake is not None and player == "discriminator" else fake
+                for update in range(number):
+                    first = shared if update == 0 else None
+                    steps[player] = self.update(player, optimizers[player], batch, first, counted=not steps)
         return steps
 
     def updates_per_batch(self) -> tuple[int, int]:
@@ -328,7 +330,7 @@ class GAN(ReproducibleModule):
     @returns_metrics("discriminator_loss", "generator_loss", "real_logit", "fake_logit")
     def evaluation_metrics(self, batch: Batch) -> dict[str, Tensor]:
         """Return what is logged under `val/` and `test/`; D sees samples as in training, to compare the two."""
-        real, labels = self.unpack_batch(batch)
+        real, labels = batches.read(self, batch)
         fake = self.generate(len(real), labels)
         for stabilizer in self.active_stabilizers:
             real, fake = (hooks.discriminator_input(stabilizer, self, x) for x in (real, fake))
@@ -342,8 +344,9 @@ class GAN(ReproducibleModule):
         }
 
     def _log_evaluation(self, batch: Batch, split: str) -> None:
-        metrics = {f"{split}/{name}": value for name, value in self.evaluation_metrics(batch).items()}
-        self.log_dict(metrics, batch_size=len(self.unpack_batch(batch)[0]), sync_dist=True)
+        with batches.reading(self, batch) as (x, _):
+            metrics = {f"{split}/{name}": value for name, value in self.evaluation_metrics(batch).items()}
+        self.log_dict(metrics, batch_size=len(x), sync_dist=True)
 
     # ---------------------------------------------------------------- Lightning's other hooks
 

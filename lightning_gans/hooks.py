@@ -65,7 +65,7 @@ def discriminator_input(stabilizer: Stabilizer, gan: GAN, x: Tensor) -> Tensor:
     """Return the discriminator's input; see `Stabilizer.on_discriminator_input`."""
     if isinstance(stabilizer, NetworkStabilizer) and not stabilizer.is_applied(gan):
         raise ValueError(
-            f"{_named(stabilizer)} has not changed the networks yet; without a Trainer, call its apply_to(gan) before "
+            f"{stabilizer} has not changed the networks yet; without a Trainer, call its apply_to(gan) before "
             "the optimizers are made."
         )
     return _samples(stabilizer, "on_discriminator_input", x, _call(stabilizer, "on_discriminator_input", gan, x))
@@ -138,7 +138,7 @@ def _loss(stabilizer: Stabilizer, hook: str, step: Step, given: Any) -> Tensor:
     for name, term in step.terms.items():
         if not isinstance(term, Tensor) or term.numel() != 1:
             raise ValueError(
-                f"{_named(stabilizer)}: {hook} put {_described(term)} into step.terms as {name}, expected a scalar "
+                f"{stabilizer}: {hook} put {_described(term)} into step.terms as {name}, expected a scalar "
                 "tensor; put term.detach() there."
             )
     if given is before:
@@ -152,17 +152,13 @@ def _loss(stabilizer: Stabilizer, hook: str, step: Step, given: Any) -> Tensor:
 def _check_grad(stabilizer: Stabilizer, hook: str, before: Tensor, given: Tensor, what: str) -> None:
     if before.requires_grad and torch.is_grad_enabled() and not given.requires_grad:
         raise ValueError(
-            f"{_named(stabilizer)}: {hook} returned {what} without a gradient, so nothing would be trained through it; "
+            f"{stabilizer}: {hook} returned {what} without a gradient, so nothing would be trained through it; "
             "leave out detach(), item(), torch.no_grad() and numpy."
         )
 
 
 def _refuse(stabilizer: Stabilizer, hook: str, given: Any, expected: str, remedy: str) -> NoReturn:
-    raise ValueError(f"{_named(stabilizer)}: {hook} returned {_described(given)}, expected {expected}; {remedy}.")
-
-
-def _named(stabilizer: Stabilizer) -> str:
-    return str(stabilizer).replace("(args=(), kwargs={})", "()")  # of a class without a constructor
+    raise ValueError(f"{stabilizer}: {hook} returned {_described(given)}, expected {expected}; {remedy}.")
 
 
 def _described(given: Any) -> str:

@@ -32,6 +32,7 @@ _DISCRIMINATOR_HOOKS = (
     "on_discriminator_step_end",
     "on_opponent",
 )
+_NO_MORE: tuple[tuple[str, Any], ...] = (("args", ()), ("kwargs", {}))
 
 
 class Stabilizer(Callback):
@@ -83,12 +84,13 @@ class Stabilizer(Callback):
         return self
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._arguments.items())})"
+        given = self._arguments.items()  # a class without a constructor takes *args and **kwargs, and has none of them
+        return _call_of(self, {name: value for name, value in given if (name, value) not in _NO_MORE})
 
     @property
     def state_key(self) -> str:
         """The key of its state in a checkpoint: class and arguments, so that two of one class do not collide."""
-        return repr(self)
+        return _call_of(self, self._arguments)
 
     @override
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
@@ -204,6 +206,10 @@ class NetworkStabilizer(Stabilizer):
             for name, child in list(parent.named_children()):
                 if child is old:
                     setattr(parent, name, new)
+
+
+def _call_of(stabilizer: Stabilizer, arguments: dict[str, Any]) -> str:
+    return f"{type(stabilizer).__name__}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
 
 
 def rebuild_network_changes(checkpoint: dict[str, Any]) -> list[NetworkStabilizer]:

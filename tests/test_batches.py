@@ -5,9 +5,13 @@ from collections import namedtuple
 import numpy as np
 import pytest
 import torch
+from helpers import sgds
 from torch.utils.data import DataLoader, TensorDataset
 
+from lightning_gans import GAN
 from lightning_gans.batches import LABEL_KEYS, SAMPLE_KEYS, parts, samples_and_labels
+from lightning_gans.objectives import Relativistic
+from lightning_gans.stabilizers import LabelSmoothing
 
 X = torch.arange(12.0).reshape(4, 3)
 Y = torch.tensor([0, 2, 1, 2])
@@ -157,8 +161,6 @@ def test_every_form_trains_as_the_plain_one_does(make_gan, quiet, weights, form,
 
 
 def test_a_subclass_reads_batches_of_its_own(make_gan, fit, batches):
-    from lightning_gans import GAN
-
     class Own(GAN):
         def unpack_batch(self, batch):
             return super().unpack_batch(batch["deep"]["points"])
@@ -168,13 +170,120 @@ def test_a_subclass_reads_batches_of_its_own(make_gan, fit, batches):
     assert gan.generator_updates == 3
 
 
+class Counting:
+    """Mixed into a GAN of its own batches: how often it reads each of them, and what the hooks of Lightning get."""
+
+    def unpack_batch(self, batch):
+        self.read = [*getattr(self, "read", []), batch["number"]]
+        return super().unpack_batch((batch["points"] * 1, batch["kinds"]))
+
+    def on_train_batch_start(self, batch, batch_idx):
+        self.given = [*getattr(self, "given", []), batch]
+
+
+def numbered(num=3, classes=3):
+    return [
+        {
+            "number": number,
+            "points": torch.rand(6, 2).double() * 2 - 1,
+            "kinds": torch.eye(classes)[torch.arange(6) % 3],
+        }
+        for number in range(num)
+    ]
+
+
+@pytest.mark.parametrize("settings", [{}, {"n_critic": 2}, {"objective": Relativistic()}], ids=str)
+def test_a_batch_is_read_once_by_everything_that_trains_on_it(make_gan, fit, settings):
+    kind, data = type("Own", (Counting, GAN), {}), numbered()
+    gan = make_gan(num_classes=3, kind=kind, **settings)
+    gan.stabilizers.append(LabelSmoothing())
+    fit(gan, data, val=data[:1], num_sanity_val_steps=0)
+    assert gan.read == [0, 0, 1, 2, 0, 0], "the first batch of a split once more, to be checked"
+    assert [batch["number"] for batch in gan.given] == [0, 1, 2], "hooks of Lightning get the loader's own batch"
+    assert gan.batch_in_hand is None
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_parts_of_a_batch_are_cut_from_the_one_reading(make_gan, fit, number):
+    kind, data = type("Own", (Counting, GAN), {}), numbered()
+    accumulation = {"generator_accumulation": number, "discriminator_accumulation": number}
+    gan = make_gan(num_classes=3, kind=kind, **accumulation)
+    fit(gan, data)
+    assert gan.read == [0, 0, 1, 2]
+
+
+def test_one_reading_trains_as_many_do(make_gan, fit, weights, monkeypatch):
+    """Bitwise, against a GAN each of whose steps reads the batch itself."""
+    after = []
+    for often in (False, True):
+        if often:
+            monkeypatch.setattr("lightning_gans.batches.read", lambda gan, batch: gan.unpack_batch(batch))
+        gan = make_gan(num_classes=3, kind=type("Own", (Counting, GAN), {}), n_critic=2)
+        fit(gan, numbered_alike())
+        after.append(weights(gan))
+    assert torch.equal(*after) and len(gan.read) > 4
+
+
+def numbered_alike():
+    torch.manual_seed(3)
+    return numbered()
+
+
+def test_a_tensor_that_a_plain_loop_fills_again_is_read_again(make_gan):
+    gan, given = (
+        make_gan(),
+        torch.zeros(6, 2, dtype=torch.float64),
+    )  # converted, so that it is not the samples themselves
+    optimizers, seen = sgds(gan), []
+    for value in (0.25, 0.5):
+        given.fill_(value)
+        gan.train_batch(given, *optimizers)
+        seen.append(gan.last_steps["discriminator"].real)
+        seen.append(gan.discriminator_step(given).real)
+    assert [x.unique().tolist() for x in seen] == [[0.25], [0.25], [0.5], [0.5]]
+
+
+def test_a_batch_that_a_step_of_ones_own_reads_is_the_loaders(make_gan, fit):
+    class Own(GAN):
+        def generator_step(self, batch, fake=None):
+            step = super().generator_step(batch, fake)
+            assert batch["weight"].shape == (len(step.fake),) and batch["scale"].shape == (2,)
+            step.loss = step.loss * batch["weight"].mean()
+            return step
+
+    gan = make_gan(kind=Own, generator_accumulation=2)
+    fit(gan, [{"scale": torch.ones(2), "x": torch.rand(6, 2), "weight": torch.ones(6)}] * 2)
+    assert gan.generator_updates == 2
+
+
 # ---------------------------------------------------------------- parts
+
+
+@pytest.mark.parametrize("first", [torch.tensor(1.0), torch.ones(3), torch.ones(9, 2), torch.ones(1)], ids=str)
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_tensor_that_is_not_of_the_samples_does_not_cut_the_batch(make_gan, fit, weights, first, number):
+    """Against the same samples alone."""
+    points, after = torch.rand(2, 6, 2) * 2 - 1, []
+    for data in ([{"kernel": first, "image": x} for x in points], list(points)):
+        gan = make_gan(generator_accumulation=number, discriminator_accumulation=number)
+        fit(gan, data)
+        after.append(weights(gan))
+    assert torch.equal(*after)
+
+
+def test_what_is_not_of_the_samples_is_in_every_part_as_it_is():
+    found = list(parts({"kernel": torch.ones(3, 3), "x": X, "deep": (Y, torch.ones(2))}, 2, 4))
+    assert [part["kernel"].shape for part, _ in found] == [(3, 3)] * 2 and [len(part["x"]) for part, _ in found] == [
+        2,
+        2,
+    ]
+    assert [[len(one) for one in part["deep"]] for part, _ in found] == [[2, 2]] * 2
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 7])
 def test_parts_of_any_structure(number):
     batch = {"image": X, "deep": [(Y, X + 1), Pair(X, Y)], "names": list("abcd"), "scale": torch.tensor(2.0), "k": 5}
-    found = list(parts(batch, number))
+    found = list(parts(batch, number, 4))
     assert len(found) == min(number, 4) and sum(share for _, share in found) == pytest.approx(1)
     assert torch.equal(torch.cat([part["image"] for part, _ in found]), X)
     assert torch.equal(torch.cat([part["deep"][0][0] for part, _ in found]), Y)

@@ -10,7 +10,7 @@ from torch import nn
 
 from lightning_gans import GAN, UnrolledGAN
 from lightning_gans.callbacks.health.health_probe import HealthProbe
-from lightning_gans.networks import DCGANGenerator, Discriminator
+from lightning_gans.networks import DCGANDiscriminator, DCGANGenerator, Discriminator
 from lightning_gans.objectives import Hinge, NonSaturating, Relativistic, RelativisticAverage
 from lightning_gans.schedules import Linear
 from lightning_gans.stabilizers import (
@@ -215,6 +215,11 @@ class Odd(Plain):
     [
         (lambda logits: logits.repeat(4), r"of shape \(32,\) for 8 samples"),
         (lambda logits: logits.mean(), r"of shape \(\) for 8 samples"),
+        (lambda logits: logits.mean(0, keepdim=True), r"of shape \(1,\) for 8 samples"),
+        (lambda logits: logits.mean().reshape(1, 1), r"of shape \(1, 1\) for 8 samples"),
+        (lambda logits: logits[None], r"of shape \(1, 8\) for 8 samples"),
+        (lambda logits: logits.view(-1, 2).mean(1), r"of shape \(4,\) for 8 samples"),
+        (lambda logits: logits[:3], r"of shape \(3,\) for 8 samples"),
         (lambda logits: [logits, logits], "in a list for 8 samples"),
     ],
 )
@@ -223,6 +228,30 @@ def test_logits_without_a_row_for_each_sample_are_refused(returned, says, fit):
     with pytest.raises(ValueError, match=rf"the discriminator returns logits {says}; expected a tensor with") as raised:
         fit(gan)
     assert "\n" not in str(raised.value) and gan.discriminator_updates == 0
+    assert "a row for each: (8,), (8, 1), or (8, 1, H, W) of patches" in str(raised.value)
+
+
+@pytest.mark.parametrize("returned", [lambda logits: logits, lambda logits: logits[:, None]])
+def test_logits_of_one_sample_have_one_row(returned, fit):
+    gan = GAN(DCGANGenerator(IMAGE, 3, width=2), Odd(returned))
+    fit(gan, [torch.rand(1, *IMAGE) * 2 - 1] * 2)
+    assert gan.discriminator_updates == 2
+
+
+@pytest.mark.parametrize("samples", [2, 4, 8])
+def test_packs_have_a_row_for_each_of_them(samples, fit, batches):
+    gan = GAN(DCGANGenerator(IMAGE, 3, width=2), DCGANDiscriminator(IMAGE, width=2))
+    fit(gan, batches(2, IMAGE), val=[batches(1, IMAGE)[0][:3]], callbacks=[Packing(samples)])
+    assert gan.last_steps["discriminator"].fake_logits.shape == (8 // samples,)
+
+
+def test_packs_that_are_averaged_are_refused(fit, batches):
+    gan = GAN(DCGANGenerator(IMAGE, 3, width=2), DCGANDiscriminator(IMAGE, width=2))
+    gan.discriminator.head.register_forward_hook(lambda module, given, made: made.mean(0, keepdim=True))
+    with pytest.raises(
+        ValueError, match=r"shape \(1,\) for 8 samples in packs of 2; expected .* each: \(4,\), \(4, 1\)"
+    ):
+        fit(gan, callbacks=[Packing(2)])
 
 
 @pytest.mark.parametrize("stabilizer", [LabelSmoothing(), R1Penalty(), LabelFlipping(0.4)], ids=repr)

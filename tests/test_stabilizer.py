@@ -119,6 +119,25 @@ def test_setup_prepares_every_stabilizer_before_training(make_gan, fit):
         assert stabilizer.names[:2] == ["applied", "turns"] and stabilizer.calls[0][1] is gan
 
 
+@pytest.mark.parametrize("base", [Stabilizer, NetworkStabilizer])
+def test_a_class_without_a_constructor_is_named_as_it_is_written(base):
+    class Own(base):
+        def change(self, gan):
+            raise ValueError(f"{self}: nothing")
+
+    assert str(Own()) == repr(Own()) == "Own()"
+    assert Own().state_key == "Own(args=(), kwargs={})", "the key of checkpoints stays what it was"
+
+
+@pytest.mark.parametrize("given", [{}, {"name": 1}])
+def test_a_constructor_of_keywords_is_named_with_those_that_were_given(given):
+    class Own(Stabilizer):
+        def __init__(self, **kwargs):
+            self.kwargs = kwargs
+
+    assert str(Own(**given)) == ("Own(kwargs={'name': 1})" if given else "Own()")
+
+
 def test_stabilizers_show_their_arguments():
     assert repr(Scale(2.0, shift=1)) == Scale(factor=2.0, shift=1).state_key == "Scale(factor=2.0, shift=1)"
     assert Scale().state_key != Scale(2.0).state_key

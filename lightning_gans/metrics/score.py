@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from lightning_gans.networks.frozen import HiddenNetwork
 from lightning_gans.overriding import check_names
+from lightning_gans.ranges import RangeWarnings, has_images, in_unit_range, is_outside, remedy_of_range, spans
 
 
 class Score(HiddenNetwork, Metric):
@@ -47,7 +48,8 @@ class Score(HiddenNetwork, Metric):
     least_samples = 2
     """The fewest samples of either kind that give a figure."""
 
-    _noted: frozenset[str] = frozenset()  # the warnings that were given
+    _range_warnings: RangeWarnings | None = None  # its own, or those of the run
+
     for_fewer_samples = ""
     """What to change where samples are too few, for the message, such as "lower its k"."""
 
@@ -98,7 +100,7 @@ class Score(HiddenNetwork, Metric):
             real: whether they are real or generated; None if that is not known.
         """
         kind = {True: "real ", False: "generated ", None: ""}[real]
-        if samples.dim() == 4 and not samples.is_floating_point():
+        if has_images(samples) and not samples.is_floating_point():
             scaled = "x.float() / 127.5 - 1" if samples.dtype == torch.uint8 else "to floats of that range"
             raise ValueError(
                 f"{type(self).__name__}: the {kind}images are {samples.dtype}; expected floats in [-1, 1]; scale them: "
@@ -110,27 +112,29 @@ class Score(HiddenNetwork, Metric):
                 f"{type(self).__name__}: {bad} of {len(samples)} samples hold NaN or infinity; the generator has "
                 "diverged, or the data needs cleaning."
             )
-        if samples.dim() == 4 and samples.numel():
+        if has_images(samples) and samples.numel():
             low, high = (float(end) for end in samples.detach().aminmax())
             self._check_range(kind, low, high, len(samples))
 
     def _check_range(self, kind: str, low: float, high: float, count: int) -> None:
-        span = f"the {kind}images span [{low:.3g}, {high:.3g}]; expected [-1, 1]; "
+        span = f"the {kind}images span {spans(low, high)}; expected [-1, 1]; "
         if low >= 0 and high > 2:
-            half = 127.5 if high <= 255 else 32767.5 if high <= 65535 else "(x.max() / 2)"
-            raise ValueError(f"{type(self).__name__}: {span}scale them: x / {half} - 1.")
-        if low < -1.01 or high > 1.01:
+            raise ValueError(f"{type(self).__name__}: {span}scale them: {remedy_of_range(low, high)}.")
+        self._range_warnings = self._range_warnings or RangeWarnings()
+        if is_outside(low, high):
             bound = "give the generator a bound, such as a final tanh."
             others = "normalise with mean 0.5 and std 0.5, or clamp them to [-1, 1]."
-            self._note(kind + "out", span + (bound if kind == "generated " else others))
-        elif low >= 0 and high > 0 and count >= 4:
-            self._note(kind + "positive", span + "none is below 0: if they are in [0, 1], scale them: x * 2 - 1.")
+            fault, remedy = "outside", bound if kind == "generated " else others
+        elif in_unit_range(low, high) and count >= 4:
+            fault, remedy = "unit", "none is below 0: if they are in [0, 1], scale them: x * 2 - 1."
+        else:
+            return
+        if self._range_warnings.is_new(fault):
+            rank_zero_warn(f"{type(self).__name__}: {span}{remedy}", category=UserWarning)
 
-    def _note(self, key: str, text: str) -> None:
-        """Warn once."""
-        if key not in self._noted:
-            self._noted |= {key}
-            rank_zero_warn(f"{type(self).__name__}: {text}", category=UserWarning)
+    def share_warnings(self, ranges: RangeWarnings) -> None:
+        """Warn of ranges together with the rest of a run, so that each fault is said once in it."""
+        self._range_warnings = ranges
 
     def check_count(self, kind: str, count: int) -> None:
         """Raise a ValueError for fewer samples of a kind than `least_samples`."""

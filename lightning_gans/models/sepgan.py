@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from lightning_gans import arguments, hooks
+from lightning_gans import arguments, batches, hooks
 from lightning_gans.gan import GAN
 from lightning_gans.models.image_priors import batch_norm_distances, total_variation
 from lightning_gans.networks import FrozenClassifier, Generator, StochasticGenerator
@@ -162,7 +162,7 @@ class SEPGAN(GAN):
             batch: gives the number of images to make and, if the generator is conditional, their labels.
             fake: images that require grad; None makes them, which a target that reads routes needs.
         """
-        x, labels = self.unpack_batch(batch)
+        x, labels = batches.read(self, batch)
         choice = labels if self.target.reads == "labels" else None
         if self.target.reads == "groups":
             if fake is not None:

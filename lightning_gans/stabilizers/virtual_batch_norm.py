@@ -16,6 +16,7 @@ from lightning_gans.networks import (
     ReferencedGenerator,
     VirtualBatchNormLayer,
 )
+from lightning_gans.randomness import seeded
 from lightning_gans.stabilizer import NetworkStabilizer, Stabilizer
 
 
@@ -29,11 +30,13 @@ class VirtualBatchNorm(NetworkStabilizer):
     bias and eps of each BatchNorm are kept; BatchNorms in a discriminator's head are not replaced.
 
     The discriminator's reference is the first `size` samples of the first real batch (that of the first process, if
-    there are several), as the data has them; in every step it passes through the changes that other stabilizers make to
-    D's input, such as `InstanceNoise`, as the batch does. The generator's is latents drawn at the start, with all
-    classes in turn. Both are kept in checkpoints. Before the first batch, as in Lightning's sanity check, the samples
-    themselves replace it. Each forward processes the reference too: with `size` equal to the batch size, twice the time
-    and memory. Give `Packing` before it; the reference is then of `size` packs.
+    there are several), as the data has them. In every step it passes through the changes that other stabilizers make to
+    D's input, such as `InstanceNoise`, as the batch does, but always by the same random numbers: but for their
+    schedules it is fixed, for real samples and fakes, in the steps of both players and in all processes. The
+    generator's is latents drawn at the start, with all classes in turn. Both are kept in checkpoints. Before the first
+    batch, as in Lightning's sanity check, the samples themselves replace it. Each forward processes the reference too:
+    with `size` equal to the batch size, twice the time and memory. Give `Packing` before it; the reference is then of
+    `size` packs.
 
     Args:
         discriminator: whether the discriminator's norms are replaced.
@@ -101,8 +104,9 @@ class VirtualBatchNorm(NetworkStabilizer):
         changing = [one for one in others if type(one).on_discriminator_input is not Stabilizer.on_discriminator_input]
         if network is not None and network.is_filled and changing:
             reference = network.reference.view(-1, *gan.discriminator.sample_shape)
-            for stabilizer in changing:
-                reference = hooks.discriminator_input(stabilizer, gan, reference)
+            with seeded(0):  # or D would be another function of real samples than of fakes
+                for stabilizer in changing:
+                    reference = hooks.discriminator_input(stabilizer, gan, reference)
             network.show(reference.reshape(network.reference.shape))
         return x
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightning_gans import arguments
 from lightning_gans.attached import attached
-from lightning_gans.networks import Discriminator
+from lightning_gans.networks import Discriminator, PackedDiscriminator
 from lightning_gans.training.callback_checks import callbacks_fit
 
 
@@ -41,13 +42,20 @@ def networks_fit(generator: nn.Module, discriminator: nn.Module, shapes: bool = 
             )
 
 
-def logits(found: Any, samples: int) -> None:
-    """Require logits (N,) or (N, …) of N samples, or fewer, as of packs."""
-    if not isinstance(found, Tensor) or found.dim() == 0 or len(found) > samples:
+def logits(found: Any, samples: int, discriminator: nn.Module) -> None:
+    """Require logits (N,) or (N, …) of N samples, or (N/m,) of packs of m, as a `PackedDiscriminator` gives them."""
+    if isinstance(found, Tensor) and found.dim() and len(found) == samples:
+        return
+    pack = math.prod(one.samples for one in discriminator.modules() if isinstance(one, PackedDiscriminator))
+    rows = max(1, samples // pack)
+    if not isinstance(found, Tensor) or found.dim() == 0 or len(found) != rows:
         shape = f"of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"in a {type(found).__name__}"
+        averaged = isinstance(found, Tensor) and found.numel() == 1
+        remedy = "; leave out its mean over the batch, since a loss takes that itself" if averaged else ""
+        of = f"{samples} samples" if pack == 1 else f"{samples} samples in packs of {pack}"
         raise ValueError(
-            f"the discriminator returns logits {shape} for {samples} samples; expected a tensor with a row for each: "
-            f"({samples},), or ({samples}, 1, H, W) of patches."
+            f"the discriminator returns logits {shape} for {of}; expected a tensor with a row for each: "
+            f"({rows},), ({rows}, 1), or ({rows}, 1, H, W) of patches{remedy}."
         )
 
 

@@ -11,7 +11,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightning_gans.batches import parts
+from lightning_gans.batches import parts, reading
 from lightning_gans.step import Batch, Step
 from lightning_gans.training import checks
 from lightning_gans.training.gradients import clip
@@ -53,12 +53,14 @@ def backward_in_parts(gan: Any, player: str, optimizer: AnyOptimizer, batch: Bat
     number = getattr(gan, f"{player}_accumulation")
     checks.accumulation(gan)
     steps, shares = [], []
-    for part, share in parts(batch, number):
-        step = getattr(gan, f"{player}_step")(part, fake)
-        loss = step.loss * share if number > 1 else step.loss
-        gan.manual_backward(loss) if isinstance(optimizer, LightningOptimizer) else loss.backward()
-        steps.append(step.detached(gan.batches_seen))
-        shares.append(share)
+    with reading(gan, batch) as whole:
+        for (part, known), share in parts((batch, whole), number, len(whole[0])):
+            with reading(gan, part, known):
+                step = getattr(gan, f"{player}_step")(part, fake)
+                loss = step.loss * share if number > 1 else step.loss
+                gan.manual_backward(loss) if isinstance(optimizer, LightningOptimizer) else loss.backward()
+            steps.append(step.detached(gan.batches_seen))
+            shares.append(share)
     return steps[0] if len(steps) == 1 else Step.of_parts(steps, shares)
 
 

@@ -7,10 +7,9 @@ from lightning_gans.data import CelebA
 NAMES = ["Eyeglasses", "Male", "Smiling"]
 
 
-@pytest.fixture
-def celeba(tmp_path, monkeypatch):
-    """Twelve faces in the published layout, black above and below, where the centre crop removes it."""
-    folder = tmp_path / "celeba"
+def write_celeba(root):
+    """Write twelve faces in the published layout, black above and below, where the centre crop removes it."""
+    folder = root / "celeba"
     (folder / "img_align_celeba").mkdir(parents=True)
     files = [f"{number:06d}.jpg" for number in range(1, 13)]
     for number, name in enumerate(files):
@@ -30,6 +29,11 @@ def celeba(tmp_path, monkeypatch):
     }
     for name, rows in lines.items():
         (folder / name).write_text("\n".join(rows) + "\n")
+
+
+@pytest.fixture
+def celeba(tmp_path, monkeypatch):
+    write_celeba(tmp_path)
     monkeypatch.setattr("torchvision.datasets.celeba.check_integrity", lambda path, md5: True)
     return tmp_path
 

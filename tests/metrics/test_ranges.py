@@ -10,7 +10,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from lightning_gans.callbacks import Evaluation
-from lightning_gans.metrics import FrechetDistance, PairwiseDiversity
+from lightning_gans.data import GANData
+from lightning_gans.metrics import FrechetDistance, NearestNeighbour, PairwiseDiversity
 
 OF_IMAGES = [name for name in EVERY if len(shape_for(name)) == 3]
 every_score = pytest.mark.parametrize("name", OF_IMAGES)
@@ -136,6 +137,69 @@ class Mean(nn.Module):
 
     def forward(self, x):
         return x.flatten(1).mean(1, keepdim=True)
+
+
+class Mapped(GANData):
+    """Images that a function has mapped from [−1, 1], in every split."""
+
+    sample_shape = (1, 8, 8)
+
+    def __init__(self, change):
+        super().__init__(8, False, 0)
+        self.change = change
+
+    def load(self, split):
+        return self.change(torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1)
+
+
+def of_ranges(call):
+    """Return the warnings of a call that tell a range."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call()
+    return [str(one.message) for one in caught if " span [" in str(one.message)]
+
+
+THREE = [lambda: FrechetDistance(Mean()), PairwiseDiversity, lambda: NearestNeighbour(Mean())]
+
+
+@pytest.mark.parametrize(
+    ("how", "split"),
+    [("fit", "train"), ("fit", "test"), ("fit on loaders", "val"), ("validate", "val"), ("test", "test")],
+)
+def test_images_in_zero_to_one_are_said_once_in_a_run(make_image_gan, quiet, how, split):
+    """By the guard of the data, and by none of three scores, for real samples and generated ones."""
+    gan, data = make_image_gan(), Mapped(lambda x: x / 2 + 0.5)
+    gan.generator.register_forward_hook(lambda module, given, made: made.abs())  # as if it had learned such data
+    trainer = Trainer(**quiet, callbacks=[Evaluation([make() for make in THREE], split=split, statistics=None)])
+    if how == "fit on loaders":
+        found = of_ranges(lambda: trainer.fit(gan, data.train_dataloader(), data.val_dataloader()))
+    else:
+        found = of_ranges(lambda: getattr(trainer, how)(gan, datamodule=data))
+    (words,) = found
+    assert words.startswith(f"The images of the {split} split of") or words.startswith("The images of the first")
+    assert "x * 2 - 1 for images in [0, 1], or Normalize(0.5, 0.5) behind ToTensor()" in words
+
+
+def test_the_next_run_says_it_again(make_image_gan, quiet):
+    gan, data = make_image_gan(), Mapped(lambda x: x / 2 + 0.5)
+    trainer = Trainer(**quiet, callbacks=[Evaluation([PairwiseDiversity()], statistics=None)])
+    for _ in range(2):
+        assert len(of_ranges(lambda: trainer.validate(gan, datamodule=data))) == 1
+
+
+def test_a_generator_without_a_bound_is_said_once_by_three_scores(make_image_gan, quiet):
+    gan, data = make_image_gan(), Mapped(lambda x: x)
+    gan.generator.register_forward_hook(lambda module, given, made: 1.5 * made.sign())
+    trainer = Trainer(**quiet, callbacks=[Evaluation([make() for make in THREE], statistics=None)])
+    (words,) = of_ranges(lambda: trainer.validate(gan, datamodule=data))
+    assert "FrechetDistance: the generated images span [-1.5, 1.5]" in words and "give the generator a bound" in words
+
+
+def test_a_score_of_its_own_says_a_fault_once_for_both_kinds():
+    score, x = PairwiseDiversity(), torch.rand(8, 1, 8, 8)
+    (words,) = of_ranges(lambda: [score.update(x, real=real) for real in (True, False, False)])
+    assert words.startswith("PairwiseDiversity: the real images span [")
 
 
 @pytest.mark.parametrize(

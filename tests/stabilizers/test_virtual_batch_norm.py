@@ -14,9 +14,17 @@ from lightning_gans.networks import (
     ReferencedGenerator,
     VirtualBatchNormLayer,
 )
+from lightning_gans.objectives import Relativistic
 from lightning_gans.optimizers import SGD
 from lightning_gans.schedules import Linear
-from lightning_gans.stabilizers import CheckpointSwap, GradientPenalty, InstanceNoise, Packing, VirtualBatchNorm
+from lightning_gans.stabilizers import (
+    CheckpointSwap,
+    DifferentiableAugmentation,
+    GradientPenalty,
+    InstanceNoise,
+    Packing,
+    VirtualBatchNorm,
+)
 
 
 def norms(network, kind):
@@ -66,6 +74,78 @@ def test_the_reference_is_clean_and_noised_as_the_batch_is(make_image_gan, fit, 
     fit(gan, [torch.zeros(8, 1, 16, 16)] * 5, callbacks=[Packing(2)] * packed + stack + [Seen()])
     for sigma, (reference, batch, clean) in zip([1 / 2, 1 / 3, 1 / 6, 0, 0], deviations, strict=True):
         assert reference == pytest.approx(sigma, rel=0.1) and batch == pytest.approx(sigma, rel=0.1) and clean == 0
+
+
+def relativistic(make_image_gan, *stabilizers):
+    """Return a GAN whose generator's step shows D fakes and then real samples, and what D's layers are then given."""
+    gan, given = make_image_gan(size=16, objective=Relativistic()), []
+    gan.stabilizers += [VirtualBatchNorm(size=4), *stabilizers]
+    for stabilizer in gan.stabilizers:
+        stabilizer.apply_to(gan)
+    gan.discriminator.inner.features.register_forward_pre_hook(lambda module, x: given.append(x[0].detach()))
+    return gan, given
+
+
+CHANGES = [InstanceNoise(0.5), DifferentiableAugmentation()]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: type(change).__name__)
+def test_the_reference_is_the_same_in_every_forward_of_both_players(make_image_gan, batches, change):
+    gan, given = relativistic(make_image_gan, change)
+    for batch in batches(3, (1, 16, 16)):
+        gan.train_batch(batch, *players(gan))
+    assert len(given) == 12, "real samples and fakes in each player's step on three batches"
+    assert all(torch.equal(x[:4], given[0][:4]) for x in given)
+    assert not torch.equal(given[0][:4], gan.discriminator.reference), "changed as the samples are"
+    assert not any(torch.equal(x[4:], given[0][4:]) for x in given[1:])
+
+
+def test_a_schedule_scales_the_noise_of_the_reference_which_stays_the_same(make_image_gan, batches):
+    gan, given = relativistic(make_image_gan, InstanceNoise(Linear(0.4, 0.0, updates=4)))
+    for batch in batches(3, (1, 16, 16)):
+        gan.train_batch(batch, *players(gan))
+    noise = [x[:4] - gan.discriminator.reference for x in given]
+    for sigma, part in zip([0.4] * 4 + [0.3] * 4 + [0.2] * 4, noise, strict=True):
+        torch.testing.assert_close(part / sigma, noise[0] / 0.4, rtol=0, atol=1e-5)
+
+
+def test_a_relativistic_loss_compares_logits_by_one_reference(make_image_gan, batches):
+    """Against the loss of logits that are computed one sample at a time, by normalising with one fixed reference."""
+    gan, given = relativistic(make_image_gan, InstanceNoise(0.5))
+    first, second = (x.double() for x in batches(2, (1, 16, 16)))
+    gan.double().discriminator_step(first)
+    step = gan.generator_step(second)
+    reference = given[0][:4]
+
+    def logit(x):
+        rows = torch.cat([reference, x[None]])
+        for layer in gan.discriminator.inner.features:
+            rows = by_reference(layer, rows) if isinstance(layer, VirtualBatchNormLayer) else layer(rows)
+        return gan.discriminator.head(rows[4:]).squeeze()
+
+    differences = [logit(fake) - logit(real) for fake, real in zip(step.fake, step.real, strict=True)]
+    expected = torch.stack([torch.log1p(torch.exp(-one)) for one in differences]).mean()
+    torch.testing.assert_close(step.loss, expected, rtol=1e-6, atol=1e-9)
+
+
+def by_reference(layer, rows):
+    """Normalise four rows by their own moments, and the fifth by those of all: the paper's virtual batch."""
+    normed = []
+    for part in (rows[:4], rows):
+        # the formula weighs the reference by n / (n + 1) and the sample by 1 / (n + 1): moments over n + 1 rows
+        mean, variance = part.mean((0, 2, 3), keepdim=True), part.var((0, 2, 3), keepdim=True, correction=0)
+        normed.append((part - mean) / (variance + layer.eps).sqrt())
+    y = torch.cat([normed[0], normed[1][4:]])
+    return y * layer.weight[:, None, None] + layer.bias[:, None, None]
+
+
+def test_the_noise_of_the_reference_takes_no_random_number_of_the_run(make_image_gan, batches):
+    gan, _ = relativistic(make_image_gan, InstanceNoise(0.5))
+    x = batches(1, (1, 16, 16))[0]
+    gan.discriminator_step(x)
+    state = torch.get_rng_state()
+    gan.stabilizers[0].on_discriminator_input(gan, x)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_packs_of_the_reference_are_augmented_sample_by_sample(make_image_gan, batches):

@@ -8,6 +8,7 @@ from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from lightning_gans import DCGAN
+from lightning_gans.training import NonFiniteError
 
 GOOD = torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
@@ -79,6 +80,63 @@ def test_images_out_of_range_are_refused_with_what_helps(fit, data, words):
 )
 def test_another_shape_is_refused_with_what_helps(fit, data, words):
     assert words in refused(lambda: fit(small(), [data]))
+
+
+@pytest.mark.parametrize(
+    ("arrange", "remedy"),
+    [
+        (lambda x: x, 'the fourth channel is transparency: image.convert("RGB") before ToTensor(), or x[:, :3]'),
+        (lambda x: x.permute(0, 2, 3, 1), "the fourth is transparency: x[..., :3].permute(0, 3, 1, 2)"),
+    ],
+)
+def test_images_with_transparency_are_refused_with_a_remedy_that_trains(fit, arrange, remedy):
+    x = arrange(GOOD[:, [0] * 4])
+    assert remedy in refused(lambda: fit(DCGAN((3, 8, 8), latent_dim=3, width=2), [x]))
+    words = remedy.rpartition(": ")[2].rpartition(" or ")[2] if "convert" in remedy else remedy.partition(": ")[2]
+    gan = DCGAN((3, 8, 8), latent_dim=3, width=2)
+    fit(gan, [eval(words, {"x": x})])
+    assert gan.discriminator_updates == 1
+
+
+def test_four_channels_train_where_the_networks_have_as_many(fit):
+    gan = DCGAN((4, 8, 8), latent_dim=3, width=2)
+    fit(gan, [GOOD[:, [0] * 4]])
+    assert gan.discriminator_updates == 1
+
+
+def spoiled(value):
+    x = GOOD[:8].clone()
+    x[3, 0, 2, 2] = value
+    return x
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_pixel_that_is_not_finite_in_a_later_batch_is_said_of_the_data(fit, value):
+    def run():
+        with pytest.raises(NonFiniteError):
+            fit(small(), [GOOD[:8], spoiled(value)])
+
+    found = said(run)
+    assert found == ["The images of batch 2 hold NaN or infinity; clean the data."]
+
+
+@pytest.mark.parametrize("points", [False, True])
+def test_a_later_batch_of_validation_that_is_not_finite_is_said_once(make_gan, fit, points):
+    val = [GOOD[:8], spoiled(float("nan"))]
+    gan = make_gan() if points else small()
+    val = [x.flatten(1)[:, 18:20] for x in val] if points else val
+    found = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(gan, val[:1] * 2, val=val, max_epochs=2, num_sanity_val_steps=0)
+    found = [str(one.message) for one in caught if "NaN" in str(one.message)]
+    assert len(found) == 1 and found[0].startswith("The samples of validation batch 2 hold NaN or infinity")
+
+
+def test_a_batch_of_a_test_that_is_not_finite_is_said(quiet):
+    data = DataLoader([GOOD[:8], GOOD[:8], spoiled(float("inf"))], batch_size=None)
+    with pytest.warns(UserWarning, match="The samples of test batch 3 hold NaN or infinity"):
+        Trainer(**quiet).test(small(), data, verbose=False)
 
 
 def test_labels_are_checked_before_the_first_update(fit):

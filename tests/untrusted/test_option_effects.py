@@ -21,6 +21,7 @@ from lightning_gans.schedules import Linear, Schedule
 from lightning_gans.stabilizers.rules import Fixed, UpdateRule
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+from test_celeba import write_celeba
 from test_image_data import write_cifar, write_idx
 
 pytestmark = [pytest.mark.untrusted, pytest.mark.filterwarnings("ignore")]
@@ -87,7 +88,9 @@ def files(tmp_path, monkeypatch):
     write_idx(tmp_path / "MNIST" / "raw")
     write_idx(tmp_path / "FashionMNIST" / "raw")
     write_cifar(tmp_path / "cifar-10-batches-py")
-    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
+    write_celeba(tmp_path)
+    for kind in ("cifar", "celeba"):
+        monkeypatch.setattr(f"torchvision.datasets.{kind}.check_integrity", lambda *_: True)
     for number in range(20):
         place = tmp_path / "pictures" / ("cats" if number < 12 else "dogs") / f"{number:02d}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -103,6 +106,13 @@ def files(tmp_path, monkeypatch):
         "CIFAR10": {**digits, "root": (root[0], root[1], 12), "size": ("16", shape, (3, 16, 16))},
         "StackedMNIST": {**digits, **stacked, "root": (root[0], lambda made: made.load("test") is not None, True)}
         | {"val_size": ("12", lambda made: made.val_size, 12)},
+        "CelebA": {
+            **table.BATCHES,
+            "root": (root[0], lambda made: len(made.load("test")), 2),
+            "size": ("16", shape, (3, 16, 16)),
+            "batch_size": ("4", lambda made: len(table._x(table.first(made))), 4),  # of six faces
+            "attribute": ("Male", lambda made: whole_labels(made, "train"), [0, 1] * 3),
+        },
         "ImageFolder": {
             **table.BATCHES,
             "root": (str(tmp_path / "pictures"), lambda made: made.num_classes, 2),
@@ -128,7 +138,11 @@ def val_size(made):
     return len(made.load("val"))
 
 
-@pytest.mark.parametrize("name", sorted(FILES - {"CelebA"}))  # whose options tests/data/test_celeba.py reads from files
+def whole_labels(made, split):
+    return table.whole(made, split)[1].tolist()
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
 def test_every_option_of_data_in_files_has_a_row_and_changes_what_it_names(name, files):
     rows = files[name]
     assert set(options(DATA[name])) == set(rows)

@@ -10,6 +10,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from lightning_gans import generation
+from lightning_gans.attached import attached
 from lightning_gans.callbacks.evaluation.real_samples import RealSamples
 from lightning_gans.callbacks.evaluation.real_statistics import RealStatistics
 from lightning_gans.callbacks.evaluation.scoreboard import Scoreboard
@@ -20,6 +21,7 @@ from lightning_gans.callbacks.trainer_attributes import is_trial
 from lightning_gans.gan import GAN
 from lightning_gans.metrics import Score
 from lightning_gans.randomness import seeded
+from lightning_gans.training import DataGuard
 
 _NAN = "the generator makes NaN or infinity; go back to an earlier checkpoint, with a lower learning rate."
 
@@ -67,6 +69,7 @@ class Scorer:
             (self._few,) = samples.read(gan, [torch.arange(len(samples))[:: max(1, len(samples) // 8)][:8]])
         self.data_name = samples.data_name
         self.source = f"{split} split of {samples.data_name}"
+        self._share_warnings(trainer)
         self._networks = SharedNetworks(scores)
         faults: list[str] = []
         each = self._try(gan, samples, self._few[:2], faults)
@@ -85,6 +88,14 @@ class Scorer:
     def prepare(self, trainer: Trainer, gan: GAN) -> None:
         """Get the statistics of the real samples, from disk or from the samples; once, before `score`."""
         self._real = self._real_states(trainer, gan, self._samples, self._few)
+
+    def _share_warnings(self, trainer: Trainer) -> None:
+        """Let the guard of the run's data and all scores say a fault of range once, the guard first."""
+        for guard in attached(trainer, DataGuard)[:1]:
+            low, high = (float(end) for end in self._few.aminmax())
+            guard.warn_of_unit_range(self._few, low, high, self.source)
+            for score in self.scores:
+                score.share_warnings(guard.ranges)
 
     def _try(self, gan: GAN, samples: RealSamples, few: Tensor, faults: list[str]) -> float:
         """Return the seconds that scores need for a sample; what a score does not take is added to the faults."""
