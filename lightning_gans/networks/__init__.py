@@ -11,15 +11,8 @@ from lightning_gans.networks.batch_layers import (
     append_to_features,
 )
 from lightning_gans.networks.classifier import DigitClassifier, FrozenClassifier, efficientnet_lite0
-from lightning_gans.networks.dcgan import (
-    DCGANDiscriminator,
-    DCGANGenerator,
-    PooledConv,
-    ResizeConv,
-    StridedConv,
-    TransposedConv,
-    initialize,
-)
+from lightning_gans.networks.convolutions import PooledConv, ResizeConv, StridedConv, TransposedConv, initialize
+from lightning_gans.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from lightning_gans.networks.features import ClassifierFeatures, DigitFeatures, ImageNetFeatures, InceptionFeatures
 from lightning_gans.networks.latents import Constant, Gaussian, GaussianWithCode, Latents, Uniform, as_latents
 from lightning_gans.networks.mlp import FourierFeatures, Maxout, MLPDiscriminator, MLPGenerator, initialize_orthogonal

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lightning_gans import arguments
-from lightning_gans.networks.dcgan import Crop, as_image_shape, stage_widths
+from lightning_gans.networks.convolutions import Crop
+from lightning_gans.networks.dcgan import as_image_shape, stage_widths
 from lightning_gans.networks.latents import Latents, Uniform, as_latents
 from lightning_gans.networks.mlp import initialize_he
 from lightning_gans.networks.routes import StochasticGenerator

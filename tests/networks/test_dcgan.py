@@ -1,5 +1,7 @@
 """The deep convolutional networks: the paper's architecture, at any image size."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -212,3 +214,69 @@ def test_bad_values_are_named(make, arguments, words):
     with pytest.raises(ValueError, match=words) as raised:
         make(**arguments)
     assert "\n" not in str(raised.value)
+
+
+# ---------------------------------------------------------------- networks of published protocols
+
+
+def metz_generator():
+    """Return the generator of the constrained stacked MNIST of Metz et al. (2017)."""
+    thin = partial(TransposedConv, kernel_size=3)
+    return DCGANGenerator((3, 28, 28), 256, width=8, upsampling=thin, plain_last=True, redundant_biases=True)
+
+
+def metz_discriminator(width):
+    thin = partial(StridedConv, kernel_size=3)
+    return DCGANDiscriminator(
+        (3, 28, 28), width, nn.BatchNorm2d, downsampling=thin, norm_first=True, redundant_biases=True
+    )
+
+
+def count(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_the_networks_of_constrained_stacked_mnist_have_the_published_numbers_of_parameters():
+    assert count(metz_generator()) == 287_875
+    assert [count(metz_discriminator(width)) for width in (2, 4)] == [585, 1889]
+
+
+def test_a_plain_convolution_comes_last_on_the_map_of_the_image():
+    g = metz_generator()
+    maps = [g.layers[:stop](torch.randn(2, 256)).shape[1:] for stop in range(2, len(g.layers))]
+    sizes = list(dict.fromkeys(tuple(shape) for shape in maps))
+    crop = (32, 8, 8)
+    assert sizes == [(64, 4, 4), crop, (32, 7, 7), (16, 14, 14), (8, 28, 28), (3, 28, 28)]
+    last = g.layers[-2]
+    assert type(last) is nn.Conv2d and last.kernel_size == (3, 3) and last.stride == (1, 1)
+
+
+@pytest.mark.parametrize("size", [(28, 28), (9, 17), (30, 50)])
+@pytest.mark.parametrize("kernel_size", [3, 4])
+def test_a_discriminator_takes_the_map_that_its_layers_leave(size, kernel_size):
+    d = DCGANDiscriminator((1, *size), 2, downsampling=partial(StridedConv, kernel_size=kernel_size))
+    assert d(torch.randn(3, 1, *size)).shape == (3,)
+    assert d.num_features == d.features(torch.randn(3, 1, *size)).shape[1]
+    rounds = -(-size[0] // 2) if kernel_size == 3 else size[0] // 2
+    assert d.features[0](torch.randn(3, 1, *size)).shape[2] == rounds
+
+
+def weighted(module):
+    return isinstance(module, nn.Conv2d)
+
+
+def test_normed_layers_keep_their_biases_and_the_first_its_norm_where_asked():
+    plain, asked = DCGANDiscriminator((1, 16, 16), 2), DCGANDiscriminator((1, 16, 16), 2, norm_first=True)
+    norms = [sum(isinstance(m, nn.BatchNorm2d) for m in d.features) for d in (plain, asked)]
+    assert norms == [1, 2]
+    kept = [
+        [m.bias is not None for m in DCGANDiscriminator((1, 16, 16), 2, redundant_biases=asked).features if weighted(m)]
+        for asked in (False, True)
+    ]
+    assert kept == [[True, False], [True, True]]
+
+
+@pytest.mark.parametrize("layer", [StridedConv, TransposedConv])
+def test_another_kernel_is_refused(layer):
+    with pytest.raises(ValueError, match=rf"{layer.__name__}\(kernel_size=5\)"):
+        layer(1, 1, kernel_size=5)
