@@ -15,7 +15,6 @@ from typing_extensions import override
 
 from lightning_gans.attached import attached
 from lightning_gans.callbacks import FailureMonitor, Report, SampleGrid
-from lightning_gans.callbacks.stopping import slurm_job
 from lightning_gans.cli import imports, trainer_parts
 from lightning_gans.cli.closing_lines import print_closing_lines
 from lightning_gans.cli.errors import Parser, end_run, fail_late, first_line
@@ -24,7 +23,7 @@ from lightning_gans.cli.input import given_keys, stacked_loggers
 from lightning_gans.cli.links import complete_hyperparameters, link_data_to_model, refuse_linked
 from lightning_gans.cli.print_metrics import PrintMetrics, print_metrics
 from lightning_gans.cli.restorable import RestorePhase, check_restorable
-from lightning_gans.cli.resume import finished, folder_of, is_requeued, last_checkpoint
+from lightning_gans.cli.resume import checkpoint_to_restore, finished, folder_of
 from lightning_gans.cli.run_folder import check_name
 from lightning_gans.cli.saved_config import SavedConfig
 from lightning_gans.cli.silence import silence
@@ -157,7 +156,8 @@ class GANCLI(LightningCLI):
         check_name(config.runs, experiment)
         if self.checkpoint is not None and any(one.partition("=")[0] == "--from" for one in self.args):
             raise ValueError("--from starts a new run and --ckpt_path continues one; leave one of them out.")
-        config.ckpt_path = self._checkpoint_path(Path(config.runs, experiment))
+        place = Path(config.runs, experiment)
+        config.ckpt_path = checkpoint_to_restore(self.checkpoint, self.args[0], place, config)
         if config.get("weights_only", False) is None:
             config.weights_only = True  # Lightning's default would run code from a remote file
         trainer_parts.check_checkpoint_settings(config.checkpoint.dirpath, config.checkpoint.filename)
@@ -171,19 +171,6 @@ class GANCLI(LightningCLI):
                 self.config_to_save[self.subcommand].experiment = self.run_folder.experiment
         if not config.trainer.fast_dev_run:
             self.run_folder.place_loggers(config.trainer.logger)
-
-    def _checkpoint_path(self, experiment: Path) -> str | None:
-        """Return the checkpoint to restore, None for a new run."""
-        if self.checkpoint == "last":
-            return last_checkpoint(experiment)
-        if self.checkpoint is None and self.subcommand != "fit":
-            raise ValueError(
-                f"{self.subcommand} needs a trained model; give --ckpt_path FILE, or 'last' for the latest of "
-                f"{experiment.name}."
-            )
-        if self.checkpoint is None and is_requeued():
-            return last_checkpoint(experiment, slurm_job())
-        return self.checkpoint
 
     @override
     def after_instantiate_classes(self) -> None:
@@ -216,7 +203,7 @@ class GANCLI(LightningCLI):
         """Refuse a checkpoint that the Trainer cannot restore; the same before the other commands."""
         path = self.config_init[self.subcommand].ckpt_path
         self.finished = ""
-        if path not in (None, "best", "hpc"):
+        if path not in (None, "hpc"):
             content = check_restorable(path, self.model, self.trainer, self.args[0])
             if self.args[0] == "fit":
                 self.finished = finished(content, self.trainer)
@@ -239,9 +226,7 @@ class GANCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Print where the results are and what can be done with them."""
-        trainer, folder = self.trainer, self.run_folder.path
-        fast_dev_run = self.config_init[self.subcommand].trainer.fast_dev_run
-        if trainer.global_rank != 0 or fast_dev_run or not trainer.loggers or self.finished:
-            return
-        further = imports.needed_by(self.model, self.config_init[self.subcommand]["import"])
-        print_closing_lines(trainer, folder, further)
+        config = self.config_init[self.subcommand]
+        if self.trainer.global_rank == 0 and not config.trainer.fast_dev_run and not self.finished:
+            further = imports.needed_by(self.model, config["import"])
+            print_closing_lines(self.trainer, self.run_folder.path, further)
