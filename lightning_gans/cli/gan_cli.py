@@ -123,13 +123,7 @@ class GANCLI(LightningCLI):
         )
         for name, kind in _STANDARD.items():
             parser.add_class_arguments(kind, name, fail_untyped=False, sub_configs=True)
-        parser.set_defaults(
-            {
-                "checkpoint.filename": "step_{step:07d}",
-                "checkpoint.auto_insert_metric_name": False,
-                "checkpoint.save_last": True,
-            }
-        )
+        parser.set_defaults({f"checkpoint.{name}": one for name, one in trainer_parts.CHECKPOINT_DEFAULTS.items()})
         if self.args[0] == "fit":
             parser.add_argument("--print_metrics", action=PrintMetrics)
         link_data_to_model(parser)
@@ -184,7 +178,8 @@ class GANCLI(LightningCLI):
             self.save_config_callback = None
         else:
             kwargs["logger"] = trainer_parts.with_run_logger(config.trainer.logger, self.run_folder.logger)
-        kwargs["callbacks"] = trainer_parts.with_standard_callbacks(self.args[0], config)
+        asked = trainer_parts.changed_checkpoint_settings(self.config[self.subcommand].checkpoint)
+        kwargs["callbacks"] = trainer_parts.with_standard_callbacks(self.args[0], config, asked)
         if self.args[0] == "fit" and "logger" in kwargs:
             kwargs["callbacks"].append(History(self.run_folder.logger, self.run_folder.is_resumed))
         kwargs["callbacks"].append(RestorePhase())
