@@ -100,6 +100,12 @@ class Stabilizer(Callback):
         """Whether it needs a discriminator that is trained: by default, whether it overrides a hook of its steps."""
         return any(getattr(type(self), hook) is not getattr(Stabilizer, hook) for hook in _DISCRIMINATOR_HOOKS)
 
+    @property
+    def loss_terms(self) -> list[str] | None:
+        """The names that it puts into `step.terms`; by default None, unknown, where it overrides a hook of a loss."""
+        hooks = ("on_discriminator_loss", "on_generator_loss")
+        return [] if all(getattr(type(self), one) is getattr(Stabilizer, one) for one in hooks) else None
+
     @override
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Warn of a schedule that ends after the run."""

@@ -106,6 +106,21 @@ def test_it_fits_every_objective_without_a_trainer(gan_for, batches, weights, re
 
 
 @every_stabilizer
+def test_it_declares_the_terms_that_it_adds_to_a_loss(gan_for, batches, recwarn, kind):
+    """So that a run knows the names of all metrics before it begins."""
+    neutral = () if NEUTRAL[kind] is None else (kind(**NEUTRAL[kind]),)
+    for stabilizer in (small(kind), *neutral):
+        gan = gan_for(kind)
+        gan.stabilizers.append(stabilizer)
+        stabilizer.apply_to(gan)
+        optimizers = [SGD(player.parameters()) for player in (gan.generator, gan.discriminator)]
+        added = set()
+        for batch in batches(3, gan.generator.sample_shape):
+            added |= {name for step in gan.train_batch(batch, *optimizers).values() for name in step.terms}
+        assert added == set(stabilizer.loss_terms)
+
+
+@every_stabilizer
 def test_it_trains_an_unrolled_gan(gan_for, batches, weights, recwarn, kind):
     plain = gan_for(kind)
     gan = UnrolledGAN(plain.generator, plain.discriminator, unroll_steps=2, detached=kind in ON_IMAGES)
