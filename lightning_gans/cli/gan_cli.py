@@ -22,7 +22,7 @@ from lightning_gans.cli.history import History
 from lightning_gans.cli.input import given_keys, stacked_loggers
 from lightning_gans.cli.links import complete_hyperparameters, link_data_to_model, refuse_linked
 from lightning_gans.cli.print_metrics import PrintMetrics, print_metrics
-from lightning_gans.cli.restorable import RestorePhase, check_restorable
+from lightning_gans.cli.restorable import RestorePhase, check_restorable, check_same_model
 from lightning_gans.cli.resume import checkpoint_to_restore, finished, folder_of
 from lightning_gans.cli.run_folder import check_name
 from lightning_gans.cli.saved_config import SavedConfig
@@ -202,6 +202,8 @@ class GANCLI(LightningCLI):
             content = check_restorable(path, self.model, self.trainer, self.args[0])
             if self.args[0] == "fit":
                 self.finished = finished(content, self.trainer)
+                if self.finished:
+                    check_same_model(path, content, self.model)
                 if type(seed := content.get("gan_seed")) is int:  # with which it continues
                     self.config_to_save["fit"].seed_everything = seed
         if "--print_metrics" in self.args:
