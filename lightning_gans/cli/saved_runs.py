@@ -20,7 +20,13 @@ _HEALTHY = "healthy.ckpt"  # which `FailureMonitor` keeps from before a failure
 
 @dataclass(frozen=True)
 class Best:
-    """What a checkpoint says of the best one of its run: by which metric, which score, and where it was saved."""
+    """What a checkpoint says of the best one of its run.
+
+    Args:
+        monitor: the metric.
+        score: its value; None where it does not say.
+        path: where the best checkpoint was saved.
+    """
 
     monitor: str
     score: float | None
@@ -31,7 +37,7 @@ class Best:
 class Saved:
     """What is known of a checkpoint without its tensors.
 
-    Attributes:
+    Args:
         path: the file.
         steps: how many batches it has seen, 0 where it does not say.
         run: the run that saved it, as <experiment>/version_<number>; "" where it does not say.
@@ -216,7 +222,8 @@ def best_checkpoint(experiment: Path, monitor: str | None) -> str:
     metric = monitor or "val/fd"
     raise FileNotFoundError(
         f"--ckpt_path best: no run below '{experiment}' has a checkpoint with the record of a best "
-        f"{monitor or 'score'}; give --ckpt_path last or a file, and train with --checkpoint.monitor {metric} for one."
+        f"{monitor or 'score'}, which weights alone do not hold; give --ckpt_path last or a file, and train with "
+        f"--checkpoint.monitor {metric} for one."
     )
 
 
