@@ -33,9 +33,13 @@ def names(folder):
 EVERY_TWO = ["own_step=2.ckpt", "own_step=4.ckpt", "own_step=6.ckpt"]
 BOTH = {  # the user's callback and the files of both; one of two epochs is the best
     "between": (own(every_n_train_steps=2), EVERY_TWO, True),
-    "with its own last": (own(every_n_train_steps=2, save_last="true"), EVERY_TWO, True),
     "every epoch": (own(), ["own_step=3.ckpt", "own_step=6.ckpt"], False),  # as the standard last one does
 }
+
+
+def test_there_is_one_last_checkpoint(names):
+    found = names(*own(every_n_train_steps=2, save_last="true"), "--checkpoint.filename=mine")
+    assert found == ["last.ckpt", "mine.ckpt", *EVERY_TWO]
 
 
 @pytest.mark.parametrize("case", BOTH)
