@@ -100,12 +100,6 @@ class Stabilizer(Callback):
         """Whether it needs a discriminator that is trained: by default, whether it overrides a hook of its steps."""
         return any(getattr(type(self), hook) is not getattr(Stabilizer, hook) for hook in _DISCRIMINATOR_HOOKS)
 
-    @property
-    def loss_terms(self) -> list[str] | None:
-        """The names that it puts into `step.terms`; by default None, unknown, where it overrides a hook of a loss."""
-        hooks = ("on_discriminator_loss", "on_generator_loss")
-        return [] if all(getattr(type(self), one) is getattr(Stabilizer, one) for one in hooks) else None
-
     @override
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Warn of a schedule that ends after the run."""
@@ -150,7 +144,7 @@ class Stabilizer(Callback):
         return real, fake
 
     def on_discriminator_loss(self, gan: GAN, step: Step, loss: Tensor) -> Tensor:
-        """Add to, scale or replace the discriminator's loss; put what was added into `step.terms`."""
+        """Add to, scale or replace the discriminator's loss; put terms into `step.terms`, names into `loss_terms`."""
         return loss
 
     def on_opponent(self, gan: GAN, discriminator: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -158,7 +152,7 @@ class Stabilizer(Callback):
         return discriminator
 
     def on_generator_loss(self, gan: GAN, step: Step, loss: Tensor) -> Tensor:
-        """Add to, scale or replace the generator's loss; put what was added into `step.terms`."""
+        """Add to, scale or replace the generator's loss; put terms into `step.terms`, names into `loss_terms`."""
         return loss
 
     def on_discriminator_step_end(self, gan: GAN) -> None:

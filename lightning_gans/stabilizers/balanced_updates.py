@@ -58,8 +58,8 @@ class BalancedUpdates(Stabilizer):
         self.rule.check(gan)
 
     @property
-    @override
     def loss_terms(self) -> list[str]:
+        """The names of what it adds to losses, which are logged as `loss/<name>`."""
         return []
 
     @override

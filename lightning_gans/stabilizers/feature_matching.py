@@ -62,8 +62,8 @@ class FeatureMatching(Stabilizer):
             )
 
     @property
-    @override
     def loss_terms(self) -> list[str]:
+        """The names of what it adds to losses, which are logged as `loss/<name>`."""
         return ["feature_matching"] if self.weight else []
 
     @override

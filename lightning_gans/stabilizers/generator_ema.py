@@ -100,8 +100,8 @@ class GeneratorEMA(Stabilizer):
                 self._training = None
 
     @property
-    @override
     def loss_terms(self) -> list[str]:
+        """The names of what it adds to losses, which are logged as `loss/<name>`."""
         return []
 
     @override

@@ -60,8 +60,8 @@ class HistoricalAveraging(Stabilizer):
         return bounds(self.discriminator_weight)[1] > 0
 
     @property
-    @override
     def loss_terms(self) -> list[str]:
+        """The names of what it adds to losses, which are logged as `loss/<name>`."""
         weights = {"generator": self.generator_weight, "discriminator": self.discriminator_weight}
         return [f"historical_averaging_{player}" for player, weight in weights.items() if bounds(weight)[1] > 0]
 

@@ -92,8 +92,8 @@ class Penalty(Stabilizer, ABC):
         Penalty.apply_to(self, pl_module)
 
     @property
-    @override
     def loss_terms(self) -> list[str]:
+        """The names of what it adds to losses, which are logged as `loss/<name>`."""
         return [self._term] if bounds(self.weight)[1] > 0 else []
 
     @property

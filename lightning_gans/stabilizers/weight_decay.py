@@ -53,8 +53,8 @@ class WeightDecay(Stabilizer):
             )
 
     @property
-    @override
     def loss_terms(self) -> list[str]:
+        """The names of what it adds to losses, which are logged as `loss/<name>`."""
         return ["weight_decay"] if bounds(self.weight)[1] > 0 else []
 
     @override

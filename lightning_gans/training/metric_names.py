@@ -42,7 +42,7 @@ def metric_names(trainer: Trainer, gan: Any, validates: bool = True) -> list[str
         names += getattr(callback, "metric_names", lambda trainer: None)(trainer) or []
     names += [pattern.format(one) for pattern in ("loss/{}", "{}/learning_rate", "gradients/{}") for one in players]
     for part in (gan, *_parts(trainer, gan)):
-        names += [f"loss/{name}" for name in getattr(part, "loss_terms", None) or ()]
+        names += [f"loss/{name}" for name in getattr(part, "loss_terms", ())]
     names += getattr(gan.metrics, "metric_names", ())
     if validates:
         names += [f"val/{name}" for name in getattr(gan.evaluation_metrics, "metric_names", ())]
@@ -50,8 +50,14 @@ def metric_names(trainer: Trainer, gan: Any, validates: bool = True) -> list[str
 
 
 def undeclared_terms(trainer: Trainer, gan: Any) -> list[Any]:
-    """Return the stabilizers that may add more to a loss, `loss/<term>`, than they declare: those of a user."""
-    return [part for part in _parts(trainer, gan) if getattr(part, "loss_terms", ()) is None]
+    """Return the stabilizers that override the hook of a loss and do not declare, in `loss_terms`, what they add."""
+    return [part for part in _parts(trainer, gan) if _changes_a_loss(part) and not hasattr(part, "loss_terms")]
+
+
+def _changes_a_loss(part: Any) -> bool:
+    """Return whether a part is a stabilizer that overrides a hook of a loss."""
+    hooks = (getattr(type(part), name, None) for name in ("on_discriminator_loss", "on_generator_loss"))
+    return any(hook is not None and hook.__module__ != "lightning_gans.stabilizer" for hook in hooks)
 
 
 def _parts(trainer: Trainer, gan: Any) -> list[Any]:

@@ -14,7 +14,7 @@ from lightning_gans.metrics import ModeCoverage, PrecisionRecall
 from lightning_gans.networks import StochasticEnsembleGenerator
 from lightning_gans.networks.classifier import DigitClassifier
 from lightning_gans.stabilizers import GradientPenalty, WeightClipping, WeightDecay
-from lightning_gans.training import has_validation, metric_names
+from lightning_gans.training import has_validation, metric_names, undeclared_terms
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning")
 
@@ -138,6 +138,7 @@ def test_a_term_of_a_users_stabilizer_can_be_monitored_and_no_other_is_taken_for
     keeper = keeping("loss/mine")
     train(quiet, make_gan(), Adds(), keeper)
     assert keeper.best_model_path
+    assert undeclared_terms(Trainer(**quiet, callbacks=[Adds(), WeightDecay()]), make_gan())
     for callbacks in ([WeightClipping()], [WeightDecay()], [GradientPenalty(0.0)]):
         with pytest.raises(ValueError, match=r"monitors loss/gradient_penalty, which is not logged"):
             train(quiet, make_gan(), *callbacks, keeping("loss/gradient_penalty"))
