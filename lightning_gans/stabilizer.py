@@ -146,7 +146,7 @@ class Stabilizer(Callback):
         return real, fake
 
     def on_discriminator_loss(self, gan: GAN, step: Step, loss: Tensor) -> Tensor:
-        """Add to, scale or replace the discriminator's loss; put what was added into `step.terms`."""
+        """Add to, scale or replace the discriminator's loss; put terms into `step.terms`, names into `loss_terms`."""
         return loss
 
     def on_opponent(self, gan: GAN, discriminator: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -154,7 +154,7 @@ class Stabilizer(Callback):
         return discriminator
 
     def on_generator_loss(self, gan: GAN, step: Step, loss: Tensor) -> Tensor:
-        """Add to, scale or replace the generator's loss; put what was added into `step.terms`."""
+        """Add to, scale or replace the generator's loss; put terms into `step.terms`, names into `loss_terms`."""
         return loss
 
     def on_discriminator_step_end(self, gan: GAN) -> None:

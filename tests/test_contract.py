@@ -7,6 +7,7 @@ import pickle
 import pytest
 import torch
 from every_stabilizer import ALONE, EVERY, NEUTRAL, ON_IMAGES, OTHER, REFUSES, SMALL, parameters, small
+from lightning.pytorch import Trainer
 
 import lightning_gans.stabilizers
 from lightning_gans import GAN, SEPGAN, Stabilizer, UnrolledGAN
@@ -14,6 +15,7 @@ from lightning_gans.networks import DCGANGenerator, DigitClassifier
 from lightning_gans.optimizers import SGD
 from lightning_gans.schedules import Schedule
 from lightning_gans.stabilizers import GradientPenalty, WeightClipping
+from lightning_gans.training import undeclared_terms
 
 every_stabilizer = pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.__name__)
 
@@ -103,6 +105,22 @@ def test_it_fits_every_objective_without_a_trainer(gan_for, batches, weights, re
     stabilizer.apply_to(gan)  # it may be called twice, as Lightning does for fit and then test
     assert [name for name, _ in gan.named_parameters()] == changed
     train(gan, batches, weights)
+
+
+@every_stabilizer
+def test_it_declares_the_terms_that_it_adds_to_a_loss(gan_for, batches, recwarn, kind):
+    """So that a run knows the names of all metrics before it begins."""
+    neutral = () if NEUTRAL[kind] is None else (kind(**NEUTRAL[kind]),)
+    for stabilizer in (small(kind), *neutral):
+        gan = gan_for(kind)
+        gan.stabilizers.append(stabilizer)
+        stabilizer.apply_to(gan)
+        optimizers = [SGD(player.parameters()) for player in (gan.generator, gan.discriminator)]
+        added = set()
+        for batch in batches(3, gan.generator.sample_shape):
+            added |= {name for step in gan.train_batch(batch, *optimizers).values() for name in step.terms}
+        assert added == set(getattr(stabilizer, "loss_terms", ()))
+        assert not undeclared_terms(Trainer(logger=False), gan)
 
 
 @every_stabilizer

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch import Trainer
 
 from lightning_gans.attached import attached
-from lightning_gans.callbacks import FailureMonitor
+from lightning_gans.callbacks import FailureMonitor, SampleGrid
+from lightning_gans.training.kept_checkpoints import best_or_last, folders, monitoring
 
 
 def print_closing_lines(trainer: Trainer, folder: Path, further: str) -> None:
@@ -18,25 +18,53 @@ def print_closing_lines(trainer: Trainer, folder: Path, further: str) -> None:
 
     Args:
         trainer: that of the run.
-        folder: the folder of the run.
+        folder: the folder of the run, which there is only with a logger.
         further: what else that command needs, such as an `--import`.
     """
-    print(f"\nThe run is in {folder}: config.yaml, metrics.csv, checkpoints/ and samples/.")
+    home = folder if trainer.loggers else Path(trainer.default_root_dir)
+    elsewhere = [place for place in map(_shown, folders(trainer)) if place != _shown(home / "checkpoints")]
+    written = _written(trainer, home)
+    if trainer.loggers:
+        print(f"\nThe run is in {folder}{': ' if written else ''}{_listed(written)}.")
+        if elsewhere:
+            print(f"Its checkpoints are in {_listed(elsewhere)}.")
+    else:
+        files = _listed([_shown(home / name) + "/" for name in written] + elsewhere) or "no files"
+        print(f"\nWithout a logger the run has no folder of its own; it wrote {files}.")
     report = folder / "report.html"
-    if report.is_file():
+    if trainer.loggers and report.is_file():
         print(f"Open {os.path.relpath(report)} in a browser for a report of the run.")
     for monitor in attached(trainer, FailureMonitor):
         if monitor.state.remedies:
-            page = os.path.relpath(folder / "health.md")
-            print(f"The run ended in a failure: {monitor.state.name}. See {page} for its beginning and remedies.")
-    _print_checkpoint(trainer.checkpoint_callback, further)
+            page = folder / "health.md"
+            more = f" See {os.path.relpath(page)} for its beginning and remedies." if page.is_file() else ""
+            print(f"The run ended in a failure: {monitor.state.name}.{more}")
+    _print_checkpoint(trainer, further)
 
 
-def _print_checkpoint(keeper: Any, further: str) -> None:
-    shown = getattr(keeper, "last_model_path", "")
-    if getattr(keeper, "monitor", None) and keeper.best_model_path and keeper.best_model_score is not None:
-        shown = keeper.best_model_path
-        print(f"The checkpoint with the best {keeper.monitor}, {keeper.best_model_score:.4g}: {os.path.relpath(shown)}")
+def _written(trainer: Trainer, home: Path) -> list[str]:
+    """Return what of a run is in a folder."""
+    names = [name for name in ("config.yaml", "metrics.csv") if trainer.loggers and (home / name).is_file()]
+    if _shown(home / "checkpoints") in map(_shown, folders(trainer)):
+        names.append("checkpoints/")
+    if any(grid.every_n_epochs for grid in attached(trainer, SampleGrid)) and (home / "samples").is_dir():
+        names.append("samples/")
+    return names
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def _print_checkpoint(trainer: Trainer, further: str) -> None:
+    for keeper in monitoring(trainer):
+        score = f"{keeper.best_model_score:.4g}"
+        print(f"The checkpoint with the best {keeper.monitor}, {score}: {_shown(keeper.best_model_path)}")
+    shown = best_or_last(trainer)
     if shown:
-        path = shlex.quote(os.path.relpath(shown))
+        path = shlex.quote(_shown(shown))
         print(f"Draw new samples: lightning-gans sample --checkpoint {path} --out grid.png{further}")
+
+
+def _shown(path: str | Path) -> str:
+    return str(path) if "://" in str(path) else os.path.relpath(path)

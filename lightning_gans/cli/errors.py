@@ -174,6 +174,7 @@ _CLASS = re.compile(r"^- Expected a dot import path string: .*$", re.MULTILINE)
 _REMEDIES = [
     (r"barebones=True, (\w+)=", r"leave out --trainer.\1 or --trainer.barebones"),
     (r"pip install", "install it, or leave this option out"),
+    (r"\(save_top_k=\d+, monitor=None\)", "give a --checkpoint.monitor, such as val/fd, or save_top_k 1 or -1"),
     (r"arguments are required: (?:\w+\.)?model$", "name a model, such as --model DCGAN, or give a --config"),
     (r"^([\w.]+): \w+: (\w+): .*arguments are required: ([\w.]+)$", r"give --\1.\2.\3"),
     (r"^([\w.]+): \w+: .*arguments are required: ([\w.]+)$", r"give --\1.\2"),
@@ -233,7 +234,7 @@ def one_line(message: str) -> str:
     for pattern, remedy in _REMEDIES:
         found = re.search(pattern, text)
         if found:
-            return f"{text}; {found.expand(remedy)}."
+            return f"{text.rstrip('.')}; {found.expand(remedy)}."
     return text
 
 

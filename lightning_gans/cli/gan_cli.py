@@ -15,7 +15,6 @@ from typing_extensions import override
 
 from lightning_gans.attached import attached
 from lightning_gans.callbacks import FailureMonitor, Report, SampleGrid
-from lightning_gans.callbacks.stopping import slurm_job
 from lightning_gans.cli import imports, trainer_parts
 from lightning_gans.cli.closing_lines import print_closing_lines
 from lightning_gans.cli.errors import Parser, end_run, fail_late, first_line
@@ -23,8 +22,8 @@ from lightning_gans.cli.history import History
 from lightning_gans.cli.input import given_keys, stacked_loggers
 from lightning_gans.cli.links import complete_hyperparameters, link_data_to_model, refuse_linked
 from lightning_gans.cli.print_metrics import PrintMetrics, print_metrics
-from lightning_gans.cli.restorable import RestorePhase, check_restorable
-from lightning_gans.cli.resume import finished, folder_of, is_requeued, last_checkpoint
+from lightning_gans.cli.restorable import RestorePhase, check_restorable, check_same_model
+from lightning_gans.cli.resume import checkpoint_to_restore, finished, folder_of
 from lightning_gans.cli.run_folder import check_name
 from lightning_gans.cli.saved_config import SavedConfig
 from lightning_gans.cli.silence import silence
@@ -124,13 +123,7 @@ class GANCLI(LightningCLI):
         )
         for name, kind in _STANDARD.items():
             parser.add_class_arguments(kind, name, fail_untyped=False, sub_configs=True)
-        parser.set_defaults(
-            {
-                "checkpoint.filename": "step_{step:07d}",
-                "checkpoint.auto_insert_metric_name": False,
-                "checkpoint.save_last": True,
-            }
-        )
+        parser.set_defaults({f"checkpoint.{name}": one for name, one in trainer_parts.CHECKPOINT_DEFAULTS.items()})
         if self.args[0] == "fit":
             parser.add_argument("--print_metrics", action=PrintMetrics)
         link_data_to_model(parser)
@@ -157,7 +150,8 @@ class GANCLI(LightningCLI):
         check_name(config.runs, experiment)
         if self.checkpoint is not None and any(one.partition("=")[0] == "--from" for one in self.args):
             raise ValueError("--from starts a new run and --ckpt_path continues one; leave one of them out.")
-        config.ckpt_path = self._checkpoint_path(Path(config.runs, experiment))
+        place = Path(config.runs, experiment)
+        config.ckpt_path = checkpoint_to_restore(self.checkpoint, self.args[0], place, config)
         if config.get("weights_only", False) is None:
             config.weights_only = True  # Lightning's default would run code from a remote file
         trainer_parts.check_checkpoint_settings(config.checkpoint.dirpath, config.checkpoint.filename)
@@ -172,19 +166,6 @@ class GANCLI(LightningCLI):
         if not config.trainer.fast_dev_run:
             self.run_folder.place_loggers(config.trainer.logger)
 
-    def _checkpoint_path(self, experiment: Path) -> str | None:
-        """Return the checkpoint to restore, None for a new run."""
-        if self.checkpoint == "last":
-            return last_checkpoint(experiment)
-        if self.checkpoint is None and self.subcommand != "fit":
-            raise ValueError(
-                f"{self.subcommand} needs a trained model; give --ckpt_path FILE, or 'last' for the latest of "
-                f"{experiment.name}."
-            )
-        if self.checkpoint is None and is_requeued():
-            return last_checkpoint(experiment, slurm_job())
-        return self.checkpoint
-
     @override
     def after_instantiate_classes(self) -> None:
         complete_hyperparameters(self.model, self.config[self.subcommand].model)
@@ -197,7 +178,8 @@ class GANCLI(LightningCLI):
             self.save_config_callback = None
         else:
             kwargs["logger"] = trainer_parts.with_run_logger(config.trainer.logger, self.run_folder.logger)
-        kwargs["callbacks"] = trainer_parts.with_standard_callbacks(self.args[0], config)
+        asked = trainer_parts.changed_checkpoint_settings(self.config[self.subcommand].checkpoint)
+        kwargs["callbacks"] = trainer_parts.with_standard_callbacks(self.args[0], config, asked)
         if self.args[0] == "fit" and "logger" in kwargs:
             kwargs["callbacks"].append(History(self.run_folder.logger, self.run_folder.is_resumed))
         kwargs["callbacks"].append(RestorePhase())
@@ -216,10 +198,12 @@ class GANCLI(LightningCLI):
         """Refuse a checkpoint that the Trainer cannot restore; the same before the other commands."""
         path = self.config_init[self.subcommand].ckpt_path
         self.finished = ""
-        if path not in (None, "best", "hpc"):
+        if path not in (None, "hpc"):
             content = check_restorable(path, self.model, self.trainer, self.args[0])
             if self.args[0] == "fit":
                 self.finished = finished(content, self.trainer)
+                if self.finished:
+                    check_same_model(path, content, self.model)
                 if type(seed := content.get("gan_seed")) is int:  # with which it continues
                     self.config_to_save["fit"].seed_everything = seed
         if "--print_metrics" in self.args:
@@ -239,9 +223,7 @@ class GANCLI(LightningCLI):
 
     def after_fit(self) -> None:
         """Print where the results are and what can be done with them."""
-        trainer, folder = self.trainer, self.run_folder.path
-        fast_dev_run = self.config_init[self.subcommand].trainer.fast_dev_run
-        if trainer.global_rank != 0 or fast_dev_run or not trainer.loggers or self.finished:
-            return
-        further = imports.needed_by(self.model, self.config_init[self.subcommand]["import"])
-        print_closing_lines(trainer, folder, further)
+        config = self.config_init[self.subcommand]
+        if self.trainer.global_rank == 0 and not config.trainer.fast_dev_run and not self.finished:
+            further = imports.needed_by(self.model, config["import"])
+            print_closing_lines(self.trainer, self.run_folder.path, further)

@@ -19,7 +19,8 @@ class History(Callback):
 
     Rows are on the disk before the checkpoint. Lightning logs the row of a batch only after the checkpoint of that
     batch, so the checkpoint holds it. In a row, Lightning repeats the last values of the epoch that a batch did not
-    log, such as the loss of a player that was not updated; the checkpoint holds these too.
+    log, such as the loss of a player that was not updated; the checkpoint holds these too. It also names the run, by
+    which one that is saved outside of the run's folder is known to belong to it.
 
     Args:
         logger: the logger of the run's folder.
@@ -70,17 +71,20 @@ class History(Callback):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        """Return, within an epoch, the last values of what it logs, and whether their row is still to come."""
+        """Return the run and, within an epoch, the last values of what it logs, and whether their row is to come."""
+        run: dict[str, Any] = {"run": f"{self.logger.name}/version_{self.logger.version}"}
         trainer = self._trainer
         if trainer is None or not trainer.training:  # in validation Lightning would average over the processes here
-            return {}
+            return run
         table = self._table(trainer)
         new = [name for log in attached(trainer, TrainingLog) for name in log.logged] if self._is_due else []
         known = trainer.logged_metrics
         names = {*new, *(() if table is None else table.training)}
         values = {name: known[name] for name in sorted(names) if name in known}
         numbers = {name: x.item() if isinstance(x, Tensor) else x for name, x in values.items()}
-        return {"values": {**numbers, "epoch": trainer.current_epoch}, "due": self._is_due} if numbers else {}
+        if not numbers:
+            return run
+        return run | {"values": {**numbers, "epoch": trainer.current_epoch}, "due": self._is_due}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -40,8 +40,9 @@ Several configs can be combined; later ones override earlier ones, and options o
       --model.discriminator_optimizer.lr=4e-4 --data.batch_size=64
 
 Each run has its own folder, runs/<experiment>/<version>/, with its config, metrics, checkpoints, sample images and
-a report, report.html. `--ckpt_path last` resumes the latest run of an experiment, in its folder; `--from CHECKPOINT`
-starts a new run with trained weights.
+a report, report.html. `--ckpt_path last` resumes the latest run of an experiment, in its folder; `best` is the
+checkpoint with the best score of a run that has a --checkpoint.monitor. `--from CHECKPOINT` starts a new run with
+trained weights.
 
 Classes of your own, in a file my_gans.py of this folder, are named with their file: --import my_gans, in every command.
 

@@ -7,10 +7,8 @@ from typing import Any
 
 from lightning.pytorch import LightningDataModule, Trainer
 
-from lightning_gans.attached import attached
 from lightning_gans.gan import GAN
-from lightning_gans.stabilizer import Stabilizer
-from lightning_gans.training import has_validation, metric_names
+from lightning_gans.training import has_validation, metric_names, undeclared_terms
 
 
 class PrintMetrics(Action):
@@ -36,5 +34,5 @@ def print_metrics(trainer: Trainer, model: GAN, data: LightningDataModule) -> No
     data.setup("fit")
     for name in sorted(metric_names(trainer, model, has_validation(trainer, data))):
         print(name)
-    for stabilizer in attached(trainer, Stabilizer):
+    for stabilizer in undeclared_terms(trainer, model):
         print(f"loss/<term>, where {type(stabilizer).__name__} adds one to a loss")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -9,6 +10,8 @@ from torch import nn
 from typing_extensions import override
 
 from lightning_gans import checkpoints
+from lightning_gans.gan import GAN
+from lightning_gans.stabilizer import rebuild_network_changes
 
 
 class RestorePhase(Callback):
@@ -61,6 +64,29 @@ def check_restorable(path: str, model: nn.Module, trainer: Trainer, command: str
             "another program; give another checkpoint."
         )
     return checkpoint
+
+
+def check_same_model(path: str, checkpoint: dict[str, Any], model: GAN) -> None:
+    """Refuse a checkpoint of another model where nothing is left to train, so that nothing will be restored from it.
+
+    Args:
+        path: its file or URL.
+        checkpoint: its content.
+        model: the model, whose networks no stabilizer has changed yet.
+
+    Raises:
+        ValueError: where another class made it, or its networks have other shapes.
+    """
+    maker, kind = checkpoint.get("gan_class"), type(model)
+    if isinstance(maker, str) and kind not in checkpoints.subclasses_named(maker, kind):
+        raise ValueError(
+            f"--ckpt_path {path}: the checkpoint was made by {maker}, and the model is a {kind.__name__}; use the "
+            "config that was saved beside the checkpoint."
+        )
+    trial = copy.deepcopy(model)
+    for change in rebuild_network_changes(checkpoint):
+        change.apply_to(trial)
+    checkpoints.check_fits(checkpoint, trial)
 
 
 def read(path: str) -> dict[str, Any]:

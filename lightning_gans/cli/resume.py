@@ -7,63 +7,55 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
-from lightning_gans import checkpoints
+from lightning_gans.callbacks.stopping import slurm_job
 from lightning_gans.cli.run_folder import RunFolder, version_of
+from lightning_gans.cli.saved_runs import best_checkpoint, checkpoints_of, last_checkpoint, read_saved, run_of, steps_in
 
 # ---------------------------------------------------------------- which checkpoint
 
 
-def last_checkpoint(folder: Path, job: str | None = None) -> str | None:
-    """Return the checkpoint of an experiment's newest run that has seen most batches.
+def checkpoint_to_restore(given: str | None, command: str, experiment: Path, settings: Any) -> str | None:
+    """Return the checkpoint from which a command starts, None for a new run.
 
-    Runs are tried from the highest version, whatever the times of their files; in each of them the checkpoints from the
-    one with most batches, of equal ones last.ckpt first. `healthy.ckpt`, which `FailureMonitor` keeps from before a
-    failure, is skipped.
+    A job that SLURM has started again continues from its own last checkpoint.
 
     Args:
-        folder: the folder of the experiment, with one folder per run.
-        job: the SLURM job whose checkpoint is wanted; None for that of any run.
+        given: --ckpt_path, which may be last or best; None where it is left out.
+        command: fit, validate, test or predict.
+        experiment: the folder of the experiment.
+        settings: those of the command.
 
     Raises:
-        FileNotFoundError: without a job, where there is no checkpoint.
-        ValueError: without a job, where none of the checkpoints can be read.
+        FileNotFoundError: where there is no such checkpoint.
+        ValueError: for a command that needs one, and for a trial run that would continue one.
     """
-    unreadable: list[str] = []
-    for run in sorted(folder.glob("*"), key=version_of, reverse=True):
-        readable = []
-        for path in sorted(run.glob("checkpoints/*.ckpt"), key=lambda path: (path.name != "last.ckpt", path.name)):
-            try:
-                saved = checkpoints.read_checkpoint(path)
-            except ValueError:
-                unreadable += [] if path.name == "healthy.ckpt" else [str(path)]
-                continue
-            if job is None or saved.get("callbacks", {}).get("SaveWhenStopped", {}).get("job") == job:
-                readable += [] if path.name == "healthy.ckpt" else [(steps_in(saved), path.name == "last.ckpt", path)]
-        if readable:
-            found = max(readable)[2]
-            if unreadable:
-                rank_zero_warn(
-                    f"{', '.join(unreadable)} cannot be read; using {found}, the newest readable checkpoint."
-                )
-            return str(found)
-    if job is not None:
+    if command == "fit" and settings.trainer.fast_dev_run:
+        if given is not None:
+            raise ValueError(
+                "--trainer.fast_dev_run tries the first batches of a new run, and --ckpt_path continues a run after "
+                "them, so that nothing would be tried; leave one of them out, or give --from FILE in place of "
+                "--ckpt_path, which starts with the weights of a checkpoint."
+            )
         return None
-    if unreadable:
-        raise ValueError(f"--ckpt_path last: none of {', '.join(unreadable)} can be read; give a checkpoint's path.")
-    raise FileNotFoundError(f"--ckpt_path last: no run below '{folder}' has a last.ckpt; give a checkpoint's path.")
-
-
-def steps_in(checkpoint: dict[str, Any]) -> int:
-    """Return the number of batches that a checkpoint has seen, 0 where it does not say."""
-    steps = checkpoint.get("global_step")
-    return steps if isinstance(steps, int) else 0
+    if given == "last":
+        return last_checkpoint(experiment)
+    if given == "best":
+        return best_checkpoint(experiment, settings.checkpoint.monitor)
+    if given is None and command != "fit":
+        raise ValueError(
+            f"{command} needs a trained model; give --ckpt_path FILE, or 'last' or 'best' for the latest or the best "
+            f"of {experiment.name}."
+        )
+    if given is None and is_requeued():
+        return last_checkpoint(experiment, slurm_job())
+    return given
 
 
 def is_requeued() -> bool:
-    """Return whether SLURM has started this job again."""
-    return os.environ.get("SLURM_RESTART_COUNT", "0") not in ("", "0")
+    """Return whether SLURM has started this job again; a count of restarts without a job is none of SLURM's."""
+    return bool(slurm_job()) and os.environ.get("SLURM_RESTART_COUNT", "0") not in ("", "0")
 
 
 # ---------------------------------------------------------------- where a resumed run continues
@@ -77,16 +69,16 @@ def resumed_folder(checkpoint: str, runs: str, experiment: str | None) -> tuple[
         runs: the folder of all experiments.
         experiment: the name that was given, None if none was.
     """
-    run = Path(checkpoint).parent.parent
-    if "://" in checkpoint or Path(checkpoint).parent.name != "checkpoints" or version_of(run) < 0:
+    run = run_of(checkpoint, runs)
+    if run is None:
         return "it is not in the folder of a run"
     home, root = run.parent.resolve(), Path(runs).resolve()
     if home == root or not home.is_relative_to(root):
         return f"it is not below --runs {runs}"
     if experiment is not None and Path(runs, experiment).resolve() != home:
         return f"--experiment {experiment} is another one"
-    reached = max((steps_of(path) for path in run.glob("checkpoints/*.ckpt")), default=0)
-    if steps_of(Path(checkpoint)) < reached:
+    reached = max((saved.steps for saved in checkpoints_of(run)[0]), default=0)
+    if _steps_of(Path(checkpoint)) < reached:
         return f"that run continued to batch {reached}"
     return experiment or os.path.relpath(home, root), version_of(run)
 
@@ -111,10 +103,10 @@ def folder_of(config: Any, experiment: str, fits: bool) -> RunFolder:
     return folder
 
 
-def steps_of(path: Path) -> int:
+def _steps_of(path: Path) -> int:
     """Return the number of batches that a checkpoint has seen, 0 for one that cannot be read."""
     try:
-        return steps_in(checkpoints.read_checkpoint(path))
+        return read_saved(path).steps
     except ValueError:
         return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from lightning_gans.training.checks import folder_can_exist
 
 # for a config with a default of a Lightning callback, such as Timer's interval
 yaml.SafeDumper.add_multi_representer(LightningEnum, lambda dumper, one: dumper.represent_str(one.value))
+
+# of the standard checkpoint callback, where they are not Lightning's
+CHECKPOINT_DEFAULTS = {"filename": "step_{step:07d}", "auto_insert_metric_name": False, "save_last": True}
 
 # ---------------------------------------------------------------- parts
 
@@ -65,12 +69,17 @@ def with_atomic_writes(given: Any) -> list[Any]:
     return plugins if _has(plugins, CheckpointIO) else [*plugins, AtomicCheckpointIO()]
 
 
-def with_standard_callbacks(command: str, config: Namespace) -> list[Callback]:
+def with_standard_callbacks(command: str, config: Namespace, asked: list[str]) -> list[Callback]:
     """Return the callbacks of the config, then the standard ones that it does not replace.
 
     Args:
         command: fit, validate, test or predict.
         config: the command's settings, with their objects built.
+        asked: the settings of the standard checkpoint callback that were changed, without which one of the config's own
+            replaces it.
+
+    Raises:
+        ValueError: where the standard checkpoint callback and one of the config could not both keep their state.
     """
     settings = config.trainer
     callbacks = [] if settings.callbacks is None else _as_list(settings.callbacks)
@@ -84,8 +93,9 @@ def with_standard_callbacks(command: str, config: Namespace) -> list[Callback]:
     if not _has(callbacks, FailureMonitor):
         callbacks.append(config.monitor)
     if settings.enable_checkpointing is not False and not settings.fast_dev_run:
-        if not _has(callbacks, ModelCheckpoint):
-            callbacks += _best_and_last(config.checkpoint)
+        own = [one for one in callbacks if isinstance(one, ModelCheckpoint)]
+        if asked or not own:
+            callbacks += _best_and_last(config.checkpoint, own, asked)
         if command == "fit" and not _has(callbacks, SaveWhenStopped):
             callbacks.append(SaveWhenStopped())
         if command == "fit" and not _has(callbacks, SaveAtEnd):
@@ -96,8 +106,27 @@ def with_standard_callbacks(command: str, config: Namespace) -> list[Callback]:
     return callbacks
 
 
-def _best_and_last(checkpoint: ModelCheckpoint) -> list[Checkpoint]:
-    """Return a checkpoint callback, and one for the last epoch where the first keeps only the best by a metric."""
+def changed_checkpoint_settings(settings: Namespace) -> list[str]:
+    """Return the names of the settings of the standard checkpoint callback that are not its defaults."""
+    defaults = {name: one.default for name, one in inspect.signature(ModelCheckpoint).parameters.items()}
+    defaults |= CHECKPOINT_DEFAULTS
+    return [name for name, default in defaults.items() if settings.get(name) != default]
+
+
+def _best_and_last(checkpoint: ModelCheckpoint, own: list[ModelCheckpoint], asked: list[str]) -> list[Checkpoint]:
+    """Return a checkpoint callback, and one for the last epoch where the first keeps only the best by a metric.
+
+    Where one of the config's own keeps the last, these do not.
+    """
+    keys = [one.state_key for one in own]
+    if checkpoint.state_key in keys:
+        options = ", ".join(f"--checkpoint.{name}" for name in asked)
+        raise ValueError(
+            f"{options} beside a {type(checkpoint).__name__} of trainer.callbacks with the same monitor, mode and "
+            "intervals: Lightning cannot tell their states apart; change the settings of that callback instead, or "
+            "leave it out."
+        )
+    checkpoint.save_last = checkpoint.save_last and not any(one.save_last for one in own)
     if checkpoint.monitor is None or not checkpoint.save_last:
         return [checkpoint]
     checkpoint.save_last = False
@@ -108,7 +137,7 @@ def _best_and_last(checkpoint: ModelCheckpoint) -> list[Checkpoint]:
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
-    return [checkpoint, last]
+    return [checkpoint] if last.state_key in keys else [checkpoint, last]
 
 
 def _as_list(given: Any) -> list[Any]:

@@ -57,6 +57,11 @@ class BalancedUpdates(Stabilizer):
     def apply_to(self, gan: GAN) -> None:
         self.rule.check(gan)
 
+    @property
+    def loss_terms(self) -> list[str]:
+        """The names of what it adds to losses, which are logged as `loss/<name>`."""
+        return []
+
     @override
     def on_updates_per_batch(self, gan: GAN, discriminator: int, generator: int) -> tuple[int, int]:
         if self._batch:

@@ -61,6 +61,11 @@ class FeatureMatching(Stabilizer):
                 "none; use one of the library's discriminators, or leave it out."
             )
 
+    @property
+    def loss_terms(self) -> list[str]:
+        """The names of what it adds to losses, which are logged as `loss/<name>`."""
+        return ["feature_matching"] if self.weight else []
+
     @override
     def on_generator_loss(self, gan: GAN, step: Step, loss: Tensor) -> Tensor:
         if self.weight == 0:

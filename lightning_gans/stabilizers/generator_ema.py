@@ -99,6 +99,11 @@ class GeneratorEMA(Stabilizer):
                 self._put(gan.generator, training)
                 self._training = None
 
+    @property
+    def loss_terms(self) -> list[str]:
+        """The names of what it adds to losses, which are logged as `loss/<name>`."""
+        return []
+
     @override
     def on_generator_loss(self, gan: GAN, step: Step, loss: Tensor) -> Tensor:
         """Count the samples of the current update, over all parts of its batch."""

@@ -59,6 +59,12 @@ class HistoricalAveraging(Stabilizer):
     def acts_on_discriminator(self) -> bool:
         return bounds(self.discriminator_weight)[1] > 0
 
+    @property
+    def loss_terms(self) -> list[str]:
+        """The names of what it adds to losses, which are logged as `loss/<name>`."""
+        weights = {"generator": self.generator_weight, "discriminator": self.discriminator_weight}
+        return [f"historical_averaging_{player}" for player, weight in weights.items() if bounds(weight)[1] > 0]
+
     @override
     def state_dict(self) -> dict[str, Any]:
         """Return the number of values in the means, and the means by the names of the parameters."""

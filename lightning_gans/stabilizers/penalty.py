@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from lightning_gans import arguments
 from lightning_gans.gan import GAN
-from lightning_gans.schedules import Schedule, value
+from lightning_gans.schedules import Schedule, bounds, value
 from lightning_gans.stabilizer import Stabilizer
 from lightning_gans.step import Step, per_sample
 
@@ -91,6 +91,16 @@ class Penalty(Stabilizer, ABC):
         super().on_train_start(trainer, pl_module)
         Penalty.apply_to(self, pl_module)
 
+    @property
+    def loss_terms(self) -> list[str]:
+        """The names of what it adds to losses, which are logged as `loss/<name>`."""
+        return [self._term] if bounds(self.weight)[1] > 0 else []
+
+    @property
+    def _term(self) -> str:
+        """The name of the class in snake case."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(self).__name__).lower()
+
     @override
     def on_discriminator_loss(self, gan: GAN, step: Step, loss: Tensor) -> Tensor:
         every = 1 if gan.looking_ahead else self.every  # a lookahead does not count steps, and has the mean penalty
@@ -99,8 +109,7 @@ class Penalty(Stabilizer, ABC):
             return loss
         with torch.autocast(loss.device.type, enabled=False):
             penalty = weight * self.penalty(gan, step)
-        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(self).__name__)
-        step.terms[name.lower()] = penalty.detach()
+        step.terms[self._term] = penalty.detach()
         return loss + penalty
 
     @abstractmethod

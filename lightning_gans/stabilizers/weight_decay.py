@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from lightning_gans import arguments
 from lightning_gans.gan import GAN
-from lightning_gans.schedules import Schedule, value
+from lightning_gans.schedules import Schedule, bounds, value
 from lightning_gans.stabilizer import Stabilizer
 from lightning_gans.step import Step
 
@@ -51,6 +51,11 @@ class WeightDecay(Stabilizer):
                 f"WeightDecay: {type(gan.discriminator).__name__} has no linear, convolutional or embedding layer to "
                 "decay; leave it out."
             )
+
+    @property
+    def loss_terms(self) -> list[str]:
+        """The names of what it adds to losses, which are logged as `loss/<name>`."""
+        return ["weight_decay"] if bounds(self.weight)[1] > 0 else []
 
     @override
     def on_discriminator_loss(self, gan: GAN, step: Step, loss: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from lightning_gans.attached import attached
 from lightning_gans.training.data_guard import DataGuard
 from lightning_gans.training.evaluation_weights import EvaluationWeights
 from lightning_gans.training.gradients import GradientClipping
-from lightning_gans.training.metric_names import has_validation, metric_names, returns_metrics
+from lightning_gans.training.metric_names import has_validation, metric_names, returns_metrics, undeclared_terms
 from lightning_gans.training.non_finite import NonFinite, NonFiniteError, NonFiniteGuard
 from lightning_gans.training.resumed_settings import ResumedSettings
 from lightning_gans.training.run_checks import RunChecks
@@ -27,6 +27,7 @@ __all__ = [
     "has_validation",
     "metric_names",
     "returns_metrics",
+    "undeclared_terms",
 ]
 
 

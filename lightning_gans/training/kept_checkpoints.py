@@ -54,6 +54,40 @@ def _relocate(callback: ModelCheckpoint, state: dict[str, Any], folder: str) -> 
     callback.current_score = state.get("current_score")  # which Lightning saves and does not restore
 
 
+def folders(trainer: Trainer) -> list[str]:
+    """Return the folders, or URLs, in which a run has saved checkpoints."""
+    found: dict[str, None] = {}
+    for keeper in _keepers(trainer):
+        paths = (keeper.last_model_path, keeper.best_model_path, *keeper.best_k_models)
+        if keeper.dirpath and any(path.startswith(str(keeper.dirpath)) for path in paths):
+            found[str(keeper.dirpath)] = None
+    return list(found)
+
+
+def monitoring(trainer: Trainer) -> list[ModelCheckpoint]:
+    """Return the checkpoint callbacks that have kept a best checkpoint, by a metric."""
+    return [
+        one for one in _keepers(trainer) if one.monitor and one.best_model_path and one.best_model_score is not None
+    ]
+
+
+def last_saved(trainer: Trainer) -> str:
+    """Return the checkpoint of a run that was saved last, as far as its callbacks know; "" for none."""
+    keepers = _keepers(trainer)
+    paths = [one.last_model_path for one in keepers]
+    paths += [one.best_model_path for one in sorted(keepers, key=lambda one: one.monitor is not None)]
+    return next(filter(None, paths), "")
+
+
+def best_or_last(trainer: Trainer) -> str:
+    """Return the checkpoint with the best score, by the first metric that is monitored, else the last; "" for none."""
+    return next((one.best_model_path for one in monitoring(trainer)), last_saved(trainer))
+
+
+def _keepers(trainer: Trainer) -> list[ModelCheckpoint]:
+    return [one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint)]
+
+
 def last_path(trainer: Trainer, keeper: Any) -> Path:
     """Return where a run saves its end: its own last.ckpt, or a free name beside that of another run."""
     if getattr(keeper, "last_model_path", ""):

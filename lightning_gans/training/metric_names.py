@@ -28,9 +28,8 @@ def returns_metrics(*names: str) -> Callable[[Method], Method]:
 def metric_names(trainer: Trainer, gan: Any, validates: bool = True) -> list[str]:
     """Return the names of the metrics that a run will log and that a callback can monitor, scores first.
 
-    Those of `TrainingLog`, of the model and of every callback that has a method `metric_names(trainer)`; a user's own
-    class may log more. What stabilizers add to a loss, `loss/<term>`, is missing. What the failure monitor reads goes
-    to loggers alone.
+    Those of `TrainingLog`, of the model, of what stabilizers add to a loss, and of every callback that has a method
+    `metric_names(trainer)`; a user's own class may log more. What the failure monitor reads goes to loggers alone.
 
     Args:
         trainer: whose callbacks log.
@@ -42,11 +41,27 @@ def metric_names(trainer: Trainer, gan: Any, validates: bool = True) -> list[str
     for callback in attached(trainer, Callback):
         names += getattr(callback, "metric_names", lambda trainer: None)(trainer) or []
     names += [pattern.format(one) for pattern in ("loss/{}", "{}/learning_rate", "gradients/{}") for one in players]
-    names += [f"loss/{name}" for name in getattr(gan, "loss_terms", ())]
+    for part in (gan, *_parts(trainer, gan)):
+        names += [f"loss/{name}" for name in getattr(part, "loss_terms", ())]
     names += getattr(gan.metrics, "metric_names", ())
     if validates:
         names += [f"val/{name}" for name in getattr(gan.evaluation_metrics, "metric_names", ())]
     return list(dict.fromkeys(names))
+
+
+def undeclared_terms(trainer: Trainer, gan: Any) -> list[Any]:
+    """Return the stabilizers that override the hook of a loss and do not declare, in `loss_terms`, what they add."""
+    return [part for part in _parts(trainer, gan) if _changes_a_loss(part) and not hasattr(part, "loss_terms")]
+
+
+def _changes_a_loss(part: Any) -> bool:
+    """Return whether a part is a stabilizer that overrides a hook of a loss."""
+    hooks = (getattr(type(part), name, None) for name in ("on_discriminator_loss", "on_generator_loss"))
+    return any(hook is not None and hook.__module__ != "lightning_gans.stabilizer" for hook in hooks)
+
+
+def _parts(trainer: Trainer, gan: Any) -> list[Any]:
+    return [*getattr(gan, "stabilizers", ()), *attached(trainer, Callback)]
 
 
 def has_validation(trainer: Trainer, data: Any) -> bool:
@@ -64,7 +79,7 @@ def are_complete(trainer: Trainer, gan: Any) -> bool:
         declared = getattr(callback, "metric_names", None)
         if isinstance(callback, LambdaCallback) or (declared and declared(trainer) is None):
             return False
-    return not any(map(_may_log, (gan, *attached(trainer, Callback), *getattr(gan, "stabilizers", ()))))
+    return not any(map(_may_log, (gan, *_parts(trainer, gan))))
 
 
 def _may_log(part: Any) -> bool:

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from lightning_gans.attached import attached
 from lightning_gans.training.checks import is_gan
-from lightning_gans.training.metric_names import are_complete, has_validation, metric_names
+from lightning_gans.training.metric_names import are_complete, has_validation, metric_names, undeclared_terms
 
 _LONGEST = 120  # characters of a list of names in a message
 
@@ -48,7 +48,7 @@ class RunChecks(Callback):
         for callback, monitor in _monitoring(trainer):
             also = {"epoch", "step"} if isinstance(callback, ModelCheckpoint) else set()
             misspelt = difflib.get_close_matches(monitor, names, 1, 0.95)
-            adds_terms = monitor.startswith("loss/") and bool(gan.active_stabilizers) and not misspelt
+            adds_terms = monitor.startswith("loss/") and bool(undeclared_terms(trainer, gan)) and not misspelt
             rates = monitor.startswith("lr-") and bool(attached(trainer, LearningRateMonitor))
             if monitor in also | set(names) or rates or adds_terms:
                 continue

@@ -153,6 +153,22 @@ def test_a_checkpoint_of_another_model(refused, run):
     assert "shape" in line and "use the config" in line
 
 
+@pytest.mark.parametrize("other", [["--model=WGAN"], ["--model=LSGANLike", "--import=like"], ["--model.width=8"]])
+def test_a_finished_checkpoint_of_another_model_is_not_taken_for_this_one(other, refused, run, folder, monkeypatch):
+    (folder / "like.py").write_text("from lightning_gans import DCGAN\n\n\nclass LSGANLike(DCGAN):\n    pass\n")
+    monkeypatch.syspath_prepend(folder)
+    line = refused("fit", *DIGITS, *SMALL, *other, "--ckpt_path", last(run))
+    assert "DCGAN" in line and "use the config that was saved beside the checkpoint" in line
+    assert not (folder / "runs").exists()
+
+
+@pytest.mark.parametrize("changes", [[], ["--trainer.callbacks+=SpectralNorm"]], ids=["plain", "changed networks"])
+def test_a_finished_checkpoint_of_this_model_has_nothing_left_to_train(changes, folder, capsys):
+    main(["fit", *DIGITS, *SMALL, *BRIEF, *changes])
+    main(["fit", *DIGITS, *SMALL, *BRIEF, *changes, "--ckpt_path=last"])
+    assert "Nothing left to train: 1 epochs are done" in capsys.readouterr().out
+
+
 def without(saved, part):
     return {name: content for name, content in saved.items() if name != part}
 

@@ -116,7 +116,7 @@ def test_print_metrics_lists_what_can_be_monitored_and_trains_nothing(folder, ca
     assert ended.value.code == 0
     lines = capsys.readouterr().out.splitlines()
     assert {"loss/generator", "val/discriminator_loss", "val/fd", "val/classes", "progress/images"} <= set(lines)
-    assert lines[-1] == "loss/<term>, where GradientPenalty adds one to a loss"
+    assert "loss/gradient_penalty" in lines and "<term>" not in "".join(lines)
     assert not (folder / "runs").exists()
 
 

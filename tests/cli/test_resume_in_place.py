@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from jsonargparse import Namespace
 from PIL import Image
 from short_runs import DIGITS, LIGHTNING_WARNINGS, SMALL, checkpoint, column, last, metrics, same_state, settings_of
 
@@ -215,3 +216,33 @@ def test_from_starts_a_new_run_with_trained_weights(kept, folder):
 def test_from_a_file_that_is_no_checkpoint_is_one_line(refused, folder):
     assert "no checkpoint at 'nowhere.ckpt'" in refused("fit", *DIGITS, *SMALL, "--from=nowhere.ckpt")
     assert not (folder / "runs").exists()
+
+
+# ---------------------------------------------------------------- trial runs and jobs of SLURM
+
+
+def test_a_trial_run_does_not_resume_and_says_what_does(kept, refused):
+    line = refused("fit", *DIGITS, *SMALL, "--ckpt_path=last", "--trainer.fast_dev_run=true")
+    assert "--trainer.fast_dev_run tries the first batches of a new run" in line and "give --from FILE" in line
+    main(["fit", *DIGITS, *SMALL, "--from", str(last(kept)), "--trainer.fast_dev_run=true"])
+    assert [path.name for path in kept.parent.iterdir()] == ["version_0"]
+
+
+def test_a_trial_of_a_test_restores_the_checkpoint(kept, capsys):
+    main(["test", *DIGITS, *SMALL, "--ckpt_path=last", "--trainer.fast_dev_run=2"])
+    assert "test/discriminator_loss" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("job", [None, "", "17"])
+def test_a_count_of_restarts_resumes_nothing_but_the_job_itself(job, kept, monkeypatch):
+    for name in ("JOB_ID", "ARRAY_JOB_ID", "ARRAY_TASK_ID"):
+        monkeypatch.delenv(f"SLURM_{name}", raising=False)
+    if job is not None:
+        monkeypatch.setenv("SLURM_JOB_ID", job)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    settings = Namespace(trainer=Namespace(fast_dev_run=False))
+    for experiment in (kept.parent, kept.parent / "empty"):
+        assert resume.checkpoint_to_restore(None, "fit", experiment, settings) is None
+    torch.save(checkpoint(kept) | {"callbacks": {"SaveWhenStopped": {"job": job}}}, last(kept))
+    found = resume.checkpoint_to_restore(None, "fit", kept.parent, settings)
+    assert found == (str(last(kept)) if job else None)

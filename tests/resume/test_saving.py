@@ -14,7 +14,7 @@ from kills import fit as fit_cli
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from lightning_gans.checkpoints import AtomicCheckpointIO, CheckpointWriteError
-from lightning_gans.cli.resume import last_checkpoint
+from lightning_gans.cli.saved_runs import last_checkpoint
 
 pytestmark = [
     pytest.mark.resume,

@@ -16,6 +16,7 @@ from lightning.pytorch import Trainer
 
 from lightning_gans.callbacks.versions import installed_version
 from lightning_gans.gan import GAN
+from lightning_gans.training.kept_checkpoints import best_or_last, last_saved
 
 
 def progress(trainer: Trainer, gan: GAN, seconds: float) -> dict[str, str]:
@@ -90,14 +91,18 @@ def _commit() -> str:
 
 
 def commands(trainer: Trainer, folder: Path) -> dict[str, str]:
-    """Return what can be done next with the last checkpoint → the command; empty without a checkpoint and a config."""
-    last = getattr(trainer.checkpoint_callback, "last_model_path", "")
+    """Return what can be done next → the command; empty without a checkpoint and a config.
+
+    Samples and scores are those of the best checkpoint, where a metric is monitored; training continues from the last.
+    """
+    last = last_saved(trainer)
     if not last or not (folder / "config.yaml").is_file():
         return {}
     longer = 2 * max(trainer.current_epoch, 1)
-    checkpoint, config = (shlex.quote(os.path.relpath(path)) for path in (last, folder / "config.yaml"))
+    paths = (best_or_last(trainer), last, folder / "config.yaml")
+    checkpoint, last, config = (shlex.quote(os.path.relpath(path)) for path in paths)
     return {
         "Draw new samples:": f"lightning-gans sample --checkpoint {checkpoint} --out grid.png",
         "Score it on the test split:": f"lightning-gans test --config {config} --ckpt_path {checkpoint}",
-        "Train longer:": f"lightning-gans fit --config {config} --ckpt_path {checkpoint} --trainer.max_epochs {longer}",
+        "Train longer:": f"lightning-gans fit --config {config} --ckpt_path {last} --trainer.max_epochs {longer}",
     }
