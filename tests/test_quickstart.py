@@ -74,5 +74,5 @@ def test_samples_are_as_close_to_the_training_digits_as_held_out_digits(gan):
 
 def test_the_run_writes_its_pictures(run):
     names = [path.name for path in sorted((run / "samples").glob("epoch_*.png"))]
-    assert names == [f"epoch_{epoch:04d}.png" for epoch in range(5, 101, 5)]
-    assert Image.open(run / "samples" / "training.gif").n_frames == 20
+    assert names == [f"epoch_{epoch:04d}.png" for epoch in range(0, 101, 5)]
+    assert Image.open(run / "samples" / "training.gif").n_frames == 21

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from typing_extensions import override
 from lightning_gans import arguments, generation
 from lightning_gans.callbacks.trainer_attributes import is_trial
 from lightning_gans.gan import GAN
+from lightning_gans.networks.state import normalising_by_batch
 from lightning_gans.randomness import seeded
 
 
@@ -26,6 +28,9 @@ class SampleGrid(Callback):
     at the end; the pictures also go to every logger that takes images (W&B and TensorBoard). The latents are drawn once
     and kept in the checkpoint; the generator is in evaluation mode. Points are drawn as a map over the real ones.
     Training is unaffected, random numbers included.
+
+    A new run begins with `epoch_0000.png`, of the generator after the first batch. The statistics that a BatchNorm
+    keeps are not yet those of its inputs, and would give flat grey: this one picture uses those of its own samples.
 
     Args:
         num_samples: images per picture, at least 1; 16 times as many points.
@@ -85,6 +90,8 @@ class SampleGrid(Callback):
                 self._real = x.detach()[: len(self._latents)].float().cpu()
             real = generation.picture(self._real, columns=self._row(pl_module))
             generation.save_picture(real, self._folder / "real.png")
+            if pl_module.batches_seen == 1:
+                self._draw(trainer, pl_module, 0)
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
@@ -104,7 +111,12 @@ class SampleGrid(Callback):
             return
         self._drawn = epoch
         labels = generation.class_labels(gan, len(self._latents))
-        with seeded(self.seed), generation.showing(gan):  # the same routes every time
+        by_batch = epoch == 0 and len(self._latents) > 1
+        with (
+            seeded(self.seed),  # the same routes every time
+            generation.showing(gan),
+            normalising_by_batch(gan.generator) if by_batch else nullcontext(),
+        ):
             samples = generation.from_latents(gan, self._latents, labels).cpu()
         image = generation.picture(samples, self._real, self._row(gan))
         generation.save_picture(image, self._folder / f"epoch_{epoch:04d}.png")

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lightning_gans.networks.packs import PackedEmbedding
 from lightning_gans.networks.wrappers import DiscriminatorWrapper
@@ -57,3 +58,23 @@ def as_in_training(network: nn.Module, samples: int) -> Iterator[None]:
         with torch.no_grad():
             for buffer, value in buffers:
                 buffer.copy_(value)
+
+
+@contextmanager
+def normalising_by_batch(network: nn.Module) -> Iterator[None]:
+    """Let BatchNorms in evaluation mode normalise by the batch inside the block, not by the statistics that they keep.
+
+    Those are neither used nor changed, and processes do not wait for each other, those with SyncBatchNorm included.
+
+    Args:
+        network: in evaluation mode; its BatchNorms must see at least two values of each channel.
+    """
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    kept = [(norm.running_mean, norm.running_var) for norm in norms]
+    for norm in norms:
+        norm.running_mean = norm.running_var = None  # as of a BatchNorm that keeps none
+    try:
+        yield
+    finally:
+        for norm, (mean, variance) in zip(norms, kept, strict=True):
+            norm.running_mean, norm.running_var = mean, variance

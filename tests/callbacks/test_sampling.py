@@ -1,5 +1,7 @@
 """Pictures of samples, during training and of predictions; training is unaffected."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,15 @@ from torch.utils.data import DataLoader
 
 from lightning_gans import GAN, generation
 from lightning_gans.callbacks import SampleGrid, SampleWriter
-from lightning_gans.networks import MLPDiscriminator, StochasticEnsembleMLPGenerator
+from lightning_gans.networks import (
+    DCGANDiscriminator,
+    DCGANGenerator,
+    MLPDiscriminator,
+    MLPGenerator,
+    StochasticEnsembleMLPGenerator,
+)
 from lightning_gans.optimizers import SGD
+from lightning_gans.stabilizers import GeneratorEMA, SpectralNorm, VirtualBatchNorm
 
 
 def read(path):
@@ -34,8 +43,8 @@ def frames(folder):
 
 def test_every_epoch_has_a_picture(make_image_gan, fit, tmp_path):
     fit(make_image_gan(), max_epochs=3, callbacks=[SampleGrid(num_samples=4)])
-    assert names(tmp_path) == ["epoch_0001.png", "epoch_0002.png", "epoch_0003.png", "real.png", "training.gif"]
-    assert frames(tmp_path) == 3
+    assert names(tmp_path) == [*(f"epoch_{epoch:04d}.png" for epoch in range(4)), "real.png", "training.gif"]
+    assert frames(tmp_path) == 4
     pictures = [read(tmp_path / "samples" / f"epoch_{epoch:04d}.png") for epoch in (1, 2, 3)]
     assert pictures[0].shape == (52, 202, 3)
     assert not torch.equal(pictures[0], pictures[1]), "the generator has learned"
@@ -46,12 +55,12 @@ def test_every_epoch_has_a_picture(make_image_gan, fit, tmp_path):
 )
 def test_every_n_epochs_and_the_last(make_gan, fit, tmp_path, every, epochs, pictures):
     fit(make_gan(), 1, max_epochs=epochs, callbacks=[SampleGrid(1, every_n_epochs=every, gif=False)])
-    assert names(tmp_path) == [*(f"epoch_{epoch:04d}.png" for epoch in pictures), "real.png"]
+    assert names(tmp_path) == [*(f"epoch_{epoch:04d}.png" for epoch in [0, *pictures]), "real.png"]
 
 
 def test_a_run_that_stops_within_an_epoch_has_its_last_picture(make_gan, fit, tmp_path):
     fit(make_gan(), 2, max_epochs=-1, max_steps=3, callbacks=[SampleGrid(1, gif=False)])
-    assert names(tmp_path) == ["epoch_0001.png", "epoch_0002.png", "real.png"]
+    assert names(tmp_path) == ["epoch_0000.png", "epoch_0001.png", "epoch_0002.png", "real.png"]
 
 
 def test_the_picture_is_of_the_generator_at_that_time(make_image_gan, fit, tmp_path):
@@ -132,6 +141,67 @@ def test_numbers_out_of_range_are_refused(name, value, least, default):
         SampleGrid(**{name: value})
 
 
+# ---------------------------------------------------------------- the beginning
+
+
+def test_the_first_picture_is_noise_and_not_flat_grey(fit, tmp_path):
+    torch.manual_seed(0)
+    gan = GAN(DCGANGenerator((1, 16, 16), 8, width=16), DCGANDiscriminator((1, 16, 16), width=4))
+    gan.generator_optimizer = gan.discriminator_optimizer = lambda params: SGD(params, lr=0.0, momentum=0)
+    grid = SampleGrid(num_samples=16, columns=4)
+    fit(gan, 1, callbacks=[grid])
+    first, last = (read(tmp_path / "samples" / f"epoch_000{epoch}.png").float() for epoch in (0, 1))
+    with torch.no_grad():
+        by_statistics, by_batch = (gan.train(mode)(grid.state_dict()["latents"]) for mode in (False, True))
+    assert torch.equal(first, generation.picture(by_batch, columns=4).float())
+    assert torch.equal(last, generation.picture(by_statistics, columns=4).float())
+    assert by_batch.std() > 0.05 > 10 * by_statistics.std()
+
+
+def test_the_first_picture_leaves_the_generator_and_its_statistics_as_they_were(make_image_gan, fit):
+    class Compared(SampleGrid):
+        changed: bool | None = None
+
+        def on_train_batch_end(self, trainer, pl_module, *args):
+            module, random = pl_module.generator, torch.get_rng_state()
+            before = {name: value.clone() for name, value in module.state_dict().items()}, dict(module.named_buffers())
+            modes = [part.training for part in module.modules()]
+            super().on_train_batch_end(trainer, pl_module, *args)
+            assert modes == [part.training for part in module.modules()]
+            assert torch.equal(random, torch.get_rng_state())
+            assert all(torch.equal(value, module.state_dict()[name]) for name, value in before[0].items())
+            self.changed = any(value is not before[1][name] for name, value in module.named_buffers())
+
+    grid = Compared(4)
+    fit(make_image_gan(), 1, callbacks=[grid])
+    assert grid.changed is False, "the buffers are the same tensors"
+
+
+@pytest.mark.parametrize(
+    "stabilizer", [SpectralNorm(generator=True), GeneratorEMA(), VirtualBatchNorm(generator=True, size=4)], ids=str
+)
+def test_the_first_picture_is_of_every_kind_of_generator(make_image_gan, fit, tmp_path, weights, stabilizer):
+    gans = [make_image_gan(size=16), make_image_gan(size=16)]
+    for gan, callbacks in zip(gans, ([], [SampleGrid(4)]), strict=True):
+        fit(gan, 2, callbacks=[copy.deepcopy(stabilizer), *callbacks])
+    assert read(tmp_path / "samples" / "epoch_0000.png").float().std() > 1
+    assert torch.equal(*map(weights, gans))
+
+
+def test_the_first_picture_of_one_sample_uses_the_statistics_kept(fit, tmp_path):
+    """One sample has no statistics where a channel is a single value."""
+    generator = MLPGenerator((1, 4, 4), 3, width=4, norm=nn.BatchNorm1d)
+    fit(GAN(generator, MLPDiscriminator((1, 4, 4), width=4)), 1, callbacks=[SampleGrid(1)])
+    assert "epoch_0000.png" in names(tmp_path)
+
+
+def test_a_resumed_run_has_no_second_beginning(make_gan, fit, tmp_path):
+    fit(make_gan(), callbacks=[SampleGrid(2)]).save_checkpoint(tmp_path / "run.ckpt")
+    settings = {"ckpt_path": tmp_path / "run.ckpt", "default_root_dir": tmp_path / "resumed"}
+    fit(make_gan(), max_epochs=2, callbacks=[SampleGrid(2)], **settings)
+    assert names(tmp_path / "resumed") == ["epoch_0002.png", "real.png"]
+
+
 # ---------------------------------------------------------------- training is unaffected
 
 
@@ -154,7 +224,7 @@ def test_the_generator_is_drawn_in_evaluation_mode_and_left_as_it_was(make_image
     norm = next(module for module in gan.generator.modules() if isinstance(module, nn.BatchNorm2d))
     gan.generator.register_forward_hook(lambda *args: modes.append(norm.training))
     fit(gan, 2, max_epochs=2, callbacks=[SampleGrid(4)])
-    assert modes == [True, True, False] * 2 and gan.generator.training and norm.training
+    assert modes == [True, False, True, False, True, True, False] and gan.generator.training and norm.training
 
 
 def test_the_latents_are_kept_in_the_checkpoint(make_gan, fit, tmp_path):
@@ -179,10 +249,10 @@ def test_a_resumed_run_continues_its_pictures(make_gan, fit, tmp_path):
     before = (tmp_path / "samples" / "epoch_0002.png").read_bytes()
     fit(make_gan(), max_epochs=4, callbacks=[SampleGrid(2)], ckpt_path=tmp_path / "run.ckpt")
     assert [name for name in names(tmp_path / "samples") if "epoch" in name] == [
-        f"epoch_{epoch:04d}.png" for epoch in (1, 2, 3, 4)
+        f"epoch_{epoch:04d}.png" for epoch in range(5)
     ]
     assert (tmp_path / "samples" / "epoch_0002.png").read_bytes() == before
-    assert frames(tmp_path) == 4
+    assert frames(tmp_path) == 5
 
 
 def test_all_processes_ask_the_trainer_for_the_folder(make_gan, fit, monkeypatch):
@@ -222,10 +292,10 @@ def test_tensorboard_gets_the_picture(make_image_gan, fit, tmp_path):
     logger.finalize("success")
     events = EventAccumulator(str(tmp_path / "run" / "version_0")).Reload()
     pictures = events.Images("samples/grid")
-    assert [picture.step for picture in pictures] == [2, 5], "batches so far"
+    assert [picture.step for picture in pictures] == [0, 2, 5], "batches so far"
     assert (pictures[0].height, pictures[0].width) == (52, 202)
     drawn = (tmp_path / "run/version_0/samples/epoch_0002.png").read_bytes()
-    (tmp_path / "logged.png").write_bytes(pictures[1].encoded_image_string)
+    (tmp_path / "logged.png").write_bytes(pictures[2].encoded_image_string)
     (tmp_path / "drawn.png").write_bytes(drawn)
     assert torch.equal(read(tmp_path / "logged.png"), read(tmp_path / "drawn.png"))
 
@@ -242,9 +312,11 @@ def test_wandb_gets_a_picture_that_is_not_black(make_image_gan, fit, tmp_path, m
         fit(make_image_gan(), logger=logger, callbacks=[SampleGrid(4)])
     finally:
         wandb.finish()
-    (logged,) = tmp_path.rglob("files/media/images/samples/grid*.png")
-    (drawn,) = tmp_path.rglob("epoch_0001.png")
-    assert torch.equal(read(logged), read(drawn)) and read(logged).float().std() > 1
+    logged = sorted(tmp_path.rglob("files/media/images/samples/grid*.png"), key=lambda path: path.stat().st_mtime_ns)
+    drawn = [tmp_path / "samples" / name for name in ("epoch_0000.png", "epoch_0001.png")]
+    assert len(logged) == 2
+    for one, other in zip(logged, drawn, strict=True):
+        assert torch.equal(read(one), read(other)) and read(one).float().std() > 1
 
 
 # ---------------------------------------------------------------- predictions

@@ -33,6 +33,7 @@ def test_run_folder(run):
         "report.html",
     }
     assert [name for name in sorted(files) if name.startswith("samples/epoch")] == [
+        "samples/epoch_0000.png",
         "samples/epoch_0001.png",
         "samples/epoch_0002.png",
     ]
@@ -51,13 +52,13 @@ def test_sample_images(run):
     frames = [Image.open(run / "samples" / name) for name in ("epoch_0001.png", "epoch_0002.png", "real.png")]
     assert len({frame.size for frame in frames}) == 1 and np.asarray(frames[2]).std() > 50, "digits in black and white"
     assert not np.array_equal(*(np.asarray(frame) for frame in frames[:2])), "training changes the samples"
-    assert Image.open(run / "samples" / "training.gif").n_frames == 2
+    assert Image.open(run / "samples" / "training.gif").n_frames == 3
 
 
 def test_report(run, folder, capsys):
     html = (run / "report.html").read_text()
     assert "DCGAN on Digits" in html and "finished" in html and "dcgan_digits version_0" in html
-    assert len(re.findall(r'alt="(epoch 1|epoch 2|real samples|the whole run)"', html)) == 4
+    assert len(re.findall(r'alt="(the beginning|epoch 1|epoch 2|real samples|the whole run)"', html)) == 5
     assert all(f'aria-label="{title}"' in html for title in ("Losses", "Separation", "Gradient norms"))
     assert "class_path: lightning_gans.DCGAN" in html and "checkpoints/last.ckpt" in html
     commands = [unescape(command) for command in re.findall(r'<pre class="command">lightning-gans (.*?)</pre>', html)]
@@ -103,7 +104,8 @@ def test_without_a_logger_no_run_folder_is_created(folder):
 
 def test_the_last_epoch_has_a_sample_image(folder):
     main(["fit", *DIGITS, *SMALL, "--samples.every_n_epochs=2", "--trainer.max_epochs=3"])
-    assert [path.name for path in sorted(folder.rglob("epoch*.png"))] == ["epoch_0002.png", "epoch_0003.png"]
+    names = [path.name for path in sorted(folder.rglob("epoch*.png"))]
+    assert names == ["epoch_0000.png", "epoch_0002.png", "epoch_0003.png"]
 
 
 def test_options_of_sample_images(run, folder):

@@ -207,7 +207,7 @@ def test_options_of_sample_grid(tmp_path, fit):
     given = {"num_samples": "6", "every_n_epochs": "2", "columns": "3", "gif": "false", "seed": "1"}
     assert set(given) == set(options(CALLBACKS["SampleGrid"]))
     callback, gan = fit_with(tmp_path, fit, "SampleGrid", **given)
-    assert names_in(tmp_path) == ["epoch_0002.png", "epoch_0003.png", "real.png"]
+    assert names_in(tmp_path) == ["epoch_0000.png", "epoch_0002.png", "epoch_0003.png", "real.png"]
     latents = gan.generator.latents.sample(6, generator=torch.Generator().manual_seed(1))
     assert torch.equal(callback.state_dict()["latents"], latents)
     wide, high = Image.open(tmp_path / "samples" / "epoch_0003.png").size

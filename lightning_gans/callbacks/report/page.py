@@ -143,7 +143,8 @@ def _verdict(health: Mapping[str, Any]) -> str:
 def _samples(folder: Path) -> str:
     frames = sorted(path for path in folder.glob("epoch_*.png") if path.stem.removeprefix("epoch_").isdigit())
     chosen = [frames[round(i * (len(frames) - 1) / (_FRAMES - 1))] for i in range(_FRAMES)] if frames else []
-    captions = {path: f"epoch {int(path.stem.rpartition('_')[2])}" for path in chosen}
+    epochs = {path: int(path.stem.removeprefix("epoch_")) for path in chosen}
+    captions = {path: f"epoch {epoch}" if epoch else "the beginning" for path, epoch in epochs.items()}
     if (folder / "real.png").is_file():
         captions[folder / "real.png"] = "real samples"
     figures = [_picture(path, caption) for path, caption in captions.items()]

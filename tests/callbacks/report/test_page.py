@@ -120,8 +120,9 @@ def test_every_curve_has_a_caption(made):
 def test_pictures_are_the_files_of_the_run(made):
     html, run = made
     images = {attrs["alt"]: attrs["src"] for attrs in Tags(html).all("img")}
-    assert set(images) == {"epoch 1", "epoch 2", "epoch 3", "real samples", "the whole run"}
-    for name, file in (("epoch 1", "epoch_0001.png"), ("real samples", "real.png"), ("the whole run", "training.gif")):
+    assert set(images) == {"the beginning", "epoch 1", "epoch 2", "epoch 3", "real samples", "the whole run"}
+    files = {"the beginning": "epoch_0000.png", "epoch 1": "epoch_0001.png", "real samples": "real.png"}
+    for name, file in {**files, "the whole run": "training.gif"}.items():
         kind, data = images[name].split(";base64,")
         assert kind in ("data:image/png", "data:image/gif")
         assert base64.b64decode(data) == (run / "samples" / file).read_bytes()
