@@ -1,8 +1,11 @@
 """Fixtures that all tests share: small GANs, which train on a batch in about a millisecond, and Trainers."""
 
+from functools import cache
+
 import pytest
 import torch
 from helpers import OBJECTIVES, DiracDiscriminator, DiracGenerator, fixed_batches, small_gan, small_image_gan
+from lightning.fabric.utilities import registry
 from lightning.pytorch import Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -20,6 +23,14 @@ def pytest_configure(config):
         "Couldn't infer the batch indices fetched",
     ):
         config.addinivalue_line("filterwarnings", f"ignore:{message}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _entry_points():
+    """Read the metadata of all installed packages once; every Trainer reads them anew, which takes 10 ms."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "entry_points", cache(registry.entry_points))
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -54,14 +65,17 @@ def batches():
 
 @pytest.fixture
 def quiet(tmp_path):
-    """Settings of a Trainer that writes nothing, anywhere but in the test's own folder."""
+    """Settings of a Trainer that writes nothing, anywhere but in the test's own folder.
+
+    It logs every 50 batches, as that takes longer than a training step of such networks.
+    """
     return {
         "accelerator": "cpu",
         "logger": False,
         "enable_progress_bar": False,
         "enable_checkpointing": False,
         "enable_model_summary": False,
-        "log_every_n_steps": 1,
+        "log_every_n_steps": 50,
         "max_epochs": 1,
         "default_root_dir": tmp_path,
     }
@@ -78,6 +92,8 @@ def fit(quiet):
         loaders = [None if one is None else DataLoader(one, batch_size=None) for one in (data, val)]
         if seed is not None:
             torch.manual_seed(seed)
+        if settings.get("logger"):
+            settings.setdefault("log_every_n_steps", 1)
         trainer = Trainer(**{**quiet, **settings})
         trainer.fit(gan, *loaders, ckpt_path=ckpt_path)
         return trainer

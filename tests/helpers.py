@@ -3,6 +3,7 @@
 import re
 from functools import partial
 
+import pytest
 import torch
 from lightning.pytorch import Callback
 from torch import nn
@@ -153,6 +154,21 @@ def linear_gan(*args, **kwargs):
     torch.manual_seed(0)
     generator = LinearGenerator(*args, **kwargs)
     return GAN(generator, MLPDiscriminator(generator.sample_shape, width=4, num_classes=generator.num_classes))
+
+
+def slow(*values):
+    """Return a test case that the default suite leaves out, as others of its kind test the same code."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+def few(cases, *names):
+    """Return test cases of which those with a name, as `repr` or the case itself has it, are in the default suite."""
+    known = {one if isinstance(one, str) else repr(one) for one in cases}
+    assert set(names) <= known, set(names) - known
+    return [
+        pytest.param(one, id=name, marks=() if name in names else pytest.mark.slow)
+        for one, name in ((one, one if isinstance(one, str) else repr(one)) for one in cases)
+    ]
 
 
 def named(value):

@@ -383,7 +383,7 @@ def test_hooks_need_no_super(make_gan, batches, fit, weights, stage):
     trained, metrics = [], []
     for kind in (GAN, silent):
         gan = make_gan(kind=kind, dropout=0.3, generator_clip=1e-2, discriminator_clip=1e-2)
-        trainer = fit(gan, 4, max_epochs=2, val=batches(2), callbacks=[GeneratorEMA(5.0)])
+        trainer = fit(gan, 4, max_epochs=2, val=batches(2), callbacks=[GeneratorEMA(5.0)], log_every_n_steps=1)
         if stage == "validate":
             torch.manual_seed(0)
             metrics += trainer.validate(gan, DataLoader(batches(2), batch_size=None), verbose=False)

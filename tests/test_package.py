@@ -11,6 +11,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+from helpers import slow
 
 import lightning_gans
 
@@ -58,7 +59,7 @@ def members_of_classes():
             "import lightning_gans.networks, lightning_gans.objectives, lightning_gans.optimizers",
             ["lightning", "torchvision", "wandb", "sklearn"],
         ),
-        (
+        slow(
             "from lightning_gans import *; import lightning_gans.callbacks, lightning_gans.generation, "
             "lightning_gans.data, lightning_gans.models, lightning_gans.metrics, lightning_gans.stabilizers",
             ["wandb", "sklearn", "tensorboard"],  # Lightning itself imports torchvision where it is installed

@@ -192,7 +192,7 @@ def test_a_label_is_projected_on_the_mean_features_of_an_image():
 def test_a_patch_discriminator_fits_validates_and_is_scored(fit, recwarn):
     gan = gan_of(Patches, GradientPenalty()).float()
     data = [batch().float()] * 2
-    trainer = fit(gan, data, val=data)
+    trainer = fit(gan, data, val=data, log_every_n_steps=1)
     metrics = trainer.callback_metrics
     assert {"val/discriminator_loss", "val/real_logit", "discriminator/separation"} <= set(metrics)
     assert all(value.isfinite() and value.dim() == 0 for value in metrics.values())

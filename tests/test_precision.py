@@ -275,7 +275,7 @@ def test_overflow_at_a_scale_below_1_ends_the_run(make_gan, fit):
     gan, overflow = make_gan(**both(partial(SGD, lr=0.1))), Overflow("discriminator", *range(2, 20))
     before = r"batch 6: the scale of 16-bit gradients has fallen to 0\.5, and they still overflow: the discriminator's "
     with pytest.raises(NonFiniteError, match=before + r"gradient .*train in bf16-mixed or 32-true"):
-        fit(gan, 20, callbacks=[overflow], **scaled(8.0, autocast=False))
+        fit(gan, 20, callbacks=[overflow], log_every_n_steps=1, **scaled(8.0, autocast=False))
     assert parameters_of(gan).isfinite().all(), "non-finite gradients were not applied"
 
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from short_runs import DIGITS, SMALL, fit_once
+from short_runs import DIGITS, SMALL, WITH_REPORT, fit_once
 
 from lightning_gans.cli.main import main
 
@@ -17,7 +17,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory):
-    return fit_once(tmp_path_factory, *DIGITS, *SMALL)
+    return fit_once(tmp_path_factory, *DIGITS, *WITH_REPORT)
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,10 @@ SMALL = [
     "--trainer.limit_train_batches=3",
     "--trainer.limit_val_batches=2",
     "--trainer.log_every_n_steps=1",
+    "--report.enabled=false",  # its curves take as long as the rest of the command
     *QUIET,
 ]
+WITH_REPORT = [*SMALL, "--report.enabled=true"]
 DIGITS = ["--model=DCGAN", "--model.width=4", "--model.latent_dim=8", "--data=Digits"]
 BRIEF = [
     "--trainer.max_epochs=1",

@@ -2,6 +2,7 @@
 
 import pytest
 import yaml
+from helpers import slow
 from short_runs import BRIEF, DIGITS, LIGHTNING_WARNINGS, RING_GAN, SMALL
 
 from lightning_gans import GAN
@@ -50,6 +51,8 @@ def config(setting, value):
 
 CASES = [(setting, "a function") for setting in SETTINGS] + [("generator_scheduler", wrong) for wrong in WRONG]
 CASES += [("generator.init_args.activation", wrong) for wrong in list(WRONG)[1::2]]
+IN_SHORT = {"generator_scheduler", "discriminator_optimizer", "generator.init_args.activation", "objective"}
+CASES = [case if case[0] in IN_SHORT and case[1] in ("a function", "a bound method") else slow(*case) for case in CASES]
 
 
 @pytest.mark.parametrize(("setting", "wrong"), CASES)

@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+from helpers import few
 from short_runs import BRIEF, CONFIGS, DIGITS, LIGHTNING_WARNINGS, QUIET, SMALL, last, metrics, settings_of
 
 from lightning_gans.cli.main import main
@@ -44,7 +45,9 @@ REFUSED = {  # options, and what the line says
 }
 
 
-@pytest.mark.parametrize("fault", REFUSED)
+@pytest.mark.parametrize(
+    "fault", few(REFUSED, "LearningRateFinder", "checkpoint by time", "early stopping by the log", "plateau")
+)
 def test_what_does_not_fit_is_one_line_before_training(fault, refused, folder):
     options, says = REFUSED[fault]
     line = refused(*FIT, *options)

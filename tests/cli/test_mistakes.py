@@ -3,6 +3,7 @@
 import pytest
 import torch
 import yaml
+from helpers import few, slow
 from short_runs import CONFIGS, DIGITS, ENSEMBLE, FUNCTIONS, LIGHTNING_WARNINGS, QUIET, RING_GAN
 
 from lightning_gans.cli.errors import class_names
@@ -81,7 +82,21 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
+IN_SHORT = [
+    "command",
+    "option of the model",
+    "option of an optimizer",
+    "model",
+    "data",
+    "callback",
+    "type in the model",
+]
+IN_SHORT += ["value of a callback", "shape", "config that is missing", "MNIST", "folder", "batch size", "devices"]
+IN_SHORT += ["clipping", "folder of the Trainer", "plain module", "start and resume", "images for points", "no model"]
+IN_SHORT += ["no last checkpoint", "sample without a checkpoint", "neighbours in unknown data"]
+
+
+@pytest.mark.parametrize("mistake", few(MISTAKES, *IN_SHORT))
 def test_a_mistake_is_one_line(mistake, refused, monkeypatch):
     def no_network(*_, **__):
         raise OSError("no route to host")
@@ -130,7 +145,9 @@ WRONG = [  # a stabilizer, its arguments, the rest of the command, and parts of 
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "options", "says"), WRONG, ids=lambda value: value if type(value) is str else ""
+    ("name", "arguments", "options", "says"),
+    [slow(*case) if number % 3 else case for number, case in enumerate(WRONG)],
+    ids=lambda value: value if type(value) is str else "",
 )
 def test_an_invalid_stabilizer_is_one_line(name, arguments, options, says, refused, folder):
     callback = {"class_path": name, "init_args": arguments}

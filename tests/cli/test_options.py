@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from helpers import few
 from PIL import Image
 from short_runs import BRIEF, DIGITS, LIGHTNING_WARNINGS, SMALL, checkpoint, column, last, metrics, printed
 
@@ -29,7 +30,7 @@ def test_later_configs_override_earlier_ones_and_options_override_configs(folder
 LIMITS = ["limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches", "overfit_batches"]
 
 
-@pytest.mark.parametrize("name", [*LIMITS, "val_check_interval"])
+@pytest.mark.parametrize("name", few([*LIMITS, "val_check_interval"], "limit_train_batches", "val_check_interval"))
 def test_a_whole_number_is_a_number_of_batches(capsys, folder, name):
     """`typing` may turn the order of Lightning's unions round, by which 1 became 1.0, all batches."""
     (folder / "one.yaml").write_text(f"model: DCGAN\ntrainer: {{{name}: 1}}\n")

@@ -8,14 +8,25 @@ import pytest
 import torch
 from jsonargparse import Namespace
 from PIL import Image
-from short_runs import DIGITS, LIGHTNING_WARNINGS, SMALL, checkpoint, column, last, metrics, same_state, settings_of
+from short_runs import (
+    DIGITS,
+    LIGHTNING_WARNINGS,
+    SMALL,
+    WITH_REPORT,
+    checkpoint,
+    column,
+    last,
+    metrics,
+    same_state,
+    settings_of,
+)
 
 from lightning_gans.cli import resume
 from lightning_gans.cli.main import main
 from lightning_gans.training import resumed_settings
 
 pytestmark = LIGHTNING_WARNINGS
-THREE = [*DIGITS, *SMALL, "--trainer.max_epochs=3", "--report.enabled=false"]
+THREE = [*DIGITS, *SMALL, "--trainer.max_epochs=3"]
 BEST = ["--checkpoint.monitor=val/generator_loss", "--checkpoint.mode=max"]
 
 
@@ -76,7 +87,7 @@ def test_what_came_after_the_checkpoint_is_replaced(kept, whole):
 
 def test_rows_of_a_run_killed_within_an_epoch_are_those_of_the_whole_run(folder):
     """Also the row that Lightning logs after the checkpoint, and a loss that it repeats where none is new."""
-    args = ["fit", *DIGITS, *SMALL, "--model.n_critic=2", "--report.enabled=false", "--samples.every_n_epochs=0"]
+    args = ["fit", *DIGITS, *SMALL, "--model.n_critic=2", "--samples.every_n_epochs=0"]
     args += ["--checkpoint.every_n_train_steps=2", "--checkpoint.save_top_k=-1", "--monitor.every_n_steps=0"]
     main(args)
     run = folder / "runs" / "dcgan_digits" / "version_0"
@@ -98,7 +109,7 @@ def test_rows_of_a_run_killed_within_an_epoch_are_those_of_the_whole_run(folder)
 
 
 def test_the_report_of_a_resumed_run_shows_all_of_it(kept):
-    main(["fit", *DIGITS, *SMALL, "--trainer.max_epochs=3", "--ckpt_path=last"])
+    main(["fit", *DIGITS, *WITH_REPORT, "--trainer.max_epochs=3", "--ckpt_path=last"])
     html = (kept / "report.html").read_text()
     assert re.findall(r'alt="(epoch \d)"', html) == ["epoch 1", "epoch 2", "epoch 3"]
     assert "duration since the resume" in html
@@ -153,7 +164,7 @@ def test_last_is_the_run_with_the_highest_number_whatever_its_time(kept, run):
 
 
 def test_a_finished_run_has_nothing_left_to_train(folder, capsys):
-    args = ["fit", *DIGITS, *SMALL, *BEST, "--report.enabled=false"]
+    args = ["fit", *DIGITS, *SMALL, *BEST]
     main(args)
     run = folder / "runs" / "dcgan_digits" / "version_0"
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
@@ -167,7 +178,7 @@ def test_a_finished_run_has_nothing_left_to_train(folder, capsys):
 
 def test_the_best_of_a_resumed_run_is_that_of_the_whole_run(folder, monkeypatch):
     """From wherever it is resumed: paths in a checkpoint are relative to where the run was started."""
-    args = ["fit", *DIGITS, *SMALL, *BEST, "--report.enabled=false", "--samples.every_n_epochs=0"]
+    args = ["fit", *DIGITS, *SMALL, *BEST, "--samples.every_n_epochs=0"]
     main([*args, "--trainer.max_epochs=4", "--experiment=whole"])
     main([*args, "--experiment=parts"])
     (folder / "below").mkdir()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from helpers import few
 from PIL import Image
 from short_runs import BRIEF, DIGITS, ENSEMBLE, LIGHTNING_WARNINGS, QUIET, SMALL, column, fit_once, last
 
@@ -104,7 +105,7 @@ UNSCORED = {  # the arguments of an Evaluation that is refused, and parts of the
 }
 
 
-@pytest.mark.parametrize("fault", UNSCORED)
+@pytest.mark.parametrize("fault", few(UNSCORED, "no scores", "none", "fewer samples than features", "folder"))
 def test_an_invalid_evaluation_is_one_line(fault, refused, folder, run):
     arguments, says = UNSCORED[fault]
     option = evaluation(folder, **arguments)

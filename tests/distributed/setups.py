@@ -139,12 +139,14 @@ def train(name, shared_draws=False, batches=3, callbacks=(), ckpt_path=None, val
     ]
     if shared_draws:
         _share_draws(gan, rank, world)
+    settings = {"max_epochs": 1, "logger": False, "enable_checkpointing": False, **settings}
+    settings.setdefault("log_every_n_steps", 1 if settings["logger"] else 50)  # logging takes longer than a step
     trainer = Trainer(
         accelerator="cpu",
         devices=world,
         precision="64-true" if shared_draws else "32-true",
         use_distributed_sampler=False,
-        **{"max_epochs": 1, "logger": False, "enable_checkpointing": False, "log_every_n_steps": 1, **settings},
+        **settings,
         enable_progress_bar=False,
         enable_model_summary=False,
         callbacks=[*stabilizers, *callbacks],

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from helpers import slow
 from lightning.pytorch import Callback
 from process_group import run_in_processes
 from setups import MODELS, NORMED, PER_PROCESS, STABILIZERS, parameters_of, state_of, train
 
 pytestmark = pytest.mark.distributed
-worlds = pytest.mark.parametrize("world", [2, pytest.param(4, marks=pytest.mark.slow)])
 TOLERANCE = 1e-9  # in double precision; of a gradient that is 0 but for rounding Adam makes a step of up to 1e-4
 
 
@@ -30,11 +30,17 @@ def trained(names):
     return found
 
 
-@worlds
-def test_processes_have_equal_weights_and_different_latents(world):
+CHANGING = ["BalancedUpdates", "CheckpointSwap", "ExperienceReplay", "GeneratorEMA", "SpectralNorm", "VirtualBatchNorm"]
+ALL = [*MODELS, *NORMED, *STABILIZERS]
+
+
+@pytest.mark.parametrize(
+    ("world", "names"), [(2, [*MODELS, *NORMED, *CHANGING]), slow(2, ALL), slow(4, ALL)], ids=["2, few", "2", "4"]
+)
+def test_processes_have_equal_weights_and_different_latents(world, names):
     def work():
         found = {}
-        for name in [*MODELS, *NORMED, *STABILIZERS]:
+        for name in names:
             latents = Latents()
             gan, _ = train(name, callbacks=[latents])
             found[name] = state_of(gan), latents.made[0].flatten().double().numpy()[-8:]
@@ -51,7 +57,7 @@ def test_processes_have_equal_weights_and_different_latents(world):
 
 @pytest.mark.parametrize(
     ("world", "names"),
-    [(2, MODELS), *(pytest.param(world, [*MODELS, *STABILIZERS], marks=pytest.mark.slow) for world in (2, 4))],
+    [(2, MODELS), *(slow(world, [*MODELS, *STABILIZERS]) for world in (2, 4))],
     ids=["2, models", "2", "4"],
 )
 def test_processes_train_to_the_weights_of_one_process_on_the_whole_batch(world, names):

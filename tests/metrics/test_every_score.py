@@ -94,6 +94,7 @@ def test_real_statistics_can_be_kept_and_restored(name):
     close(swapped, figures_of(name, fake, real), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_figures_of_one(tmp_path):
     program = Path(__file__).with_name("all_scores.py")
     done = subprocess.run(

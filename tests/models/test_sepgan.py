@@ -181,7 +181,7 @@ def test_it_resumes_bit_for_bit(fit, weights, tmp_path, batches):
 def test_it_fits_images_of_another_size_and_validates(fit, weights, precision):
     gan = make(generator=StochasticEnsembleGenerator((1, 16, 16), width=2), batch_norm_statistics=0.1)
     before = weights(gan)
-    trainer = fit(gan, 3, val=[torch.zeros(4, 1, 16, 16)], precision=precision)
+    trainer = fit(gan, 3, val=[torch.zeros(4, 1, 16, 16)], precision=precision, log_every_n_steps=1)
     assert weights(gan).isfinite().all() and not torch.equal(weights(gan), before)
     seen = trainer.callback_metrics
     assert {"loss/generator", "generator/confidence", "generator/classes", "generator/saturated"} <= set(seen)

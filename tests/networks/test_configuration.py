@@ -84,6 +84,7 @@ def test_saved_defaults_are_the_defaults_of_the_signature(name):
     assert str(loaded) == str(getattr(networks, name)(shape))
 
 
+@pytest.mark.slow
 def test_networks_need_no_lightning():
     lines = [
         "import sys, types",

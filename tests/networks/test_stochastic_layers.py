@@ -30,6 +30,7 @@ LAYERS = {
     "conv, other sizes": lambda groups=R: conv(groups, kernel_size=5, stride=3, padding=0),
     "linear": linear,
 }
+COMPILED = {("per sample", "conv"), ("per batch", "linear")}  # those of the default suite
 every_layer = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
 
 
@@ -91,8 +92,14 @@ def test_the_method_of_compiled_graphs_and_other_devices_is_the_same_loop(make, 
     assert_is_the_loop(layer.each, layer, x, GROUPS[form])
 
 
-@every_layer
-@every_form
+@pytest.mark.parametrize(
+    ("make", "group"),
+    [
+        pytest.param(make, group, id=f"{form}-{layer}", marks=() if (form, layer) in COMPILED else pytest.mark.slow)
+        for layer, make in LAYERS.items()
+        for form, group in GROUPS.items()
+    ],
+)
 def test_compiles_to_one_graph(make, group):
     torch.compiler.reset()
     layer, x = build(make)

@@ -63,7 +63,13 @@ def train(make_gan, quiet, tmp_path, monkeypatch):
         folder, seen = tmp_path / name, Batches()
         observing = [SampleGrid(num_samples=8, gif=False), FailureMonitor(every_n_steps=2, num_samples=8, patience=2)]
         trainer = Trainer(
-            **{**quiet, "logger": CSVLogger(folder, "", ""), "enable_checkpointing": bool(keep), "max_epochs": 3},
+            **{
+                **quiet,
+                "logger": CSVLogger(folder, "", ""),
+                "log_every_n_steps": 1,
+                "enable_checkpointing": bool(keep),
+                "max_epochs": 3,
+            },
             limit_train_batches=limit,
             callbacks=[seen, *observing, *stabilizers, *([Keep(tmp_path, keep)] if keep else [])],
         )

@@ -8,7 +8,7 @@ import random
 
 import pytest
 import torch
-from helpers import sgds
+from helpers import sgds, slow
 
 from lightning_gans import GAN, Stabilizer, UnrolledGAN
 from lightning_gans.networks import MLPDiscriminator
@@ -175,7 +175,7 @@ def test_a_lookahead_does_not_use_the_past(make_gan, batches):
 
 
 @pytest.mark.parametrize("place", ["module", "trainer"])
-@pytest.mark.parametrize("epochs", [1, 2, 3])
+@pytest.mark.parametrize("epochs", [slow(1), 2, slow(3)])
 def test_a_run_resumes_in_the_middle_of_a_period(make_image_gan, fit, weights, tmp_path, place, epochs):
     def run(epochs, **kwargs):
         gan, swap = make_image_gan(size=16), CheckpointSwap(every=1, keep=2, probability=0.7, updates=4)

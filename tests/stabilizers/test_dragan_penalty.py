@@ -77,6 +77,7 @@ def test_numbers_out_of_range_are_refused(name, value):
         DRAGANPenalty(**{name: value})
 
 
+@pytest.mark.slow
 def test_the_dirac_gan_comes_to_rest_with_a_target_of_0_only(dirac):
     path = dirac(DRAGANPenalty(0.25, target=0.0), objective=NonSaturating(), steps=400)
     torch.testing.assert_close(one_step(path), alternating(0.5), atol=1e-4, rtol=0)

@@ -344,6 +344,7 @@ def test_the_command_line_samples_the_average_and_resumes(tmp_path, monkeypatch)
     common += ["--model=DCGAN", "--model.width=4", "--model.latent_dim=8", "--data=Digits"]
     common += ["--config", str(CONFIGS / "stabilizers" / "generator_ema.yaml"), "--trainer.enable_model_summary=false"]
     train = ["--trainer.limit_train_batches=3", "--trainer.log_every_n_steps=1", "--samples.every_n_epochs=0"]
+    train += ["--report.enabled=false"]
     main(["fit", *common, *train, "--trainer.max_epochs=2"])
     first = tmp_path / "runs/dcgan_digits/version_0"
     path = first / "checkpoints" / "last.ckpt"

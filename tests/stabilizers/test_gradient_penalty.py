@@ -182,6 +182,7 @@ def test_numbers_out_of_range_are_refused(name, value):
         GradientPenalty(**{name: value})
 
 
+@pytest.mark.slow
 def test_it_bounds_the_dirac_gan_without_leading_it_to_the_point(dirac):
     path = dirac(GradientPenalty(1.0), objective=Wasserstein(), n_critic=5)
     assert path.abs().max() < 2.5, "the critic's slope stays near 1"

@@ -61,6 +61,7 @@ def test_a_lookahead_has_noise_too(make_gan, batches):
     assert not torch.equal(fakes[0], fakes[1]) and not torch.equal(fakes[1], fakes[2])
 
 
+@pytest.mark.slow
 def test_with_it_the_dirac_gan_comes_to_rest(dirac):
     distance = [dirac(InstanceNoise(s), objective=Minimax(), steps=600)[-200:].norm(dim=1) for s in (0.7, 0.0)]
     assert distance[0].mean() < 0.5, "as noisy samples say where the data are"

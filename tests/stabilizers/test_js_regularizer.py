@@ -83,6 +83,7 @@ def test_other_costs_are_refused(make_gan, fit, objective):
     assert repr(objective) in str(raised.value) and "use NonSaturating" in str(raised.value)
 
 
+@pytest.mark.slow
 def test_the_dirac_gan_converges_at_half_the_rate_of_r1(dirac):
     """At (0, 0) both factors are ¼, hence it is weight/4 · ψ²."""
     path = dirac(JSRegularizer(1.0), objective=NonSaturating(), steps=400)

@@ -52,6 +52,7 @@ def test_a_limit_out_of_range_is_refused(limit):
         WeightClipping(limit=limit)
 
 
+@pytest.mark.slow
 def test_it_bounds_the_dirac_gan_without_leading_it_to_the_point(dirac):
     path = dirac(WeightClipping(0.5), objective=Wasserstein(), n_critic=5)
     assert path[:, 1].abs().max() <= 0.5 and path.abs().max() < 2

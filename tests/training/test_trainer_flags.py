@@ -80,7 +80,7 @@ def test_every_flag_of_the_installed_trainer_is_in_the_table():
 
 
 def train(gan, quiet, **settings):
-    settings = {**quiet, "max_epochs": 2, **settings}
+    settings = {**quiet, "max_epochs": 2, "log_every_n_steps": 3, **settings}
     if settings.get("barebones"):  # it allows no setting of what it switches off
         settings = {"barebones": True, "accelerator": "cpu", "max_epochs": 2}
     trainer = Trainer(**settings)
