@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 import torch
-from helpers import few
+from helpers import few, slow
 from short_runs import (
     BRIEF,
     CONFIGS,
@@ -40,9 +40,9 @@ WIDE = ["--model.width=8", "--model.latent_dim=3"]
     ("args", "kind", "objective"),
     [
         ([*DIGITS, *SMALL], DCGAN, NonSaturating),
-        (["--model=VanillaGAN", *RING, "--model.generator_width=8"], VanillaGAN, NonSaturating),
+        slow(["--model=VanillaGAN", *RING, "--model.generator_width=8"], VanillaGAN, NonSaturating),
         (["--model=WGAN", *WIDE, "--model.clip=0.02", *RING], WGAN, Wasserstein),
-        (["--model=WGANGP", *WIDE, "--model.gradient_penalty=0.3", *RING], WGANGP, Wasserstein),
+        slow(["--model=WGANGP", *WIDE, "--model.gradient_penalty=0.3", *RING], WGANGP, Wasserstein),
         (["--config", str(CONFIGS / "mixed_ring.yaml"), *RING, "--model.objective=Relativistic"], GAN, Relativistic),
     ],
     ids=["DCGAN", "VanillaGAN", "WGAN", "WGANGP", "GAN"],
