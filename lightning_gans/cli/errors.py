@@ -156,7 +156,7 @@ def first_line(error: BaseException) -> str:
 
 
 def _is_too_large(error: BaseException) -> bool:
-    if isinstance(error, MemoryError | OverflowError):
+    if isinstance(error, MemoryError | OverflowError) or "Overflow when unpacking" in str(error):
         return True
     says = re.search(r"can't allocate|overflow|out of memory", str(error), re.IGNORECASE)
     return isinstance(error, RuntimeError | TypeError) and says is not None
