@@ -257,7 +257,7 @@ def test_trainer_configs_for_gpus_and_launchers_merge_with_the_quickstart(name, 
         main([*quickstart(config), "--print_config"])
     assert stopped.value.code == 0
     merged = yaml.safe_load(capsys.readouterr().out)
-    assert merged["trainer"]["max_epochs"] == 100 and merged["data"]["init_args"]["size"] == 16, "the quickstart's"
+    assert merged["trainer"]["max_epochs"] == 40 and merged["data"]["init_args"]["size"] == 16, "the quickstart's"
     assert yaml.safe_load(config.read_text())["trainer"].items() <= merged["trainer"].items()
 
 

@@ -74,7 +74,7 @@ def test_the_digits_of_every_class_are_readable(which, run, gan, classifier):
 def test_a_class_varies_as_real_digits_do(gan):
     samples, classes = draw(gan, 1000, seed=1)
     share = spread(samples.flatten(1).numpy(), classes.numpy()) / spread(*real(gan, "train"))
-    assert share.mean() > 0.7 and share.min() > 0.5, "0.76 and 0.70; 0.04 with one picture a class"
+    assert share.mean() > 0.7 and share.min() > 0.5, "0.82 and 0.72; 0.04 with one picture a class"
 
 
 def test_samples_are_no_closer_to_the_training_digits_than_held_out_digits(gan):
@@ -88,5 +88,5 @@ def test_samples_are_no_closer_to_the_training_digits_than_held_out_digits(gan):
 
 def test_the_run_writes_its_pictures(run):
     names = [path.name for path in sorted((run / "samples").glob("epoch_*.png"))]
-    assert names == [f"epoch_{epoch:04d}.png" for epoch in range(0, 101, 5)]
+    assert names == [f"epoch_{epoch:04d}.png" for epoch in range(0, 41, 2)]
     assert Image.open(run / "samples" / "training.gif").n_frames == 21
