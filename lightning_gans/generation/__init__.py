@@ -5,7 +5,6 @@ from lightning_gans.generation.drawing import (
     draw,
     draw_by_route,
     draw_in_batches,
-    evaluating,
     from_latents,
     render,
     seed_latents,
@@ -17,6 +16,7 @@ from lightning_gans.generation.loading import export, load, load_generator
 from lightning_gans.generation.nearest import find_neighbours, neighbours
 from lightning_gans.generation.pictures import captioned, picture, point_map, save_animation, save_picture
 from lightning_gans.generation.samples import sample
+from lightning_gans.networks import evaluating
 
 __all__ = [
     "arithmetic",

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_gans import arguments
 from lightning_gans.gan import GAN
-from lightning_gans.networks import StochasticGenerator
+from lightning_gans.networks import StochasticGenerator, evaluating
 from lightning_gans.randomness import seeded
 
 
@@ -29,15 +29,15 @@ def draw(
         batch_size: samples to generate at a time.
     """
     batches = list(draw_in_batches(gan, num, seed, labels, batch_size))
-    classes = class_labels(gan, num, labels)
-    return torch.cat(batches), classes
+    classes = [part for _, part in batches if part is not None]
+    return torch.cat([part for part, _ in batches]), torch.cat(classes) if classes else None
 
 
 @torch.no_grad()
 def draw_in_batches(
     gan: GAN, num: int, seed: int | None = None, labels: Sequence[int] | None = None, batch_size: int = 256
-) -> Iterator[Tensor]:
-    """Yield the samples of `draw`, at most `batch_size` at a time, where all of them together would fill the memory.
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield the samples and labels of `draw`, at most `batch_size` at a time, where all would fill the memory.
 
     Draw no random numbers between two batches: torch's generator is at the seed's until the last one.
     """
@@ -47,7 +47,8 @@ def draw_in_batches(
         z = gan.generator.latents.sample(num)
         for start in range(0, num, batch_size):
             part = slice(start, start + batch_size)
-            yield from_latents(gan, z[part], None if classes is None else classes[part]).cpu()
+            own = None if classes is None else classes[part]
+            yield from_latents(gan, z[part], own).cpu(), own
 
 
 @torch.no_grad()
@@ -168,15 +169,3 @@ def showing(gan: GAN) -> Iterator[None]:
     """Put the generator in evaluation mode, with its evaluation weights, inside the block."""
     with evaluating(gan.generator), gan.evaluation_weights():
         yield
-
-
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Put a network in evaluation mode inside the block, and restore the mode of each of its modules afterwards."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training

@@ -76,13 +76,11 @@ def _to_folder(gan: GAN, folder: Path, num: int, seed: int, labels: list[int] | 
         raise ValueError(f"out='{folder}': points have no pictures of their own; give a picture, such as map.png.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"out='{folder}' exists already; give the name of a new folder, or of a picture.")
-    classes = class_labels(gan, num, labels)
     digits, start = max(5, len(str(num - 1))), 0
     with tqdm(total=num, unit="picture", desc=str(folder), leave=False) as progress:
-        for batch in draw_in_batches(gan, num, seed, labels):
-            numbers = range(start, start + len(batch))
-            homes = [folder if classes is None else folder / str(int(classes[i])) for i in numbers]
-            save_each(batch, [home / f"{i:0{digits}}.png" for home, i in zip(homes, numbers, strict=True)])
+        for batch, classes in draw_in_batches(gan, num, seed, labels):
+            homes = [folder] * len(batch) if classes is None else [folder / str(label) for label in classes.tolist()]
+            save_each(batch, [home / f"{i:0{digits}}.png" for i, home in enumerate(homes, start)])
             start += len(batch)
             progress.update(len(batch))
 

@@ -16,7 +16,8 @@ from lightning_gans.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from lightning_gans.networks.features import ClassifierFeatures, DigitFeatures, ImageNetFeatures, InceptionFeatures
 from lightning_gans.networks.latents import Constant, Gaussian, GaussianWithCode, Latents, Uniform, as_latents
 from lightning_gans.networks.mlp import FourierFeatures, Maxout, MLPDiscriminator, MLPGenerator, initialize_orthogonal
-from lightning_gans.networks.packs import PackedDiscriminator
+from lightning_gans.networks.modes import evaluating
+from lightning_gans.networks.packs import PackedDiscriminator, samples_in_pack
 from lightning_gans.networks.plain import PlainDiscriminator, PlainGenerator
 from lightning_gans.networks.routes import StochasticGenerator
 from lightning_gans.networks.stochastic import StochasticEnsembleGenerator, StochasticEnsembleMLPGenerator
@@ -68,8 +69,10 @@ __all__ = [
     "append_to_features",
     "as_latents",
     "efficientnet_lite0",
+    "evaluating",
     "initialize",
     "initialize_orthogonal",
     "redraw",
+    "samples_in_pack",
     "weighted_layers",
 ]

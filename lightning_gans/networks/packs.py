@@ -1,5 +1,6 @@
 """A discriminator of packs: several samples side by side get one logit."""
 
+import math
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from lightning_gans import arguments
 from lightning_gans.networks.base import Discriminator
+from lightning_gans.networks.modes import evaluating
 from lightning_gans.networks.weights import weighted_layers
 from lightning_gans.networks.wrappers import DiscriminatorWrapper
 
@@ -83,6 +85,11 @@ class PackedEmbedding(nn.Module):
         return torch.cat([part[:, place] for place, part in places], dim=1)
 
 
+def samples_in_pack(discriminator: nn.Module) -> int:
+    """Return how many samples get one logit: m with packs of m, else 1."""
+    return math.prod(one.samples for one in discriminator.modules() if isinstance(one, PackedDiscriminator))
+
+
 def _packed(x: Tensor, samples: int, training: bool) -> Tensor:
     """Return consecutive rows (N, …) in packs (N/m, m, …)."""
     rest = len(x) % samples
@@ -118,12 +125,10 @@ def _widen(network: Discriminator, factor: int) -> None:
         setattr(layer, "in_features" if linear else "in_channels", factor * width)
         widened.append(layer)
 
-    modes = {module: module.training for module in network.modules()}
     parameter = next(network.parameters(), torch.empty(0))
     handles = [layer.register_forward_pre_hook(widen) for _, layer in weighted_layers(network)]
     try:
-        network.eval()
-        with torch.no_grad():
+        with evaluating(network), torch.no_grad():
             network.features(torch.zeros(2, *network.sample_shape, device=parameter.device, dtype=parameter.dtype))
     except RuntimeError as error:
         reason = str(error).partition("\n")[0]
@@ -131,7 +136,5 @@ def _widen(network: Discriminator, factor: int) -> None:
     finally:
         for handle in handles:
             handle.remove()
-        for module, training in modes.items():
-            module.training = training
     if not widened:
         raise ValueError(f"Packing(samples={factor}): {type(network).__name__} has no linear layer or convolution.")

@@ -10,21 +10,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from lightning_gans.networks.modes import evaluating
+
 
 @contextmanager
 def _undisturbed(module: nn.Module) -> Iterator[None]:
     """Run a module in evaluation mode inside the block; its mode, its buffers and random numbers are as before."""
-    modes = {one: one.training for one in module.modules()}
     lazy = any(is_lazy(one) for one in (*module.parameters(), *module.buffers()))  # drawn now, by the run's seed
     buffers = {} if lazy else {name: buffer.clone() for name, buffer in module.named_buffers()}
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    module.eval()
     try:
-        with torch.random.fork_rng(devices, enabled=not lazy):
+        with evaluating(module), torch.random.fork_rng(devices, enabled=not lazy):
             yield
     finally:
-        for one, training in modes.items():
-            one.training = training
         with torch.no_grad():
             for name, buffer in module.named_buffers():
                 if name in buffers and not torch.equal(buffer, buffers[name]):

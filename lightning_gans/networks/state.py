@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from lightning_gans.networks.modes import keeping_modes
 from lightning_gans.networks.packs import PackedEmbedding
 from lightning_gans.networks.wrappers import DiscriminatorWrapper
 
@@ -45,16 +46,14 @@ def as_in_training(network: nn.Module, samples: int) -> Iterator[None]:
         network: a discriminator.
         samples: how many samples it will see at a time.
     """
-    modes = {module: module.training for module in network.modules()}
     buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
-    for module in modes:
-        if samples > 1 and not isinstance(module, DiscriminatorWrapper | PackedEmbedding):
-            module.training = True
     try:
-        yield
+        with keeping_modes(network) as modules:
+            for module in modules:
+                if samples > 1 and not isinstance(module, DiscriminatorWrapper | PackedEmbedding):
+                    module.training = True
+            yield
     finally:
-        for module, training in modes.items():
-            module.training = training
         with torch.no_grad():
             for buffer, value in buffers:
                 buffer.copy_(value)

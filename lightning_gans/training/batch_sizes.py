@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
-from lightning_gans.networks import PackedDiscriminator
+from lightning_gans.networks import evaluating, samples_in_pack
 from lightning_gans.randomness import seeded
 
 _REMEDY = (
@@ -56,7 +55,7 @@ def _last_batch(trainer: Trainer) -> dict[int, str]:
 
 def _check(gan: Any, player: str, size: int, name: str) -> None:
     number = min(getattr(gan, f"{player}_accumulation"), size)
-    pack = math.prod(one.samples for one in gan.discriminator.modules() if isinstance(one, PackedDiscriminator))
+    pack = samples_in_pack(gan.discriminator)
     for samples in {size // number, -(-size // number)}:
         if samples % pack:
             what = name if number == 1 else f"a batch of {samples}"
@@ -81,21 +80,18 @@ def _has_single_values(gan: Any, network: nn.Module, samples: int) -> bool:
     def look(norm: nn.Module, given: tuple[Tensor, ...]) -> None:
         found.append(given[0].numel() == given[0].shape[1])
 
-    modes = {module: module.training for module in network.modules()}
     handles = [norm.register_forward_pre_hook(look) for norm in norms]
     try:
-        network.eval()
         classes = gan.generator.num_classes
         labels = (torch.zeros(samples, dtype=torch.int64, device=gan.device),) if classes else ()
-        with torch.no_grad(), seeded(0), suppress(Exception):  # the step itself says what else is wrong
+        # the step itself says what else is wrong
+        with evaluating(network), torch.no_grad(), seeded(0), suppress(Exception):
             shape = gan.generator.sample_shape
             inputs = torch.zeros(samples, *shape, device=gan.device, dtype=gan.dtype)
             network(gan.sample_latents(samples) if network is gan.generator else inputs, *labels) if norms else None
     finally:
         for handle in handles:
             handle.remove()
-        for module, training in modes.items():
-            module.training = training
     return any(found)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightning_gans import arguments
 from lightning_gans.attached import attached
-from lightning_gans.networks import Discriminator, PackedDiscriminator
+from lightning_gans.networks import Discriminator, samples_in_pack
 from lightning_gans.training.callback_checks import callbacks_fit
 
 
@@ -46,7 +45,7 @@ def logits(found: Any, samples: int, discriminator: nn.Module) -> None:
     """Require logits (N,) or (N, …) of N samples, or (N/m,) of packs of m, as a `PackedDiscriminator` gives them."""
     if isinstance(found, Tensor) and found.dim() and len(found) == samples:
         return
-    pack = math.prod(one.samples for one in discriminator.modules() if isinstance(one, PackedDiscriminator))
+    pack = samples_in_pack(discriminator)
     rows = max(1, samples // pack)
     if not isinstance(found, Tensor) or found.dim() == 0 or len(found) != rows:
         shape = f"of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"in a {type(found).__name__}"

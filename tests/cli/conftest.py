@@ -25,6 +25,19 @@ def conditional_run(tmp_path_factory):
     return fit_once(tmp_path_factory, *DIGITS, "--data.labels=true", *SMALL)
 
 
+@pytest.fixture
+def lines_of(monkeypatch):
+    """Collect what modules say with `rank_zero_info`."""
+
+    def lines_of(*modules):
+        lines = []
+        for module in modules:
+            monkeypatch.setattr(module, "rank_zero_info", lines.append)
+        return lines
+
+    return lines_of
+
+
 REMEDY = r"\b(expected?|use|give|name|did you mean|known are|lists?|copy|add|change|leave|end it|keep|delete)\b"
 
 

@@ -31,12 +31,9 @@ BEST = ["--checkpoint.monitor=val/generator_loss", "--checkpoint.mode=max"]
 
 
 @pytest.fixture
-def said(monkeypatch):
+def said(lines_of):
     """The lines that a resume prints."""
-    lines = []
-    for module in (resume, resumed_settings):
-        monkeypatch.setattr(module, "rank_zero_info", lines.append)
-    return lines
+    return lines_of(resume, resumed_settings)
 
 
 @pytest.fixture
