@@ -79,10 +79,11 @@ def with_standard_callbacks(command: str, config: Namespace, asked: list[str]) -
             replaces it.
 
     Raises:
-        ValueError: where the standard checkpoint callback and one of the config could not both keep their state.
+        ValueError: where the states of two callbacks could not be told apart in a checkpoint.
     """
     settings = config.trainer
     callbacks = [] if settings.callbacks is None else _as_list(settings.callbacks)
+    _states_differ(callbacks)
     if settings.barebones:  # for which Lightning allows neither log nor checkpoints
         return callbacks
     if settings.enable_progress_bar is not False and not _has(callbacks, ProgressBar):
@@ -111,6 +112,20 @@ def changed_checkpoint_settings(settings: Namespace) -> list[str]:
     defaults = {name: one.default for name, one in inspect.signature(ModelCheckpoint).parameters.items()}
     defaults |= CHECKPOINT_DEFAULTS
     return [name for name, default in defaults.items() if settings.get(name) != default]
+
+
+def _states_differ(callbacks: list[Callback]) -> None:
+    keys: set[str] = set()
+    for callback in callbacks:
+        if type(callback).state_dict is Callback.state_dict:
+            continue
+        if callback.state_key in keys:
+            name = type(callback).__name__
+            raise ValueError(
+                f"trainer.callbacks has two {name} with the same settings, whose states a checkpoint could not tell "
+                f"apart; give {name} once, or change the settings of one of them."
+            )
+        keys.add(callback.state_key)
 
 
 def _best_and_last(checkpoint: ModelCheckpoint, own: list[ModelCheckpoint], asked: list[str]) -> list[Checkpoint]:

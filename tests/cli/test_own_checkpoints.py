@@ -77,3 +77,9 @@ def test_two_that_would_share_their_state_are_one_line(option, refused):
 def test_several_best_without_a_metric_are_one_line(refused):
     line = refused(*FIT, "--checkpoint.save_top_k=3")
     assert "No quantity for top_k to track; give a --checkpoint.monitor" in line
+
+
+@pytest.mark.parametrize("kind", ["GeneratorEMA", "ModelCheckpoint"])
+def test_two_callbacks_with_the_same_settings_whose_states_would_be_one_are_one_line(kind, refused):
+    line = refused(*FIT, f"--trainer.callbacks+={kind}", f"--trainer.callbacks+={kind}")
+    assert f"trainer.callbacks has two {kind} with the same settings" in line
