@@ -35,7 +35,7 @@ class SampleGrid(Callback):
     Args:
         num_samples: images per picture, at least 1; 16 times as many points.
         every_n_epochs: epochs between pictures, at least 0; the last epoch always has one. 0 switches pictures off.
-        columns: images per row, at least 1; a conditional generator has one column per class where that fits.
+        columns: images per row, at least 1; of a conditional generator about as many, so that a column is one class.
         gif: whether to write the animation at the end.
         seed: of the latents.
 
@@ -131,7 +131,7 @@ class SampleGrid(Callback):
         return bool(self.every_n_epochs) and trainer.is_global_zero and not is_trial(trainer)
 
     def _row(self, gan: GAN) -> int:
-        return gan.generator.num_classes if 2 <= gan.generator.num_classes <= 16 else self.columns
+        return generation.columns_of(gan.generator.num_classes, self.columns)
 
 
 def _animate(frames: Sequence[Path], path: Path) -> None:

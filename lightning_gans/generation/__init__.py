@@ -14,7 +14,7 @@ from lightning_gans.generation.interpolation import draw_path, interpolate, sler
 from lightning_gans.generation.latent_arithmetic import arithmetic, draw_arithmetic
 from lightning_gans.generation.loading import export, load, load_generator
 from lightning_gans.generation.nearest import find_neighbours, neighbours
-from lightning_gans.generation.pictures import captioned, picture, point_map, save_animation, save_picture
+from lightning_gans.generation.pictures import captioned, columns_of, picture, point_map, save_animation, save_picture
 from lightning_gans.generation.samples import sample
 from lightning_gans.networks import evaluating
 
@@ -22,6 +22,7 @@ __all__ = [
     "arithmetic",
     "captioned",
     "class_labels",
+    "columns_of",
     "draw",
     "draw_arithmetic",
     "draw_by_route",

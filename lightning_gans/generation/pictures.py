@@ -33,6 +33,14 @@ def picture(samples: Tensor, real: Tensor | None = None, columns: int = 8) -> Te
     return _grid(_as_bytes(samples), columns)
 
 
+def columns_of(classes: int, columns: int = 8) -> int:
+    """Return the images of a row, about `columns`, with which every column of labels 0, 1, …, 0, 1, … is one class.
+
+    With more than 16 classes, or fewer than two, it is `columns`.
+    """
+    return classes * max(1, columns // classes) if 2 <= classes <= 16 else columns
+
+
 def captioned(samples: Tensor, captions: Sequence[str], columns: int = 8) -> Tensor:
     """Return a grid of images with a line of text below each, uint8 (H, W, 3).
 

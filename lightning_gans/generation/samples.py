@@ -12,7 +12,16 @@ from lightning_gans import arguments
 from lightning_gans.gan import GAN
 from lightning_gans.generation.drawing import class_labels, draw, draw_by_route, draw_in_batches, render, seed_latents
 from lightning_gans.generation.loading import load
-from lightning_gans.generation.pictures import GREY, ORANGE, captioned, picture, point_map, save_each, save_picture
+from lightning_gans.generation.pictures import (
+    GREY,
+    ORANGE,
+    captioned,
+    columns_of,
+    picture,
+    point_map,
+    save_each,
+    save_picture,
+)
 
 
 def sample(
@@ -99,5 +108,4 @@ def _numbered(gan: GAN, num: int, first: int, labels: list[int] | None) -> Tenso
 
 
 def _columns(classes: Tensor | None) -> int:
-    """Return 8 columns, or one for each class."""
-    return 8 if classes is None else max(min(len(classes.unique()), 16), 2)
+    return 8 if classes is None else columns_of(len(classes.unique()))

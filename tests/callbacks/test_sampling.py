@@ -84,7 +84,7 @@ def test_points_are_a_map_of_many(make_gan, fit, tmp_path):
     assert grid.state_dict()["latents"].shape == (64, 3)
 
 
-@pytest.mark.parametrize(("num_classes", "columns"), [(0, 8), (3, 3), (17, 8)])
+@pytest.mark.parametrize(("num_classes", "columns"), [(0, 8), (3, 6), (10, 10), (17, 8)])
 def test_a_class_is_a_column_where_that_fits(make_image_gan, fit, tmp_path, num_classes, columns):
     gan, grid = make_image_gan(num_classes=num_classes), SampleGrid(num_samples=12)
     fit(gan, callbacks=[grid])

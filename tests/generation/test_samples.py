@@ -19,10 +19,10 @@ def checkpoint(fit, tmp_path):
 
 def test_sample_writes_a_picture_and_prints_one_line(checkpoint, tmp_path, capsys):
     out = tmp_path / "out" / "grid.png"
-    generation.sample(str(checkpoint), str(out), num=7, seed=5, labels=[2, 0])
-    assert capsys.readouterr().out == f"7 samples of DCGAN after 2 generator updates: {out}\n"
-    samples, _ = generation.draw(generation.load(checkpoint), 7, 5, [2, 0])
-    expected = generation.picture(samples, columns=2)
+    generation.sample(str(checkpoint), str(out), num=10, seed=5, labels=[2, 0])
+    assert capsys.readouterr().out == f"10 samples of DCGAN after 2 generator updates: {out}\n"
+    samples, _ = generation.draw(generation.load(checkpoint), 10, 5, [2, 0])
+    expected = generation.picture(samples, columns=8)
     with Image.open(out) as saved:
         assert torch.equal(torch.from_numpy(np.array(saved)), expected)
 
@@ -109,7 +109,7 @@ def test_a_numbered_sample_is_drawn_from_its_seed_alone(checkpoint, tmp_path, ca
     classes = torch.tensor([[0.0, 1.0, 0.0]]).expand(4, 3)
     seeds = [9, 10, 11, 12]
     samples = generation.render(gan, generation.seed_latents(gan, seeds), seeds, classes)
-    expected = generation.captioned(samples, [f"{seed} (1)" for seed in seeds], columns=2)
+    expected = generation.captioned(samples, [f"{seed} (1)" for seed in seeds], columns=8)
     with Image.open(tmp_path / "a.png") as saved:
         assert torch.equal(torch.from_numpy(np.array(saved)), expected)
 

@@ -1,0 +1,172 @@
+"""What the benchmarks of whole trainings share: runs of the command line, a row of a CSV each, that survive a kill.
+
+A run has a task, a method and a seed. It is one `lightning-gans fit`, in runs/benchmarks/<task>_<method>_<seed>, with
+one thread. Its row is written as it ends, and a run that has a row is not repeated: a
+benchmark that was killed continues with the runs that are missing.
+"""
+
+import argparse
+import contextlib
+import csv
+import math
+import os
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, ImageDraw
+from tqdm import tqdm
+
+from lightning_gans import GAN
+from lightning_gans.generation import load
+
+HOME = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """One training: what it is trained on, how, and from which seed."""
+
+    task: str
+    method: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Its experiment in runs/benchmarks."""
+        return "".join(one if one.isalnum() else "_" for one in f"{self.task}_{self.method}_{self.seed}")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained GAN and what it cost."""
+
+    gan: GAN
+    updates: int
+    cpu_seconds: float
+
+
+def parser(description: str | None, seeds: int) -> argparse.ArgumentParser:
+    """Return a parser with the options that all benchmarks of trainings have."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--seeds", type=int, default=seeds, help=f"runs of each method, from seed 0 on; default {seeds}")
+    made.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each; default 1")
+    made.add_argument("--tasks", nargs="+", metavar="TASK", help="only these")
+    made.add_argument("--methods", nargs="+", metavar="METHOD", help="only these")
+    made.add_argument("--out", type=Path, help="the CSV; by default in results/ beside this script")
+    return made
+
+
+def fit(run: Run, arguments: Sequence[str]) -> Trained:
+    """Train by `lightning-gans fit` with these arguments; return the GAN of the last checkpoint."""
+    from lightning_gans.cli.main import main
+
+    place = ["--runs=runs/benchmarks", f"--experiment={run.name}"]
+    start = time.process_time()
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        main(["fit", *arguments, f"--seed_everything={run.seed}", "--trainer.enable_progress_bar=false", *place])
+    taken = time.process_time() - start
+    versions = (HOME / "runs" / "benchmarks" / run.name).glob("version_*/checkpoints/last.ckpt")
+    gan = load(max(versions, key=lambda path: path.stat().st_mtime))
+    return Trained(gan, int(gan.generator_updates), taken)
+
+
+def perform(runs: list[Run], work: Callable[[Run], dict[str, Any]], out: Path, jobs: int) -> list[dict[str, str]]:
+    """Call `work`, which returns the figures of a run, for each run without a row; return the rows of all of them."""
+    rows = {Run(row["task"], row["method"], int(row["seed"])): row for row in rows_of(out)}
+    missing = [run for run in runs if run not in rows]
+    print(f"{len(runs)} runs, of which {len(runs) - len(missing)} are in {out}; torch {torch.__version__}, 1 thread")
+    failed = 0
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _one_thread) as pool:
+        waiting = {pool.submit(work, run): run for run in missing}
+        for done in tqdm(as_completed(waiting), total=len(waiting), unit="run", disable=not missing):
+            run = waiting[done]
+            if error := done.exception():
+                failed += 1
+                tqdm.write(f"{run} has failed: {error!r}")
+                continue
+            row = {"task": run.task, "method": run.method, "seed": str(run.seed)}
+            row |= {name: shown(figure) for name, figure in done.result().items()}
+            row["torch"] = torch.__version__
+            append(out, row)
+            rows[run] = row
+            tqdm.write("  ".join(f"{name} {figure}" for name, figure in row.items()))
+    if failed:
+        sys.exit(f"{failed} of {len(runs)} runs have failed, see above; start again to repeat these.")
+    return [rows[run] for run in runs]
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV, none if there is no such file."""
+    if not path.is_file():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def append(path: Path, row: dict[str, str]) -> None:
+    """Add a row to a CSV, and its header where the file is new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = not path.is_file()
+    with open(path, "a", newline="") as file:
+        writer = csv.DictWriter(file, list(row), lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def shown(figure: Any) -> str:
+    """Return a figure with four digits, whole numbers whole."""
+    return f"{figure:.4g}" if isinstance(figure, float) else str(figure)
+
+
+def table(rows: list[dict[str, str]], figures: Sequence[str]) -> None:
+    """Print mean ± standard error of the figures, a line for each task and method."""
+    groups = list(dict.fromkeys((row["task"], row["method"]) for row in rows))
+    print(f"\n{'':<44}{'seeds':>6}" + "".join(f"{name:>20}" for name in figures))
+    for group in groups:
+        own = [row for row in rows if (row["task"], row["method"]) == group]
+        columns = [summary([float(row[name]) for row in own]) for name in figures]
+        print(f"{', '.join(group):<44}{len(own):>6}" + "".join(f"{column:>20}" for column in columns))
+
+
+def summary(values: list[float]) -> str:
+    """Return mean ± standard error of the values that are numbers."""
+    kept = [value for value in values if not math.isnan(value)]
+    if not kept:
+        return "-"
+    if len(kept) == 1:
+        return f"{kept[0]:.4g}"
+    return f"{statistics.mean(kept):.4g} ± {statistics.stdev(kept) / math.sqrt(len(kept)):.2g}"
+
+
+def sheet(path: Path, pictures: dict[str, Image.Image], columns: int) -> None:
+    """Save pictures of one size side by side, each under its name."""
+    if not pictures:
+        return
+    width, height = next(iter(pictures.values())).size
+    rows = math.ceil(len(pictures) / columns)
+    page = Image.new("RGB", (columns * (width + 8), rows * (height + 24)), "white")
+    for place, (name, one) in enumerate(pictures.items()):
+        corner = (place % columns * (width + 8) + 4, place // columns * (height + 24) + 18)
+        page.paste(one, corner)
+        ImageDraw.Draw(page).text((corner[0], corner[1] - 14), name, fill="black")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page.save(path)
+
+
+def _one_thread() -> None:
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(1)
+    os.chdir(HOME)
