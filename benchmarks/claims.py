@@ -42,11 +42,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
+from dirac import Point, Slope
 from torch import Tensor, nn
 
 from lightning_gans import GAN, Stabilizer
 from lightning_gans.generation import showing
-from lightning_gans.networks import Discriminator, GaussianWithCode, Generator, MLPDiscriminator, MLPGenerator
+from lightning_gans.networks import GaussianWithCode, Generator, MLPDiscriminator, MLPGenerator
 from lightning_gans.objectives import Minimax, NonSaturating, Objective, Relativistic, Wasserstein, ZeroSum
 from lightning_gans.optimizers import SGD, Adam
 from lightning_gans.schedules import Linear
@@ -85,27 +86,6 @@ def add_stabilizers(gan: GAN, stabilizers: tuple[Stabilizer, ...]) -> GAN:
 
 
 # ---------------------------------------------------------------- dirac
-
-
-class Point(Generator):
-    """G(z) = theta."""
-
-    def __init__(self, theta: float):
-        super().__init__((1,), 1)
-        self.theta = nn.Parameter(torch.tensor([theta]))
-
-    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        return self.theta.expand(len(z), 1)
-
-
-class Slope(Discriminator):
-    """D(x) = psi x."""
-
-    def __init__(self, psi: float):
-        super().__init__((1,), 1)
-        self.features = nn.Identity()
-        self.head = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Flatten(0))
-        nn.init.constant_(self.head[0].weight, psi)
 
 
 def dirac(
