@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
@@ -53,6 +54,24 @@ class Trained:
     gan: GAN
     updates: int
     cpu_seconds: float
+
+
+class CPULimit(Callback):
+    """Stop a training after a number of CPU seconds of its process.
+
+    Args:
+        seconds: from the start of the training.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._start = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._start = time.process_time()
+
+    def on_train_batch_end(self, trainer: Trainer, *args: object) -> None:
+        trainer.should_stop = trainer.should_stop or time.process_time() - self._start > self.seconds
 
 
 def parser(description: str | None, seeds: int) -> argparse.ArgumentParser:
