@@ -4,17 +4,20 @@
     python benchmarks/images.py --methods all          # the papers' settings beside them, for as many CPU seconds
     python benchmarks/images.py --beside PATH          # and a public training script, see public_scripts.py
     python benchmarks/images.py --tasks cifar10 fashion_mnist --cpu-seconds 3600
+    python benchmarks/images.py --tasks cifar10 --gpu --samples 50000   # the published scale: whole configs, FID
 
-Scored on 10,000 samples of the last checkpoint against the 10,000 test images; the floor is the score of as many
-training images. FD is the Fréchet distance in the features of the digit classifier of this library (CIFAR-10 and
-Fashion-MNIST: of EfficientNet-Lite0), which no recipe trains with: not to be compared with an FID. Precision and
-recall are on 2,500 of each. Least and largest share: of a class among the samples, by the digit classifier, over its
-share of the test digits. Of conditional GANs: the share of samples in whose class the classifier agrees, and the
-spread inside a class, the mean distance of two samples of one class in pixels over that of two training digits of the
-class, mean over the classes and least of them. CPU seconds are those of the whole command, pictures, report and
-monitor included, without the import of torch.
+Scored on 10,000 samples of the last checkpoint against the 10,000 test images; with more samples against training
+images. The floor is the score of as many training images. FD is the Fréchet distance in the features of the digit
+classifier of this library, with which no recipe trains; on other data in those of Inception, where its weights can be
+downloaded, which makes it an FID, and else of EfficientNet-Lite0. Precision and recall are on 2,500 of each. Least
+and largest share: of a class among the samples, by the digit classifier, over its share of the test digits. Of
+conditional GANs: the share of samples in whose class the classifier agrees, and the spread inside a class, the mean
+distance of two samples of one class in pixels over that of two training images of the class, mean over the classes
+and least of them. CPU seconds are those of the whole command, pictures, report and monitor included, without the
+import of torch.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,9 +32,19 @@ from training_runs import HOME, RESULTS, Run, fit, parser, perform, sheet, table
 from lightning_gans.data import CIFAR10, MNIST, FashionMNIST
 from lightning_gans.generation import columns_of, draw, picture
 from lightning_gans.metrics import FrechetDistance, PrecisionRecall
-from lightning_gans.networks import DigitClassifier, DigitFeatures, ImageNetFeatures
+from lightning_gans.networks import DigitClassifier, DigitFeatures, ImageNetFeatures, InceptionFeatures
 
-SAMPLES, NEIGHBOURS = 10_000, 2_500
+NEIGHBOURS = 2_500
+REAL = "real training images"
+
+
+def photograph_features() -> nn.Module:
+    """Return Inception, or EfficientNet-Lite0 where its weights cannot be had."""
+    try:
+        return InceptionFeatures()
+    except ValueError as error:
+        print(error)
+        return ImageNetFeatures()
 
 
 @dataclass(frozen=True)
@@ -39,7 +52,7 @@ class Task:
     """Data, the network in whose features samples are compared, and the configs."""
 
     data: type[MNIST | CIFAR10]
-    features: type[nn.Module]
+    features: Callable[[], nn.Module]
     methods: dict[str, str]
 
 
@@ -49,7 +62,7 @@ TASKS = {
         DigitFeatures,
         {"best": "best/mnist.yaml", "dcgan_mnist": "dcgan_mnist.yaml", "wgan_gp_mnist": "wgan_gp_mnist.yaml"},
     ),
-    "fashion_mnist": Task(FashionMNIST, ImageNetFeatures, {"dcgan_mnist": "dcgan_mnist.yaml"}),
+    "fashion_mnist": Task(FashionMNIST, photograph_features, {"dcgan_mnist": "dcgan_mnist.yaml"}),
     "cifar10": Task(
         CIFAR10, ImageNetFeatures, {"dcgan_cifar10": "dcgan_cifar10.yaml", "wgan_gp_cifar10": "wgan_gp_cifar10.yaml"}
     ),
@@ -57,29 +70,52 @@ TASKS = {
 FIGURES = ["FD", "precision", "recall", "least share", "largest share", "right %", "spread", "least spread", "CPU s"]
 
 
-def images(task: Task, split: str) -> tuple[Tensor, Tensor]:
-    """Return up to 10,000 images of a split, in [−1, 1], and their classes."""
+@dataclass(frozen=True)
+class Settings:
+    """What the options ask of every run."""
+
+    cpu_seconds: float
+    samples: int
+    gpu: bool
+    scripts: dict[str, Path]
+
+    @property
+    def device(self) -> str:
+        """Where samples are drawn and scored."""
+        return "cuda" if self.gpu else "cpu"
+
+    @property
+    def limit(self) -> list[str]:
+        """The options of a run of a paper's config: so many CPU seconds, or with a GPU all of its epochs."""
+        if self.gpu:
+            return ["--config=configs/trainer/gpu.yaml"]
+        callback = "--trainer.callbacks+=training_runs.CPULimit"
+        return ["--import=training_runs", callback, f"--trainer.callbacks.seconds={self.cpu_seconds}"]
+
+
+def images(task: Task, split: str, num: int) -> tuple[Tensor, Tensor]:
+    """Return up to `num` images of a split, in [−1, 1], and their classes."""
     data = task.data(labels=True, batch_size=500)
     data.prepare_data()
     data.setup("fit" if split == "train" else "test")
     loader = data.train_dataloader() if split == "train" else data.test_dataloader()
-    batches = [batch for batch, _ in zip(loader, range(SAMPLES // 500), strict=False)]
+    batches = [batch for batch, _ in zip(loader, range(num // 500), strict=False)]
     return torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches])
 
 
-def scores(task: Task, samples: Tensor, labels: Tensor | None) -> dict[str, float]:
+def scores(task: Task, samples: Tensor, labels: Tensor | None, device: str) -> dict[str, Any]:
     """Return the figures of samples, labelled or not."""
-    (real, classes), (training, training_classes) = images(task, "test"), images(task, "train")
+    real, classes = images(task, "test" if len(samples) <= 10_000 else "train", len(samples))
     features = task.features()
-    distance, overlap = FrechetDistance(features), PrecisionRecall(features)
+    distance, overlap = FrechetDistance(features).to(device), PrecisionRecall(features).to(device)
     for x, is_real in ((real, True), (samples, False)):
         for part in x.split(500):
-            distance.update(part, real=is_real)
+            distance.update(part.to(device), real=is_real)
         for part in x[:NEIGHBOURS].split(500):
-            overlap.update(part, real=is_real)
+            overlap.update(part.to(device), real=is_real)
     found = {name: float(figure) for score in (distance, overlap) for name, figure in score.figures().items()}
-    figures = {"FD": found["fd"], "precision": found["precision"], "recall": found["recall"]}
-    if task.features is DigitFeatures:
+    figures = {"FD": found[distance.name], "precision": found["precision"], "recall": found["recall"]}
+    if isinstance(features, DigitFeatures):
         classifier = DigitClassifier().eval()
         with torch.no_grad():
             guesses = torch.cat([classifier(part).argmax(1) for part in samples.split(500)])
@@ -88,9 +124,11 @@ def scores(task: Task, samples: Tensor, labels: Tensor | None) -> dict[str, floa
         if labels is not None:
             figures["right %"] = 100 * (guesses == labels).double().mean().item()
     if labels is not None:
-        spread = spread_by_class(samples, labels) / spread_by_class(training, training_classes)
+        spread = spread_by_class(samples, labels) / spread_by_class(*images(task, "train", 10_000))
         figures |= {"spread": spread.mean().item(), "least spread": spread.min().item()}
-    return {name: figures.get(name, float("nan")) for name in FIGURES if name != "CPU s"}
+    return {name: figures.get(name, float("nan")) for name in FIGURES if name != "CPU s"} | {
+        "features": type(features).__name__
+    }
 
 
 def spread_by_class(x: Tensor, labels: Tensor) -> Tensor:
@@ -98,20 +136,19 @@ def spread_by_class(x: Tensor, labels: Tensor) -> Tensor:
     return torch.stack([torch.pdist(x[labels == label].flatten(1)[:300]).mean() for label in labels.unique()])
 
 
-def work(cpu_seconds: float, scripts: dict[str, Path], run: Run) -> dict[str, Any]:
+def work(settings: Settings, run: Run) -> dict[str, Any]:
     """Train and score once; save a picture of the samples."""
     task = TASKS[run.task]
-    if run.method == "real training images":
-        samples, labels, updates, taken = *images(task, "train"), 0, 0.0
+    if run.method == REAL:
+        (samples, labels), updates, taken = images(task, "train", settings.samples), 0, 0.0
     elif run.method in task.methods:
         config = task.methods[run.method]
-        limit = ["--import=training_runs", "--trainer.callbacks+=training_runs.CPULimit"]
-        limit += [f"--trainer.callbacks.seconds={cpu_seconds}"]
-        trained = fit(run, [f"--config=configs/{config}", *(limit if "best" not in config else [])])
+        trained = fit(run, [f"--config=configs/{config}", *([] if config.startswith("best/") else settings.limit)])
         updates, taken = trained.updates, trained.cpu_seconds
-        samples, labels = draw(trained.gan, SAMPLES, seed=run.seed)
+        samples, labels = draw(trained.gan.to(settings.device), settings.samples, seed=run.seed)
     else:
-        samples, updates, taken = samples_of(scripts[run.method], cpu_seconds, run.seed, SAMPLES)
+        script = settings.scripts[run.method]
+        samples, updates, taken = samples_of(script, settings.cpu_seconds, run.seed, settings.samples)
         samples = nn.functional.interpolate(samples, task.data().sample_shape[1:], mode="bilinear", antialias=True)
         labels = None
     if run.seed == 0:
@@ -119,7 +156,8 @@ def work(cpu_seconds: float, scripts: dict[str, Path], run: Run) -> dict[str, An
         path.parent.mkdir(parents=True, exist_ok=True)
         order = torch.arange(80) if labels is None else by_class(labels, 8)
         Image.fromarray(picture(samples[order], columns=columns_of(10)).numpy()).save(path)
-    return {**scores(task, samples, labels), "N": len(samples), "updates": updates, "CPU s": round(taken)}
+    figures = scores(task, samples, labels, settings.device)
+    return {**figures, "N": len(samples), "updates": updates, "CPU s": round(taken)}
 
 
 def by_class(labels: Tensor, rows: int) -> Tensor:
@@ -135,6 +173,8 @@ def picture_of(run: Run) -> Path:
 def main() -> None:
     made = parser(__doc__, seeds=3)
     made.add_argument("--cpu-seconds", type=float, default=600.0, help="of a run of a paper's settings; default 600")
+    made.add_argument("--samples", type=int, default=10_000, help="to score; default 10000")
+    made.add_argument("--gpu", action="store_true", help="train the whole configs on a GPU, and score there")
     made.add_argument(
         "--beside", nargs="+", default=[], metavar="SCRIPT", help="training scripts of public collections"
     )
@@ -151,11 +191,12 @@ def main() -> None:
         methods = [one for one in options.methods or ["best"] if one != "all"] or list(known)
         if unknown := [one for one in methods if one not in known]:
             made.error(f"unknown method {', '.join(unknown)} of {task}; expected some of {', '.join(known)}.")
-        runs += [Run(task, "real training images", 0)]
+        runs += [Run(task, REAL, 0)]
         runs += [Run(task, method, seed) for seed in range(options.seeds) for method in [*methods, *scripts]]
     out = options.out or RESULTS / "images.csv"
-    rows = perform(runs, partial(work, options.cpu_seconds, scripts), out, options.jobs)
-    print(f"\n{SAMPLES:,} samples against as many test images; the first line is the floor")
+    settings = Settings(options.cpu_seconds, options.samples, options.gpu, scripts)
+    rows = perform(runs, partial(work, settings), out, options.jobs)
+    print(f"\n{options.samples:,} samples; {REAL} are the floor")
     table(rows, FIGURES)
     pictures = {f"{run.task}, {run.method}": picture_of(run) for run in runs if run.seed == 0}
     sheet(RESULTS / "images.png", {name: Image.open(path) for name, path in pictures.items() if path.is_file()}, 2)
