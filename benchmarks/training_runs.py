@@ -8,6 +8,7 @@ benchmark that was killed continues with the runs that are missing.
 import argparse
 import contextlib
 import csv
+import logging
 import math
 import os
 import statistics
@@ -187,5 +188,7 @@ def sheet(path: Path, pictures: dict[str, Image.Image], columns: int) -> None:
 
 def _one_thread() -> None:
     warnings.filterwarnings("ignore")
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     torch.set_num_threads(1)
     os.chdir(HOME)
