@@ -1,13 +1,15 @@
-"""Checks of a run that need its data: the metrics that callbacks monitor, and fractions of few batches."""
+"""Checks of a run that need its data: metrics that are monitored, lengths of schedules, fractions of few batches."""
 
 from __future__ import annotations
 
 import difflib
+import math
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from torch.optim.lr_scheduler import CosineAnnealingLR
 from typing_extensions import override
 
 from lightning_gans.attached import attached
@@ -21,6 +23,8 @@ class RunChecks(Callback):
     """Refuse a checkpoint or `EarlyStopping` that monitors a metric which the run does not log; `GAN` adds it.
 
     Where a class of the user might log the metric, or `strict=False` lets it be missing, there is a warning instead.
+
+    Warn of a cosine schedule that ends before the run, after which its rate would rise again.
 
     A fraction of the batches to overfit, `overfit_batches=0.1`, is at least one batch of each split.
 
@@ -41,6 +45,7 @@ class RunChecks(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         if is_gan(pl_module):  # only now is the number of batches known
             self._check_interval(trainer)
+            _cosines_last(trainer, pl_module)
 
     def _check(self, trainer: Trainer, gan: Any, validates: bool) -> None:
         names = metric_names(trainer, gan, validates)
@@ -93,6 +98,27 @@ def _overfit_at_least_one(trainer: Trainer, data: Any) -> None:
         loader = getattr(data, f"{split}_dataloader")()
         if hasattr(loader, "__len__") and len(loader) and int(fraction * len(loader)) == 0:
             setattr(trainer, f"limit_{split}_batches", 1)
+
+
+def _cosines_last(trainer: Trainer, gan: Any) -> None:
+    """Warn of a cosine schedule that is shorter than the run: its rate rises again to where it started."""
+    for config in trainer.lr_scheduler_configs:
+        schedule, player = config.scheduler, gan.player_of(config.scheduler.optimizer)
+        if not isinstance(schedule, CosineAnnealingLR):
+            continue
+        if schedule in gan.epoch_schedulers:
+            steps = math.inf if trainer.max_epochs in (None, -1) else trainer.max_epochs / config.frequency
+        else:
+            every = (gan.n_critic if player == "generator" else 1) * config.frequency
+            steps = trainer.estimated_stepping_batches / every
+        last = steps if steps == math.inf else int(steps)
+        if schedule.T_max < last:
+            best = f"; give --model.{player}_scheduler.T_max {last}" if last < math.inf else ""
+            rank_zero_warn(
+                f"The {player}'s CosineAnnealingLR is at its end after T_max={schedule.T_max} steps, and its rate "
+                f"rises again until the end of the run{best}.",
+                category=UserWarning,
+            )
 
 
 def _monitoring(trainer: Trainer) -> list[tuple[Callback, str]]:

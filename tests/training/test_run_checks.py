@@ -5,6 +5,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
+from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils.data import DataLoader
 
 from lightning_gans import GAN, SEPGAN, Stabilizer
@@ -235,3 +236,46 @@ def test_a_best_checkpoint_that_never_was_is_said_at_the_end(make_gan, quiet, tm
     keeper = keeping("own/other", save_last=True)
     with pytest.warns(UserWarning, match="There is no best checkpoint: own/other was never logged"):
         train(quiet, make_gan(), Logs(), keeper, logger=CSVLogger(tmp_path), limit_val_batches=0)
+
+
+# ---------------------------------------------------------------- schedules that are shorter than the run
+
+
+def cosine(player, steps, interval=None):
+    def make(optimizer):
+        schedule = CosineAnnealingLR(optimizer, T_max=steps)
+        return schedule if interval is None else {"scheduler": schedule, "interval": interval}
+
+    return {f"{player}_scheduler": make}
+
+
+def warnings_of_schedules(recwarn):
+    return [str(one.message) for one in recwarn if "CosineAnnealingLR" in str(one.message)]
+
+
+@pytest.mark.parametrize(
+    ("player", "interval", "n_critic", "steps"),
+    [  # of a run of two epochs of three batches
+        ("generator", None, 1, 6),
+        ("discriminator", None, 1, 6),
+        ("generator", None, 2, 3),
+        ("discriminator", None, 2, 6),
+        ("generator", "epoch", 1, 2),
+    ],
+)
+def test_a_cosine_that_ends_before_the_run_is_warned_of(make_gan, quiet, recwarn, player, interval, n_critic, steps):
+    settings = {"n_critic": n_critic}
+    train(quiet, make_gan(**settings, **cosine(player, steps, interval)), max_epochs=2)
+    assert not warnings_of_schedules(recwarn)
+    train(quiet, make_gan(**settings, **cosine(player, steps - 1, interval)), max_epochs=2)
+    (line,) = warnings_of_schedules(recwarn)
+    assert line == (
+        f"The {player}'s CosineAnnealingLR is at its end after T_max={steps - 1} steps, and its rate rises again until "
+        f"the end of the run; give --model.{player}_scheduler.T_max {steps}."
+    )
+
+
+def test_a_cosine_of_a_run_without_an_end_is_warned_of(make_gan, quiet, recwarn):
+    train(quiet, make_gan(**cosine("generator", 3)), max_epochs=-1, max_time="00:00:00:01")
+    (line,) = warnings_of_schedules(recwarn)
+    assert line.endswith("its rate rises again until the end of the run.")
