@@ -156,9 +156,10 @@ class FrozenClassifier(HiddenNetwork):
         """Map images (N, C, H, W) in [−1, 1] to logits (N, num_classes)."""
         channels, size = self.input_shape[0], self.input_shape[1:]
         if x.dim() != 4 or (x.shape[1] != channels and 1 not in (x.shape[1], channels)):
+            taken = "(N, C, H, W)" if channels == 1 else f"(N, {channels}, H, W) or (N, 1, H, W)"
             raise ValueError(
-                f"images have shape {tuple(x.shape)}, expected (N, {channels}, H, W) or (N, 1, H, W); change the "
-                "generator's channels, or give a classifier for them"
+                f"{type(self.network).__name__}: samples have shape {tuple(x.shape)}, expected images {taken}; change "
+                "the generator's channels, or give a classifier for such samples."
             )
         x = x.to(torch.promote_types(x.dtype, torch.float32))
         if x.shape[1] > channels:

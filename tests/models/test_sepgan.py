@@ -311,7 +311,7 @@ def test_one_network_collapses_and_an_ensemble_does_not(seed):
         ({"generator": MLPGenerator((2,), 3)}, r"samples of shape \(2,\), expected images"),
         (
             {"generator": DCGANGenerator((3, 8, 8), 3, width=2), "classifier": nn.Flatten()},
-            r"expected \(N, 2, H, W\) or \(N, 1, H, W\); change the generator's channels",
+            r"expected images \(N, 2, H, W\) or \(N, 1, H, W\); change the generator's channels",
         ),
         ({"classifier": nn.Linear(3, 2)}, r"Linear does not take images of input_shape"),
     ],

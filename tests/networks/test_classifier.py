@@ -278,8 +278,14 @@ class Pair(nn.Module):
             lambda: FrozenClassifier(linear(3, 6, 6), (3, 6, 6), num_classes=4),
             r"\(num_classes=4\): the network has 5; leave it out",
         ),
-        (lambda: FrozenClassifier(Pixels((3, 6, 6)))(images(2, 2, 6, 6)), r"shape \(2, 2, 6, 6\), expected \(N, 3, H"),
-        (lambda: FrozenClassifier(Pixels((3, 6, 6)))(images(3, 6, 6)), r"shape \(3, 6, 6\), expected \(N, 3, H, W\)"),
+        (
+            lambda: FrozenClassifier(Pixels((3, 6, 6)))(images(2, 2, 6, 6)),
+            r"shape \(2, 2, 6, 6\), expected images \(N, 3, H",
+        ),
+        (
+            lambda: FrozenClassifier(Pixels((3, 6, 6)))(images(3, 6, 6)),
+            r"shape \(3, 6, 6\), expected images \(N, 3, H, W\)",
+        ),
     ],
 )
 def test_bad_values_are_named(make, words):

@@ -78,7 +78,7 @@ class Scorer:
         except ValueError as error:
             faults.append(str(error))
         if faults:
-            raise ValueError(" ".join(faults))
+            raise ValueError(" ".join(dict.fromkeys(faults)))  # scores with one feature network have one fault
         self.num_real, self.num_fake = counts
         self.seconds = self.num_fake * (each + self._try_generator(gan)) / trainer.world_size
         self._real: list[dict[str, Tensor]] = []

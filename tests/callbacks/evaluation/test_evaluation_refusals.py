@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from lightning_gans.callbacks import Evaluation
 from lightning_gans.data import Samples
-from lightning_gans.metrics import ModeCoverage
+from lightning_gans.metrics import ClassCoverage, FrechetDistance, ModeCoverage, PrecisionRecall
+from lightning_gans.networks import DigitFeatures
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning")
 
@@ -152,3 +153,14 @@ def test_a_checkpoint_whose_figure_is_missing_in_some_epochs_is_refused(make_gan
             message = rf"the checkpoint monitors val/shift every {every} epochs, .*--checkpoint.every_n_epochs 2"
             with pytest.raises(ValueError, match=message):
                 fit_ring(quiet, make_gan(), callback, keeper, enable_checkpointing=True)
+
+
+def test_a_fault_of_a_feature_network_is_said_once_for_its_scores(quiet, make_gan):
+    scores = [ClassCoverage(), FrechetDistance(DigitFeatures()), PrecisionRecall(DigitFeatures())]
+    with pytest.raises(ValueError) as raised:
+        fit_ring(quiet, make_gan(), Evaluation(scores))
+    text = str(raised.value)
+    assert (
+        "expected images (N, C, H, W); change the generator's channels, or give a classifier for such samples. " in text
+    )
+    assert text.count("DigitFeatures: samples of shape (2,)") == 1 and text.endswith(".")
