@@ -13,7 +13,7 @@ real images. A classifier assigns a class to every image, noise too: read the st
 
 What the recipes change in the published set-up: D has no BatchNorm and gets pairs of images (`Packing(2)`, so 611
 parameters for 585), R1 of weight 0.1 at every step, Adam 1e-3 for G and 8e-3 for D (published 1e-4 and 2e-4) that
-fall to 0 along a cosine, an average of G's weights; 10,000 steps of the published 500,000.
+fall to 0 along a cosine, an average of G's weights; 8,000 steps of the published 500,000.
 """
 
 from pathlib import Path
