@@ -34,7 +34,8 @@ def samples_of(script: Path, seconds: float, seed: int, num: int) -> tuple[Tenso
         num: number of samples.
 
     Returns:
-        its samples (num, C, H, W), the updates of its optimizers, and the CPU seconds that they took.
+        samples (num, C, H, W) of the generator in the mode in which the script left it and draws its own pictures, a
+        hundred at a time; the updates of its optimizers; and the CPU seconds that they took.
     """
     update, start, count = torch.optim.Adam.step, 0.0, 0
 
@@ -59,7 +60,7 @@ def samples_of(script: Path, seconds: float, seed: int, num: int) -> tuple[Tenso
         torch.optim.Adam.step, sys.argv = update, arguments  # type: ignore[method-assign]
         os.chdir(before)
     taken = time.process_time() - start
-    generator, width = names["generator"].eval(), names["opt"].latent_dim
+    generator, width = names["generator"], names["opt"].latent_dim
     torch.manual_seed(seed + 1)
     with torch.no_grad():
         return torch.cat([generator(torch.randn(100, width)) for _ in range(num // 100)]), count, taken
