@@ -13,6 +13,7 @@ import math
 import os
 import statistics
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -106,7 +107,7 @@ def perform(runs: list[Run], work: Callable[[Run], dict[str, Any]], out: Path, j
     missing = [run for run in runs if run not in rows]
     print(f"{len(runs)} runs, of which {len(runs) - len(missing)} are in {out}; torch {torch.__version__}, 1 thread")
     failed = 0
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _one_thread) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _one_thread, (os.getpid(),)) as pool:
         waiting = {pool.submit(work, run): run for run in missing}
         for done in tqdm(as_completed(waiting), total=len(waiting), unit="run", disable=not missing):
             run = waiting[done]
@@ -186,7 +187,15 @@ def sheet(path: Path, pictures: dict[str, Image.Image], columns: int) -> None:
     page.save(path)
 
 
-def _one_thread() -> None:
+def _end_with(parent: int) -> None:
+    """End this process when its parent has been killed, or it would train the runs that wait behind its own."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _one_thread(parent: int) -> None:
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     warnings.filterwarnings("ignore")
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
