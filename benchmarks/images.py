@@ -13,8 +13,7 @@ downloaded, which makes it an FID, and else of EfficientNet-Lite0. Precision and
 and largest share: of a class among the samples, by the digit classifier, over its share of the test digits. Of
 conditional GANs: the share of samples in whose class the classifier agrees, and the spread inside a class, the mean
 distance of two samples of one class in pixels over that of two training images of the class, mean over the classes
-and least of them. CPU seconds are those of the whole command, pictures, report and monitor included, without the
-import of torch.
+and least of them. CPU seconds are those of the training, pictures and monitor included.
 """
 
 from collections.abc import Callable
@@ -91,14 +90,6 @@ class Settings:
         """Where samples are drawn and scored."""
         return "cuda" if self.gpu else "cpu"
 
-    @property
-    def limit(self) -> list[str]:
-        """The options of a run of a paper's config: so many CPU seconds, or with a GPU all of its epochs."""
-        if self.gpu:
-            return ["--config=configs/trainer/gpu.yaml"]
-        callback = "--trainer.callbacks+=training_runs.CPULimit"
-        return ["--import=training_runs", callback, f"--trainer.callbacks.seconds={self.cpu_seconds}"]
-
 
 def images(task: Task, split: str, num: int) -> tuple[Tensor, Tensor]:
     """Return up to `num` images of a split, in [−1, 1], and their classes."""
@@ -149,7 +140,9 @@ def work(settings: Settings, run: Run) -> dict[str, Any]:
     if run.method == REAL:
         (samples, labels), updates, taken = images(task, "train", settings.samples), 0, 0.0
     elif run.method in task.methods:
-        trained = fit(run, task.methods[run.method] + ([] if run.method.startswith("best") else settings.limit))
+        options = task.methods[run.method] + ["--config=configs/trainer/gpu.yaml"] * settings.gpu
+        whole = run.method.startswith("best") or settings.gpu
+        trained = fit(run, options, None if whole else settings.cpu_seconds)
         updates, taken = trained.updates, trained.cpu_seconds
         samples, labels = draw(trained.gan.to(settings.device), settings.samples, seed=run.seed)
     else:

@@ -9,7 +9,7 @@ fresh points at every step in the best recipes. Scored on 2,500 samples of the l
 sample is of high quality (HQ) within 3 sigma of the nearest mode; a mode is captured if it has one; reverse KL = ln K −
 H(histogram of the HQ samples over the modes), in nats; sigma ratio: their spread within the modes over the true one. A
 perfect generator scores 98.9 % HQ, a reverse KL of (K − 1) / 2N (.0014, .0050) and a sigma ratio of .974. CPU seconds
-are those of the whole command, with its pictures, its report and the failure monitor, but without the import of torch.
+are those of the training, pictures and monitor included.
 
 "best" is configs/best/ring.yaml and grid.yaml. All others have one set of networks, rates and steps, in which nothing
 was tuned for any of them: G 2-128-128-128-2 ReLU from z ~ N(0, I), D 2-128-128-1 LeakyReLU 0.2, Adam 1e-3

@@ -1,13 +1,14 @@
 """What the benchmarks of whole trainings share: runs of the command line, a row of a CSV each, that survive a kill.
 
 A run has a task, a method and a seed. It is one `lightning-gans fit`, in runs/benchmarks/<task>_<method>_<seed>, with
-one thread. Its row is written as it ends, and a run that has a row is not repeated: a
-benchmark that was killed continues with the runs that are missing.
+one thread. Its row is written as it ends. A benchmark that was killed continues: a run that has a row is not repeated,
+and one that has a checkpoint is resumed from it. CPU seconds are those of the training, pictures and monitor included.
 """
 
 import argparse
 import contextlib
 import csv
+import io
 import logging
 import math
 import os
@@ -58,22 +59,31 @@ class Trained:
     cpu_seconds: float
 
 
-class CPULimit(Callback):
-    """Stop a training after a number of CPU seconds of its process.
+class CPUTime(Callback):
+    """Count the CPU seconds of a training, of all its parts if it was resumed, and stop it after a number of them.
 
     Args:
-        seconds: from the start of the training.
+        limit: None trains to the end.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self, limit: float | None = None) -> None:
+        self.limit = limit
+        self.seconds = 0.0
         self._start = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._start = time.process_time()
+        self._start = time.process_time() - self.seconds
 
     def on_train_batch_end(self, trainer: Trainer, *args: object) -> None:
-        trainer.should_stop = trainer.should_stop or time.process_time() - self._start > self.seconds
+        self.seconds = time.process_time() - self._start
+        if self.limit is not None and self.seconds > self.limit:
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, float]:
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        self.seconds = state_dict["seconds"]
 
 
 def parser(description: str | None, seeds: int) -> argparse.ArgumentParser:
@@ -87,18 +97,32 @@ def parser(description: str | None, seeds: int) -> argparse.ArgumentParser:
     return made
 
 
-def fit(run: Run, arguments: Sequence[str]) -> Trained:
-    """Train by `lightning-gans fit` with these arguments; return the GAN of the last checkpoint."""
+def fit(run: Run, arguments: Sequence[str], cpu_limit: float | None = None) -> Trained:
+    """Train by `lightning-gans fit` with these arguments, or resume a run that was stopped; load its last weights."""
     from lightning_gans.cli.main import main
 
+    clock = ["--import=training_runs", "--trainer.callbacks+=training_runs.CPUTime"]
+    clock += [] if cpu_limit is None else [f"--trainer.callbacks.limit={cpu_limit}"]
+    quiet = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
     place = ["--runs=runs/benchmarks", f"--experiment={run.name}"]
-    start = time.process_time()
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-        main(["fit", *arguments, f"--seed_everything={run.seed}", "--trainer.enable_progress_bar=false", *place])
-    taken = time.process_time() - start
-    versions = (HOME / "runs" / "benchmarks" / run.name).glob("version_*/checkpoints/last.ckpt")
-    gan = load(max(versions, key=lambda path: path.stat().st_mtime))
-    return Trained(gan, int(gan.generator_updates), taken)
+    resume = ["--ckpt_path=last"] if last_checkpoint(run) else []
+    said = io.StringIO()
+    try:
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(said):
+            main(["fit", *arguments, f"--seed_everything={run.seed}", *clock, *quiet, *place, *resume])
+    except SystemExit:
+        if not resume or "are done" not in said.getvalue():  # else the run has ended, and only its row is missing
+            raise RuntimeError(said.getvalue().strip()) from None
+    checkpoint = last_checkpoint(run)
+    gan = load(checkpoint)
+    seconds = torch.load(checkpoint, weights_only=True)["callbacks"]["CPUTime"]["seconds"]
+    return Trained(gan, int(gan.generator_updates), seconds)
+
+
+def last_checkpoint(run: Run) -> Path | None:
+    """Return the checkpoint of a run that was saved last, None if there is none."""
+    found = (HOME / "runs" / "benchmarks" / run.name).glob("version_*/checkpoints/last.ckpt")
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def perform(runs: list[Run], work: Callable[[Run], dict[str, Any]], out: Path, jobs: int) -> list[dict[str, str]]:
