@@ -201,6 +201,7 @@ def sheet(path: Path, pictures: dict[str, Image.Image], columns: int) -> None:
     if not pictures:
         return
     width, height = next(iter(pictures.values())).size
+    columns = min(columns, len(pictures))
     rows = math.ceil(len(pictures) / columns)
     page = Image.new("RGB", (columns * (width + 8), rows * (height + 24)), "white")
     for place, (name, one) in enumerate(pictures.items()):
