@@ -26,7 +26,7 @@ import torch
 from PIL import Image
 from public_scripts import samples_of
 from torch import Tensor, nn
-from training_runs import HOME, RESULTS, Run, fit, parser, perform, sheet, table
+from training_runs import HOME, RESULTS, Run, fit, parser, perform, rows_of, sheet, table
 
 from lightning_gans.data import CIFAR10, MNIST, FashionMNIST
 from lightning_gans.generation import columns_of, draw, picture
@@ -197,7 +197,8 @@ def main() -> None:
     rows = perform(runs, partial(work, settings), out, options.jobs)
     print(f"\n{options.samples:,} samples; {REAL} are the floor")
     table(rows, FIGURES)
-    pictures = {f"{run.task}, {run.method}": picture_of(run) for run in runs if run.seed == 0}
+    measured = [Run(row["task"], row["method"], 0) for row in rows_of(out) if row["seed"] == "0"]
+    pictures = {f"{run.task}, {run.method}": picture_of(run) for run in measured}
     sheet(RESULTS / "images.png", {name: Image.open(path) for name, path in pictures.items() if path.is_file()}, 2)
 
 
