@@ -23,13 +23,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from public_scripts import samples_of
 from torch import Tensor, nn
-from training_runs import HOME, RESULTS, Run, fit, parser, perform, rows_of, sheet, table
+from training_runs import (
+    RESULTS,
+    Run,
+    at_least_one,
+    fit,
+    parser,
+    perform,
+    require_known,
+    rows_of,
+    save_samples,
+    sheet,
+    table,
+)
 
 from lightning_gans.data import CIFAR10, MNIST, FashionMNIST
-from lightning_gans.generation import columns_of, draw, picture
+from lightning_gans.generation import columns_of, draw
 from lightning_gans.metrics import FrechetDistance, PrecisionRecall
 from lightning_gans.networks import DigitClassifier, DigitFeatures, ImageNetFeatures, InceptionFeatures
 
@@ -70,7 +81,12 @@ TASKS = {
         FashionMNIST, photograph_features, {"dcgan_mnist": ["--config=configs/dcgan_mnist.yaml", "--data=FashionMNIST"]}
     ),
     "cifar10": Task(
-        CIFAR10, ImageNetFeatures, {"dcgan_cifar10": "dcgan_cifar10.yaml", "wgan_gp_cifar10": "wgan_gp_cifar10.yaml"}
+        CIFAR10,
+        photograph_features,
+        {
+            "dcgan_cifar10": ["--config=configs/dcgan_cifar10.yaml"],
+            "wgan_gp_cifar10": ["--config=configs/wgan_gp_cifar10.yaml"],
+        },
     ),
 }
 FIGURES = ["FD", "precision", "recall", "least share", "largest share", "right %", "spread", "least spread", "CPU s"]
@@ -150,11 +166,8 @@ def work(settings: Settings, run: Run) -> dict[str, Any]:
         samples, updates, taken = samples_of(script, settings.cpu_seconds, run.seed, settings.samples)
         samples = nn.functional.interpolate(samples, task.data().sample_shape[1:], mode="bilinear", antialias=True)
         labels = None
-    if run.seed == 0:
-        path = picture_of(run)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        order = torch.arange(80) if labels is None else by_class(labels, 8)
-        Image.fromarray(picture(samples[order], columns=columns_of(10)).numpy()).save(path)
+    order = torch.arange(80) if labels is None else by_class(labels, 8)
+    save_samples(run, samples[order], columns=columns_of(10))
     figures = scores(task, samples, labels, settings.device)
     return {**figures, "N": len(samples), "updates": updates, "CPU s": round(taken)}
 
@@ -165,41 +178,48 @@ def by_class(labels: Tensor, rows: int) -> Tensor:
     return torch.stack(places, 1).flatten()
 
 
-def picture_of(run: Run) -> Path:
-    return HOME / "runs" / "benchmarks" / run.name / "samples.png"
-
-
 def main() -> None:
     made = parser(__doc__, seeds=3)
     made.add_argument("--cpu-seconds", type=float, default=600.0, help="of a run of a paper's settings; default 600")
-    made.add_argument("--samples", type=int, default=10_000, help="to score; default 10000")
+    made.add_argument("--samples", type=at_least_one, default=10_000, help="to score; default 10000")
     made.add_argument("--gpu", action="store_true", help="train the whole configs on a GPU, and score there")
     made.add_argument(
         "--beside", nargs="+", default=[], metavar="SCRIPT", help="training scripts of public collections"
     )
     options = made.parse_args()
     tasks = options.tasks or ["mnist"]
-    if unknown := [task for task in tasks if task not in TASKS]:
-        made.error(f"unknown task {', '.join(unknown)}; expected some of {', '.join(TASKS)}.")
+    require_known(made, tasks, list(TASKS))
     if missing := [script for script in options.beside if not Path(script).is_file()]:
         made.error(f"no script at {', '.join(missing)}; clone the collection first, see public_scripts.py.")
     scripts = {f"public {Path(script).name}": Path(script).resolve() for script in options.beside}
+    if len(scripts) < len(options.beside):
+        made.error(
+            f"two scripts of --beside have one name, {', '.join(scripts)}; give one at a time, with its own --out."
+        )
+    if options.samples < NEIGHBOURS:
+        made.error(f"--samples {options.samples}; expected at least {NEIGHBOURS}, on which precision and recall are.")
     runs = []
     for task in tasks:
         known = TASKS[task].methods
-        methods = [one for one in options.methods or ["best"] if one != "all"] or list(known)
-        if unknown := [one for one in methods if one not in known]:
-            made.error(f"unknown method {', '.join(unknown)} of {task}; expected some of {', '.join(known)}.")
+        recipes = [method for method in known if method.startswith("best")] or list(known)
+        methods = list(known) if options.methods == ["all"] else options.methods or recipes
+        require_known(made, methods, list(known))
         runs += [Run(task, REAL, 0)]
         runs += [Run(task, method, seed) for seed in range(options.seeds) for method in [*methods, *scripts]]
     out = options.out or RESULTS / "images.csv"
+    other = {row["N"] for row in rows_of(out)} - {str(options.samples)}
+    if other:
+        made.error(
+            f"{out.name} has rows of {', '.join(other)} samples; use them with --samples, or another file as --out."
+        )
+    stopped = [row["CPU s"] for row in rows_of(out) if row["method"] != REAL and not row["method"].startswith("best")]
+    if not options.gpu and any(abs(float(taken) / options.cpu_seconds - 1) > 0.05 for taken in stopped):
+        made.error(f"{out.name} has rows of {', '.join(stopped)} CPU seconds; use as many, or another file as --out.")
     settings = Settings(options.cpu_seconds, options.samples, options.gpu, scripts)
     rows = perform(runs, partial(work, settings), out, options.jobs)
     print(f"\n{options.samples:,} samples; {REAL} are the floor")
     table(rows, FIGURES)
-    measured = [Run(row["task"], row["method"], 0) for row in rows_of(out) if row["seed"] == "0"]
-    pictures = {f"{run.task}, {run.method}": picture_of(run) for run in measured}
-    sheet(RESULTS / "images.png", {name: Image.open(path) for name, path in pictures.items() if path.is_file()}, 2)
+    sheet(out, columns=2)
 
 
 if __name__ == "__main__":

@@ -17,14 +17,12 @@ was tuned for any of them: G 2-128-128-128-2 ReLU from z ~ N(0, I), D 2-128-128-
 in what its name says. Below 5 % HQ the number of modes means nothing: a cloud covers modes at random.
 """
 
-from pathlib import Path
 from typing import Any
 
-from PIL import Image
-from training_runs import RESULTS, Run, fit, parser, perform, sheet, table
+from training_runs import RESULTS, Run, fit, parser, perform, require_known, save_samples, sheet, table
 
 from lightning_gans.data import GaussianGrid, GaussianRing
-from lightning_gans.generation import draw, picture
+from lightning_gans.generation import draw
 from lightning_gans.metrics import ModeCoverage
 
 SAMPLES = 2_500
@@ -110,8 +108,7 @@ def work(run: Run) -> dict[str, Any]:
     score.fit_data(data())
     score.update(samples, real=False)
     found = {name: float(figure) for name, figure in score.compute().items()}
-    if run.seed == 0:
-        Image.fromarray(picture(samples).numpy()).save(picture_of(run))
+    save_samples(run, samples)
     return {
         "modes": int(found["modes"]),
         "HQ %": 100 * found["high_quality"],
@@ -124,27 +121,21 @@ def work(run: Run) -> dict[str, Any]:
     }
 
 
-def picture_of(run: Run) -> Path:
-    return RESULTS.parents[1] / "runs" / "benchmarks" / run.name / "samples.png"
-
-
 def main() -> None:
     made = parser(__doc__, seeds=10)
     options = made.parse_args()
     tasks = options.tasks or list(DATA)
     methods = list(METHODS) if options.methods == ["all"] else options.methods or ["best"]
-    for given, known in ((tasks, DATA), (methods, METHODS)):
-        if unknown := [one for one in given if one not in known]:
-            made.error(f"unknown {', '.join(unknown)}; expected some of {', '.join(known)}.")
+    require_known(made, tasks, list(DATA))
+    require_known(made, methods, list(METHODS))
     runs = [Run(task, method, seed) for seed in range(options.seeds) for task in tasks for method in methods]
-    rows = perform(runs, work, options.out or RESULTS / "mixtures.csv", options.jobs)
+    out = options.out or RESULTS / "mixtures.csv"
+    rows = perform(runs, work, out, options.jobs)
     print(
         f"\n{SAMPLES} samples; floor of reverse KL: ring 0.0014, grid 0.0050; real data: 98.9 % HQ, sigma ratio 0.974"
     )
     table(rows, FIGURES)
-    pictures = {f"{task}, {method}": picture_of(Run(task, method, 0)) for task in DATA for method in METHODS}
-    found = {name: Image.open(path) for name, path in pictures.items() if path.is_file()}
-    sheet(RESULTS / "mixtures.png", found, columns=6)
+    sheet(out, columns=6)
 
 
 if __name__ == "__main__":

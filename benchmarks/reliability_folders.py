@@ -11,6 +11,7 @@ byte for byte, the best checkpoint by name and score, weights, optimizers and pi
 
 from __future__ import annotations
 
+import argparse
 import csv
 import os
 import sys
@@ -98,4 +99,8 @@ def main(first: int = 0) -> list[Row]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "first", type=int, nargs="?", default=0, choices=range(CHAINS), metavar="CHAIN", help="to start with"
+    )
+    main(parser.parse_args().first)

@@ -31,6 +31,7 @@ from typing import Any
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
+from training_runs import summary
 
 from lightning_gans import SEPGAN
 from lightning_gans.data import MNIST
@@ -183,7 +184,10 @@ def main(arguments: argparse.Namespace) -> None:
     print(f"{'':<44}" + "".join(f"{name:>18}" for name in FIGURES))
     for pair in pairs:
         found = [row[5:] for row in rows if (row[0], row[1]) == pair]
-        print(f"{', '.join(pair):<44}" + "".join(f"{summary(column):>18}" for column in zip(*found, strict=True)))
+        print(
+            f"{', '.join(pair):<44}"
+            + "".join(f"{summary(column, digits=3):>18}" for column in zip(*found, strict=True))
+        )
     if arguments.quick:
         return
     name = "sepgan_imagenet" if arguments.imagenet else "sepgan_digits"
@@ -191,15 +195,6 @@ def main(arguments: argparse.Namespace) -> None:
     with open(RESULTS / f"{name}.csv", "w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *([*row, torch.__version__] for row in rows)])
     sheet(RESULTS / f"{name}.png", pictures, pairs)
-
-
-def summary(values: tuple[float, ...]) -> str:
-    kept = [value for value in values if not math.isnan(value)]
-    if not kept:
-        return "-"
-    if len(kept) == 1:
-        return f"{kept[0]:.3g}"
-    return f"{statistics.mean(kept):.3g} ± {statistics.stdev(kept) / math.sqrt(len(kept)):.2g}"
 
 
 def sheet(path: Path, pictures: dict[tuple[str, str], Tensor], pairs: list[tuple[str, str]]) -> None:

@@ -16,15 +16,13 @@ parameters for 585), R1 of weight 0.1 at every step, Adam 1e-3 for G and 8e-3 fo
 fall to 0 along a cosine, an average of G's weights; 8,000 steps of the published 500,000.
 """
 
-from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
-from training_runs import HOME, RESULTS, Run, fit, parser, perform, sheet, table
+from training_runs import RESULTS, Run, fit, parser, perform, require_known, save_samples, sheet, table
 
 from lightning_gans.data import StackedMNIST
-from lightning_gans.generation import draw, picture
+from lightning_gans.generation import draw
 from lightning_gans.metrics import ClassCoverage
 
 SAMPLES = 25_600
@@ -70,9 +68,7 @@ def work(run: Run) -> dict[str, Any]:
     for part in samples.split(256):
         score.update(part, real=False)
     found = {name: float(figure) for name, figure in score.compute().items()}
-    if run.seed == 0:
-        picture_of(run).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture(samples[:64]).numpy()).save(picture_of(run))
+    save_samples(run, samples[:64])
     return {
         "modes": int(found["classes"]),
         "KL": found["kl_uniform"],
@@ -85,27 +81,20 @@ def work(run: Run) -> dict[str, Any]:
     }
 
 
-def picture_of(run: Run) -> Path:
-    return HOME / "runs" / "benchmarks" / run.name / "samples.png"
-
-
 def main() -> None:
     made = parser(__doc__, seeds=5)
     options = made.parse_args()
     tasks = options.tasks or ["quarter"]
     methods = METHODS if options.methods == ["all"] else options.methods or ["best"]
-    for given, known in ((tasks, CHANNELS), (methods, METHODS)):
-        if unknown := [one for one in given if one not in known]:
-            made.error(f"unknown {', '.join(unknown)}; expected some of {', '.join(known)}.")
+    require_known(made, tasks, list(CHANNELS))
+    require_known(made, methods, METHODS)
     runs = [Run(task, REAL, 0) for task in tasks]
     runs += [Run(task, method, seed) for seed in range(options.seeds) for task in tasks for method in methods]
-    rows = perform(runs, work, options.out or RESULTS / "stacked_mnist.csv", options.jobs)
+    out = options.out or RESULTS / "stacked_mnist.csv"
+    rows = perform(runs, work, out, options.jobs)
     print(f"\n{SAMPLES:,} samples; floor of KL 0.0196")
     table(rows, FIGURES)
-    pictures = {f"{run.task}, {run.method}": picture_of(run) for run in runs if run.seed == 0}
-    sheet(
-        RESULTS / "stacked_mnist.png", {name: Image.open(path) for name, path in pictures.items() if path.is_file()}, 3
-    )
+    sheet(out, columns=3)
 
 
 if __name__ == "__main__":

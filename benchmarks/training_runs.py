@@ -27,10 +27,11 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image, ImageDraw
+from torch import Tensor
 from tqdm import tqdm
 
 from lightning_gans import GAN
-from lightning_gans.generation import load
+from lightning_gans.generation import load, picture, save_picture
 
 HOME = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
@@ -48,6 +49,11 @@ class Run:
     def name(self) -> str:
         """Its experiment in runs/benchmarks."""
         return "".join(one if one.isalnum() else "_" for one in f"{self.task}_{self.method}_{self.seed}")
+
+    @property
+    def folder(self) -> Path:
+        """Where its checkpoints are, and the picture of its samples."""
+        return HOME / "runs" / "benchmarks" / self.name
 
 
 @dataclass(frozen=True)
@@ -89,12 +95,27 @@ class CPUTime(Callback):
 def parser(description: str | None, seeds: int) -> argparse.ArgumentParser:
     """Return a parser with the options that all benchmarks of trainings have."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--seeds", type=int, default=seeds, help=f"runs of each method, from seed 0 on; default {seeds}")
-    made.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each; default 1")
+    made.add_argument(
+        "--seeds", type=at_least_one, default=seeds, help=f"runs of each method, from seed 0 on; default {seeds}"
+    )
+    made.add_argument("--jobs", type=at_least_one, default=1, help="runs at a time, one thread each; default 1")
     made.add_argument("--tasks", nargs="+", metavar="TASK", help="only these")
     made.add_argument("--methods", nargs="+", metavar="METHOD", help="only these")
     made.add_argument("--out", type=Path, help="the CSV; by default in results/ beside this script")
     return made
+
+
+def at_least_one(text: str) -> int:
+    """Return a whole number of an option."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}'; expected a whole number of at least 1")
+    return int(text)
+
+
+def require_known(made: argparse.ArgumentParser, given: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse tasks or methods that there are not, in one line."""
+    if unknown := [one for one in given if one not in known]:
+        made.error(f"unknown {', '.join(unknown)}; expected some of {', '.join(known)}.")
 
 
 def fit(run: Run, arguments: Sequence[str], cpu_limit: float | None = None) -> Trained:
@@ -121,7 +142,7 @@ def fit(run: Run, arguments: Sequence[str], cpu_limit: float | None = None) -> T
 
 def last_checkpoint(run: Run) -> Path | None:
     """Return the checkpoint of a run that was saved last, None if there is none."""
-    found = (HOME / "runs" / "benchmarks" / run.name).glob("version_*/checkpoints/last.ckpt")
+    found = run.folder.glob("version_*/checkpoints/last.ckpt")
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
@@ -186,30 +207,38 @@ def table(rows: list[dict[str, str]], figures: Sequence[str]) -> None:
         print(f"{', '.join(group):<44}{len(own):>6}" + "".join(f"{column:>20}" for column in columns))
 
 
-def summary(values: list[float]) -> str:
+def summary(values: Sequence[float], digits: int = 4) -> str:
     """Return mean ± standard error of the values that are numbers."""
     kept = [value for value in values if not math.isnan(value)]
     if not kept:
         return "-"
     if len(kept) == 1:
-        return f"{kept[0]:.4g}"
-    return f"{statistics.mean(kept):.4g} ± {statistics.stdev(kept) / math.sqrt(len(kept)):.2g}"
+        return f"{kept[0]:.{digits}g}"
+    return f"{statistics.mean(kept):.{digits}g} ± {statistics.stdev(kept) / math.sqrt(len(kept)):.2g}"
 
 
-def sheet(path: Path, pictures: dict[str, Image.Image], columns: int) -> None:
-    """Save pictures of one size side by side, each under its name."""
+def save_samples(run: Run, samples: Tensor, columns: int = 8) -> None:
+    """Save a picture of samples for the sheet, of the first seed only."""
+    if run.seed == 0:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        save_picture(picture(samples, columns=columns), run.folder / "samples.png")
+
+
+def sheet(out: Path, columns: int) -> None:
+    """Save the pictures of all runs in a CSV side by side, each under its name, in a PNG beside the CSV."""
+    runs = [Run(row["task"], row["method"], 0) for row in rows_of(out) if row["seed"] == "0"]
+    runs = [run for run in runs if (run.folder / "samples.png").is_file()]
+    pictures = [Image.open(run.folder / "samples.png") for run in runs]
     if not pictures:
         return
-    width, height = next(iter(pictures.values())).size
+    width, height = pictures[0].size
     columns = min(columns, len(pictures))
-    rows = math.ceil(len(pictures) / columns)
-    page = Image.new("RGB", (columns * (width + 8), rows * (height + 24)), "white")
-    for place, (name, one) in enumerate(pictures.items()):
+    page = Image.new("RGB", (columns * (width + 8), math.ceil(len(pictures) / columns) * (height + 24)), "white")
+    for place, (run, one) in enumerate(zip(runs, pictures, strict=True)):
         corner = (place % columns * (width + 8) + 4, place // columns * (height + 24) + 18)
         page.paste(one, corner)
-        ImageDraw.Draw(page).text((corner[0], corner[1] - 14), name, fill="black")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    page.save(path)
+        ImageDraw.Draw(page).text((corner[0], corner[1] - 14), f"{run.task}, {run.method}", fill="black")
+    page.save(out.with_suffix(".png"))
 
 
 def _end_with(parent: int) -> None:
