@@ -12,7 +12,7 @@ _OF_NO_CONCERN = (
     ".*isinstance.treespec, LeafSpec.*",
     "The dirpath has changed from.*",  # a command or a run with another folder than the checkpoint's, which is said
     "Checkpoint directory .* exists and is not empty.*",  # a resumed run continues in its folder
-    "Be aware that when using `ckpt_path`, callbacks used.*",  # ResumedSettings says what has changed
+    "Be aware that when using `ckpt_path`, callbacks used.*",  # RunSettings says what has changed
 )
 
 

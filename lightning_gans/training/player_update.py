@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import zip_longest
 from typing import Any
 
@@ -53,13 +53,14 @@ def backward_in_parts(gan: Any, player: str, optimizer: AnyOptimizer, batch: Bat
     number = getattr(gan, f"{player}_accumulation")
     checks.accumulation(gan)
     steps, shares = [], []
+    in_trainer, place = isinstance(optimizer, LightningOptimizer), gan.batches_seen
     with reading(gan, batch) as whole:
         for (part, known), share in parts((batch, whole), number, len(whole[0])):
-            with reading(gan, part, known):
+            with reading(gan, part, known) if number > 1 else nullcontext():
                 step = getattr(gan, f"{player}_step")(part, fake)
                 loss = step.loss * share if number > 1 else step.loss
-                gan.manual_backward(loss) if isinstance(optimizer, LightningOptimizer) else loss.backward()
-            steps.append(step.detached(gan.batches_seen))
+                gan.manual_backward(loss) if in_trainer else loss.backward()
+            steps.append(step.detached(place))
             shares.append(share)
     return steps[0] if len(steps) == 1 else Step.of_parts(steps, shares)
 

@@ -10,89 +10,69 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch.optim.lr_scheduler import CosineAnnealingLR
-from typing_extensions import override
 
 from lightning_gans.attached import attached
-from lightning_gans.training.checks import is_gan
 from lightning_gans.training.metric_names import are_complete, has_validation, metric_names, undeclared_terms
 
 _LONGEST = 120  # characters of a list of names in a message
 
 
-class RunChecks(Callback):
-    """Refuse a checkpoint or `EarlyStopping` that monitors a metric which the run does not log; `GAN` adds it.
+def monitored_exist(trainer: Trainer, gan: Any) -> None:
+    """Refuse a checkpoint or `EarlyStopping` that monitors a metric which the run does not log.
 
-    Where a class of the user might log the metric, or `strict=False` lets it be missing, there is a warning instead.
-
-    Warn of a cosine schedule that ends before the run, after which its rate would rise again.
-
-    A fraction of the batches to overfit, `overfit_batches=0.1`, is at least one batch of each split.
-
-    Raises:
-        ValueError: before training, naming the metric and those that there are.
+    Where a class of the user might log it, or `strict=False` lets it be missing, warn instead.
     """
-
-    @override
-    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
-        data = getattr(trainer, "datamodule", None)
-        if data is not None:
-            _overfit_at_least_one(trainer, data)
-        if is_gan(pl_module) and _monitoring(trainer):
-            validates = trainer.enable_validation if data is None else has_validation(trainer, data)
-            self._check(trainer, pl_module, validates)
-
-    @override
-    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        if is_gan(pl_module):  # only now is the number of batches known
-            self._check_interval(trainer)
-            _cosines_last(trainer, pl_module)
-
-    def _check(self, trainer: Trainer, gan: Any, validates: bool) -> None:
-        names = metric_names(trainer, gan, validates)
-        sure = are_complete(trainer, gan)
-        for callback, monitor in _monitoring(trainer):
-            also = {"epoch", "step"} if isinstance(callback, ModelCheckpoint) else set()
-            misspelt = difflib.get_close_matches(monitor, names, 1, 0.95)
-            adds_terms = monitor.startswith("loss/") and bool(undeclared_terms(trainer, gan)) and not misspelt
-            rates = monitor.startswith("lr-") and bool(attached(trainer, LearningRateMonitor))
-            if monitor in also | set(names) or rates or adds_terms:
-                continue
-            who = "The checkpoint" if isinstance(callback, ModelCheckpoint) else type(callback).__name__
-            text = f"{who} monitors {monitor}, which is not logged; {_instead(monitor, names, validates)}."
-            if sure and getattr(callback, "strict", True):
-                raise ValueError(text)
-            rank_zero_warn(f"Unless a class of yours logs it: {text}", category=UserWarning)
-
-    def _check_interval(self, trainer: Trainer) -> None:
-        """Refuse to monitor a metric of the training log that the first epoch is too short to log."""
-        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if every and every <= trainer.num_training_batches:
-            return
-        for callback, monitor in _monitoring(trainer):
-            in_log = monitor.partition("/")[0] in ("loss", "gradients", "progress", "discriminator", "generator")
-            is_keeper = isinstance(callback, ModelCheckpoint)
-            needed = trainer.enable_validation if is_keeper else getattr(callback, "strict", True)
-            if needed and in_log:
-                logged = f"every {every} batches" if every else "never"
-                raise ValueError(
-                    f"{type(callback).__name__} monitors {monitor}, which is logged {logged}, and an "
-                    f"epoch has {trainer.num_training_batches}; use a log_every_n_steps of at most that "
-                    f"(--trainer.log_every_n_steps {max(1, int(trainer.num_training_batches) // 2)})."
-                )
-
-    @override
-    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Warn of a checkpoint that was never saved, for want of its metric."""
-        for callback, monitor in _monitoring(trainer):
-            absent = monitor not in {*trainer.callback_metrics, "epoch", "step"}
-            if isinstance(callback, ModelCheckpoint) and absent and not callback.best_model_path:
-                rank_zero_warn(f"There is no best checkpoint: {monitor} was never logged.", category=UserWarning)
+    monitoring, data = _monitoring(trainer), getattr(trainer, "datamodule", None)
+    if not monitoring:
+        return
+    validates = trainer.enable_validation if data is None else has_validation(trainer, data)
+    names = metric_names(trainer, gan, validates)
+    sure = are_complete(trainer, gan)
+    for callback, monitor in monitoring:
+        also = {"epoch", "step"} if isinstance(callback, ModelCheckpoint) else set()
+        misspelt = difflib.get_close_matches(monitor, names, 1, 0.95)
+        adds_terms = monitor.startswith("loss/") and bool(undeclared_terms(trainer, gan)) and not misspelt
+        rates = monitor.startswith("lr-") and bool(attached(trainer, LearningRateMonitor))
+        if monitor in also | set(names) or rates or adds_terms:
+            continue
+        who = "The checkpoint" if isinstance(callback, ModelCheckpoint) else type(callback).__name__
+        text = f"{who} monitors {monitor}, which is not logged; {_instead(monitor, names, validates)}."
+        if sure and getattr(callback, "strict", True):
+            raise ValueError(text)
+        rank_zero_warn(f"Unless a class of yours logs it: {text}", category=UserWarning)
 
 
-def _overfit_at_least_one(trainer: Trainer, data: Any) -> None:
+def monitored_in_time(trainer: Trainer) -> None:
+    """Refuse to monitor a metric of the training log that the first epoch is too short to log."""
+    every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+    if every and every <= trainer.num_training_batches:
+        return
+    for callback, monitor in _monitoring(trainer):
+        in_log = monitor.partition("/")[0] in ("loss", "gradients", "progress", "discriminator", "generator")
+        is_keeper = isinstance(callback, ModelCheckpoint)
+        needed = trainer.enable_validation if is_keeper else getattr(callback, "strict", True)
+        if needed and in_log:
+            logged = f"every {every} batches" if every else "never"
+            raise ValueError(
+                f"{type(callback).__name__} monitors {monitor}, which is logged {logged}, and an "
+                f"epoch has {trainer.num_training_batches}; use a log_every_n_steps of at most that "
+                f"(--trainer.log_every_n_steps {max(1, int(trainer.num_training_batches) // 2)})."
+            )
+
+
+def best_was_saved(trainer: Trainer) -> None:
+    """Warn of a checkpoint that was never saved, for want of its metric."""
+    for callback, monitor in _monitoring(trainer):
+        absent = monitor not in {*trainer.callback_metrics, "epoch", "step"}
+        if isinstance(callback, ModelCheckpoint) and absent and not callback.best_model_path:
+            rank_zero_warn(f"There is no best checkpoint: {monitor} was never logged.", category=UserWarning)
+
+
+def overfit_at_least_one(trainer: Trainer) -> None:
     """Replace a fraction of batches that rounds down to none by one batch, where Lightning would refuse it."""
     fraction: float = trainer.overfit_batches  # type: ignore[attr-defined]
-    if not isinstance(fraction, float) or not 0 < fraction < 1:
+    data = getattr(trainer, "datamodule", None)
+    if data is None or not isinstance(fraction, float) or not 0 < fraction < 1:
         return
     for split in ("train", "val"):
         loader = getattr(data, f"{split}_dataloader")()
@@ -100,7 +80,7 @@ def _overfit_at_least_one(trainer: Trainer, data: Any) -> None:
             setattr(trainer, f"limit_{split}_batches", 1)
 
 
-def _cosines_last(trainer: Trainer, gan: Any) -> None:
+def cosines_last(trainer: Trainer, gan: Any) -> None:
     """Warn of a cosine schedule that is shorter than the run: its rate rises again to where it started."""
     for config in trainer.lr_scheduler_configs:
         schedule, player = config.scheduler, gan.player_of(config.scheduler.optimizer)

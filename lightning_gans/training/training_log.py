@@ -44,14 +44,14 @@ class TrainingLog(Callback):
         every = trainer.log_every_n_steps  # type: ignore[attr-defined]
         return bool(every) and is_gan(pl_module) and pl_module.batches_seen % every == 0
 
-    @classmethod
-    def is_due_to_read(cls, trainer: Trainer, pl_module: Any, every_n_batches: int) -> bool:
+    @staticmethod
+    def is_due_to_read(trainer: Trainer, pl_module: Any, every_n_batches: int) -> bool:
         """Whether what a guard keeps on the device is read now, where the CPU waits for it anyway or must at last.
 
         That is at batches that are logged, at every n-th one, and at the last of an epoch.
         """
-        often = pl_module.batches_seen % every_n_batches == 0
-        return often or cls.is_due(trainer, pl_module) or trainer.is_last_batch
+        number, every = pl_module.batches_seen, trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return number % every_n_batches == 0 or bool(every and number % every == 0) or trainer.is_last_batch
 
     @override
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: Any, optimizer: Optimizer) -> None:

@@ -23,7 +23,7 @@ from short_runs import (
 
 from lightning_gans.cli import resume
 from lightning_gans.cli.main import main
-from lightning_gans.training import resumed_settings
+from lightning_gans.training import run_settings
 
 pytestmark = LIGHTNING_WARNINGS
 THREE = [*DIGITS, *SMALL, "--trainer.max_epochs=3"]
@@ -33,7 +33,7 @@ BEST = ["--checkpoint.monitor=val/generator_loss", "--checkpoint.mode=max"]
 @pytest.fixture
 def said(lines_of):
     """The lines that a resume prints."""
-    return lines_of(resume, resumed_settings)
+    return lines_of(resume, run_settings)
 
 
 @pytest.fixture

@@ -30,13 +30,13 @@ def kinds(trainer):
 def test_the_log_is_first_and_the_guard_before_checkpoints(make_gan, fit, tmp_path):
     callbacks = [ModelCheckpoint(tmp_path), Steps()]
     trainer = fit(make_gan(), callbacks=callbacks, enable_checkpointing=True)
-    first, guards = ["TrainingLog", "RunChecks", "ResumedSettings"], ["DataGuard", "NonFiniteGuard"]
+    first, guards = ["TrainingLog", "RunSettings"], ["DataGuard", "NonFiniteGuard"]
     assert kinds(trainer) == [*first, "Steps", *guards, "ModelCheckpoint"]
 
 
 def test_clipping_and_evaluation_weights_are_added_where_they_are_needed(make_gan, fit):
     trainer = fit(make_gan(generator_clip=1.0), callbacks=[GeneratorEMA()])
-    first, guards = ["TrainingLog", "RunChecks", "ResumedSettings"], ["DataGuard", "NonFiniteGuard"]
+    first, guards = ["TrainingLog", "RunSettings"], ["DataGuard", "NonFiniteGuard"]
     assert kinds(trainer) == [*first, "GeneratorEMA", *guards, "GradientClipping", "EvaluationWeights"]
     gan = make_gan()
     gan.stabilizers.append(GeneratorEMA())
@@ -51,7 +51,7 @@ def test_a_callback_of_the_users_own_is_kept_where_it_is(make_gan, batches, fit,
     trainer = fit(gan, callbacks=[Steps(), own, GeneratorEMA()])
     trainer.validate(gan, DataLoader(batches(1), batch_size=None), verbose=False)
     assert attached(trainer, kind) == [own]
-    assert len(trainer.callbacks) == 3 + 6, "and a second stage adds no others"
+    assert len(trainer.callbacks) == 3 + 5, "and a second stage adds no others"
     assert trainer.callbacks.index(own) - trainer.callbacks.index(attached(trainer, Steps)[0]) == 1
 
 

@@ -11,7 +11,7 @@ from lightning_gans.data import GaussianRing
 from lightning_gans.objectives import Hinge
 from lightning_gans.optimizers import SGD, Adam
 from lightning_gans.stabilizers import ExperienceReplay, GeneratorEMA, InstanceNoise
-from lightning_gans.training import resumed_settings, settings
+from lightning_gans.training import run_settings, settings
 
 BATCHES = 4
 
@@ -28,7 +28,7 @@ def exponential(gamma=0.5):
 def said(monkeypatch):
     """The lines that a resume prints."""
     lines = []
-    monkeypatch.setattr(resumed_settings, "rank_zero_info", lines.append)
+    monkeypatch.setattr(run_settings, "rank_zero_info", lines.append)
     return lines
 
 
@@ -172,7 +172,7 @@ def test_stabilizers_that_come_and_go_are_said(resume, said):
 
 def test_checkpoints_from_before_settings_were_kept(resume, said):
     def older(saved):
-        del saved["callbacks"]["ResumedSettings"]
+        del saved["callbacks"]["RunSettings"]
 
     same = {"generator_scheduler": exponential()}
     resume(same, same, damage=older)

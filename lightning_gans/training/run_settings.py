@@ -1,4 +1,4 @@
-"""What a resumed run is asked for, compared with what the checkpoint was made with: applied and said, or refused."""
+"""What a run is asked for: checked, and compared with what a resumed checkpoint was made with."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from typing_extensions import override
 
 from lightning_gans.attached import attached
-from lightning_gans.training import optimizer_settings
+from lightning_gans.training import optimizer_settings, run_checks
 from lightning_gans.training.checks import is_gan
 from lightning_gans.training.kept_checkpoints import relocate
 from lightning_gans.training.settings import Settings, differences, exchanged, flat, hyperparameters, of_run
 
 
-class ResumedSettings(Callback):
-    """Let a resumed run do what it is told; `GAN` adds it to every Trainer.
+class RunSettings(Callback):
+    """Check what a run is asked for, and let a resumed one do what it is told; `GAN` adds it to every Trainer.
+
+    A checkpoint or `EarlyStopping` that monitors a metric which the run does not log is refused; where a class of the
+    user might log it, or `strict=False` lets it be missing, there is a warning instead. A cosine schedule that ends
+    before the run, after which its rate would rise again, is warned of. A fraction of the batches to overfit,
+    `overfit_batches=0.1`, is at least one batch of each split.
 
     A checkpoint keeps the settings with which its run was started. Where those of the resumed run differ, the new ones
     apply and one line says so:
@@ -33,7 +38,7 @@ class ResumedSettings(Callback):
     state; networks of another shape are refused where weights are loaded. Where nothing was changed, nothing is said.
 
     Raises:
-        ValueError: before training, for what cannot be changed.
+        ValueError: before training, for a metric that there is not, and for what a resume cannot change.
     """
 
     def __init__(self) -> None:
@@ -66,9 +71,11 @@ class ResumedSettings(Callback):
 
     @override
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Compare, now that there are optimizers, which Lightning restores next."""
+        """Check metrics; compare settings, now that there are optimizers, which Lightning restores next."""
+        run_checks.overfit_at_least_one(trainer)
         if not is_gan(pl_module):
             return
+        run_checks.monitored_exist(trainer, pl_module)
         players = optimizer_settings.of_players(trainer, pl_module)
         now = of_run(trainer, pl_module)
         self._settings = {**now, "optimizers": players}
@@ -84,6 +91,16 @@ class ResumedSettings(Callback):
         changes += self._patience
         if changes:
             rank_zero_info(f"Resumed from {trainer.ckpt_path}: {'; '.join(changes)}, as asked.")
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        if is_gan(pl_module):  # only now is the number of batches known
+            run_checks.monitored_in_time(trainer)
+            run_checks.cosines_last(trainer, pl_module)
+
+    @override
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        run_checks.best_was_saved(trainer)
 
     @override
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
