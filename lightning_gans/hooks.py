@@ -138,8 +138,8 @@ def _loss(stabilizer: Stabilizer, hook: str, step: Step, given: Any) -> Tensor:
     for name, term in step.terms.items():
         if not isinstance(term, Tensor) or term.numel() != 1:
             raise ValueError(
-                f"{stabilizer}: {hook} put {_described(term)} into step.terms as {name}, expected a scalar "
-                "tensor; put term.detach() there."
+                f"{stabilizer}: {hook} put {_described(term)} into step.terms as {name}, expected a scalar tensor; "
+                "put term.mean().detach() there, or torch.tensor(number)."
             )
     if given is before:
         return before

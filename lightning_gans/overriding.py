@@ -47,9 +47,11 @@ def _own_hooks(base: type) -> list[str]:
 def _check_call(kind: type, name: str, method: Any, hook: Any) -> None:
     """Refuse a method that cannot be called like the hook that it overrides."""
     called = inspect.signature(hook).parameters
-    expected = f"expected {name}({', '.join(called)})"
+    expected = f"{name}({', '.join(called)})"
     if not callable(method):
-        raise ValueError(f"{kind.__name__}.{name} is {method!r}, {expected}; leave the hook out where it does nothing.")
+        raise ValueError(
+            f"{kind.__name__}.{name} is {method!r}, expected {expected}; leave the hook out where it does nothing."
+        )
     if any(test(method) for test in (inspect.isgeneratorfunction, inspect.iscoroutinefunction)):
         raise ValueError(
             f"{kind.__name__}.{name} is a generator or a coroutine, which a call does not run; write it with return, "
@@ -60,14 +62,15 @@ def _check_call(kind: type, name: str, method: Any, hook: Any) -> None:
         signature.bind(*called)
     except TypeError as error:
         raise ValueError(
-            f"{kind.__name__}.{name} cannot be called as it is written ({error}); {expected}; give it these parameters."
+            f"{kind.__name__}.{name} cannot be called as it is written ({error}); expected {expected}; give it these "
+            "parameters."
         ) from None
     positions = {parameter: place for place, parameter in enumerate(called)}
     for place, parameter in enumerate(signature.parameters):
         if positions.get(parameter, place) != place:
             raise ValueError(
                 f"{kind.__name__}.{name}({', '.join(signature.parameters)}) has its parameters in another order than "
-                f"they are given; {expected}; use this order."
+                f"they are given; expected {expected}; use this order."
             )
 
 

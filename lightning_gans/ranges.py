@@ -42,7 +42,7 @@ def remedy_of_range(low: float, high: float) -> str:
             return f"{remedy} for images in [{least:g}, {most:g}]"
     if low >= 0:
         return "x / (x.max() / 2) - 1, with the largest value that a pixel can have"
-    return "x * 2 - 1 for images in [0, 1], x / 127.5 - 1 for those in [0, 255]"
+    return "(x - x.min()) / (x.max() - x.min()) * 2 - 1, with the smallest and the largest value that a pixel can have"
 
 
 class RangeWarnings:

@@ -112,9 +112,10 @@ class Stabilizer(Callback):
         updates = batches // pl_module.n_critic if math.isfinite(batches) else batches
         for name, schedule in schedules.items():
             if schedule.begin + schedule.updates > updates:
+                longer = "`updates`" if schedule.begin < updates else "`begin` and `updates`"
                 rank_zero_warn(
                     f"{self}: {name} reaches its end after {schedule.begin + schedule.updates} generator updates, but "
-                    f"this run has {updates}; it stops at {schedule.at(int(updates)):.3g}. Lower its `updates`.",
+                    f"this run has {updates}; it stops at {schedule.at(int(updates)):.3g}. Lower its {longer}.",
                     category=UserWarning,
                 )
 

@@ -54,7 +54,8 @@ def subclasses_named(name: str, base: type) -> list[type]:
 
     Where none has the name itself, those of the same qualified name whose module ends in the recorded one, or the
     other way round: `train.Mine` and `project.train.Mine` are one file. The module `__main__`, of a notebook or an old
-    file, may be any. Of several definitions by one name, as of a cell that was run again, the latest is meant.
+    file, may be any, as may the function in which a class was defined. Of several definitions by one name, as of a cell
+    that was run again, the latest is meant.
     """
     known = [base]
     for kind in known:  # grows as it goes: subclasses of subclasses too
@@ -72,7 +73,8 @@ def _may_be(name: str, kind: type) -> bool:
         return False
     own = home_of(kind)
     same_file = f".{own}".endswith(f".{home}") or f".{home}".endswith(f".{own}")
-    return not own.startswith("lightning_gans.") and (home in _SCRIPT or same_file)
+    anywhere = home in _SCRIPT or home.endswith("<locals>")
+    return not own.startswith("lightning_gans.") and (anywhere or same_file)
 
 
 def how_to_load(kind: type, left_out: list[str]) -> str | None:

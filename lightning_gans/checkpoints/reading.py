@@ -90,7 +90,9 @@ def opened(path: Any) -> Iterator[Any]:
     """
     if isinstance(path, str | Path) and "://" not in str(path):
         if not Path(path).is_file():
-            raise FileNotFoundError(f"no checkpoint at '{path}'; runs keep theirs in runs/<experiment>/<version>/.")
+            raise FileNotFoundError(
+                f"no checkpoint at '{path}'; runs keep theirs in runs/<experiment>/<version>/checkpoints/."
+            )
         yield path
     elif isinstance(path, str | Path):
         import fsspec  # type: ignore[import-untyped] # as Lightning does

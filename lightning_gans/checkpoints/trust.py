@@ -70,7 +70,7 @@ def class_that_made(content: dict[str, Any], expected: type, trust: bool = False
             f"the checkpoint was made by {made_by}, which may be any of {ours}; call load_from_checkpoint of the class "
             "that is meant."
         )
-    if home in ("", "__main__"):
+    if home in ("", "__main__") or "<locals>" in home:
         mend = f"define a class {name} again, or import it from its file, then load the checkpoint with it"
     else:
         mend = f"import it first (from {home} import {name}; on the command line --import {home})"
@@ -81,7 +81,7 @@ def class_that_made(content: dict[str, Any], expected: type, trust: bool = False
 
 
 def _import_home(home: str) -> None:
-    if home == script_module():  # it runs, and would run once more
+    if home == script_module() or "<locals>" in home:  # which runs, and would run once more, or cannot be imported
         return
     try:
         import_module(home)
@@ -110,7 +110,10 @@ def check_settings(content: dict[str, Any]) -> None:
     sections = {name: content.get(name, {}) for name in names}
     for section, settings in sections.items():
         if not isinstance(settings, dict):
-            raise ValueError(f"the checkpoint's {section} are {type(settings).__name__}, expected settings by name.")
+            raise ValueError(
+                f"the checkpoint's {section} are {type(settings).__name__}, expected settings by name; it is damaged: "
+                "give another checkpoint."
+            )
     if not any("_instantiator" in settings for settings in sections.values()):
         return  # made in Python: the values are passed to the constructor as they are
     for settings in sections.values():

@@ -63,10 +63,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             reason = _reason(error)
             if reason is None:
                 raise
-            left = "the previous one is kept" if kept else "earlier checkpoints are kept"
+            left, then = "there is no earlier one", "start the run again"
+            if kept or any(place.parent.glob("*.ckpt")):
+                left = "the previous one is kept" if kept else "earlier checkpoints are kept"
+                then = "resume with --ckpt_path last"
             raise CheckpointWriteError(
                 f"the checkpoint {place} could not be written ({reason}); {left}. Make room or give another place, "
-                "then resume with --ckpt_path last."
+                f"then {then}."
             ) from error
 
 

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
 import re
 import sys
 import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lightning.pytorch import callbacks, loggers
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from typing_extensions import override
 
 import lightning_gans
-from lightning_gans import callbacks as our_callbacks
-from lightning_gans import data, metrics, models, networks, objectives, optimizers, stabilizers
 from lightning_gans.checkpoints import CheckpointWriteError
 from lightning_gans.cli.factories import check_factories
+from lightning_gans.cli.parser_messages import one_line
 from lightning_gans.cli.remedies import as_options
 from lightning_gans.gan import GAN
 from lightning_gans.training import NonFiniteError
-from lightning_gans.training.checks import PLATEAU
 
 # ---------------------------------------------------------------- ends of a command
 
@@ -73,7 +68,9 @@ def end_run(error: Exception, model: GAN | None, restoring: str | None = None, s
             "login`, or give WANDB_MODE=offline before the command to keep the run on this machine."
         )
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("lightning_gans"):
-        fail(f"{first_line(error).splitlines()[0]}; give another option, or install the package with pip.")
+        missing = first_line(error).splitlines()[0]
+        remedy = "" if "pip install" in missing else "; give another option, or install the package with pip."
+        fail(f"{missing}{remedy}")
     if is_deliberate(error) or isinstance(error, ValueError | OSError | MisconfigurationException):
         fail(as_options(first_line(error), settings or {}))
     name = type(model).__name__
@@ -151,100 +148,16 @@ def first_line(error: BaseException) -> str:
         text = f"'{error.filename}': {error.strerror.lower()}; give another path."
     text = text or type(error).__name__
     if _is_too_large(error):
-        return f"a number is too large for this machine ({text.splitlines()[0][:160]}); give smaller ones."
+        line = next(filter(_TOO_LARGE.search, text.splitlines()), text.splitlines()[0])
+        return f"a number is too large for this machine ({line.strip(' -')[:160]}); give smaller ones."
     return text
 
 
 def _is_too_large(error: BaseException) -> bool:
-    if isinstance(error, MemoryError | OverflowError) or "Overflow when unpacking" in str(error):
+    of_torch = ("Overflow when unpacking", "Storage size calculation overflowed", "can't allocate memory: you tried")
+    if isinstance(error, MemoryError | OverflowError) or any(words in str(error) for words in of_torch):
         return True
-    says = re.search(r"can't allocate|overflow|out of memory", str(error), re.IGNORECASE)
-    return isinstance(error, RuntimeError | TypeError) and says is not None
+    return isinstance(error, RuntimeError | TypeError) and _TOO_LARGE.search(str(error)) is not None
 
 
-_NOISE = re.compile(
-    r"^(Subtypes: .*|Errors:|Given value( type)?: .*|- Expected a <class 'NoneType'>.*|- Expected a path but .*)$"
-    r"|^- Not a valid subclass of \w+$|^Subclass types expect one of:$|^- a (class path|dict) .*$"
-    r"|Does not validate against any of the Union subtypes|Call to compute_fn of link .*? failed: "
-)
-_NUMBER = re.compile(r"^- Expected a <class '(?:float|int)'>.*$", re.MULTILINE)  # where a class would do as well
-_CLASS = re.compile(r"^- Expected a dot import path string: .*$", re.MULTILINE)
-
-
-_REMEDIES = [
-    (r"barebones=True, (\w+)=", r"leave out --trainer.\1 or --trainer.barebones"),
-    (r"pip install", "install it, or leave this option out"),
-    (r"\(save_top_k=\d+, monitor=None\)", "give a --checkpoint.monitor, such as val/fd, or save_top_k 1 or -1"),
-    (r"arguments are required: (?:\w+\.)?model$", "name a model, such as --model DCGAN, or give a --config"),
-    (r"^([\w.]+): \w+: (\w+): .*arguments are required: ([\w.]+)$", r"give --\1.\2.\3"),
-    (r"^([\w.]+): \w+: .*arguments are required: ([\w.]+)$", r"give --\1.\2"),
-    (r"arguments are required: ([\w.]+)$", r"give --\1"),
-    (r"^(\w+): (\w+): .*Option '\w+' is not accepted", r"`lightning-gans fit --\1.help \2` lists the options"),
-    (r"unrecognized arguments|does not accept option", "`--help` after the command lists the options"),
-    (
-        r"Import path ([\w.]+) does not correspond to a subclass of (Generator|Discriminator)",
-        r"give a plain torch module in a Plain\2: {class_path: Plain\2, init_args: {module: {class_path: \1}}}",
-    ),
-    (
-        r"to be a subclass of|correspond to a subclass of|to be a function that returns",
-        "give the import path of a class of that kind",
-    ),
-    (r"File does not exist", "give the path of a config"),
-    (
-        r"No supported gpu backend|No CUDA GPUs|MisconfigurationException: .*accelerator",
-        "use --trainer.accelerator cpu",
-    ),
-]
-
-
-def one_line(message: str) -> str:
-    """Return a parser's nested message without its internal details, and with a remedy."""
-    message = "\n".join(line.strip() for line in message.splitlines())
-    if re.search(
-        r"(?:subclasses with name |Given value: (?:Namespace\(class_path=')?[\w.]*\b)ReduceLROnPlateau\b", message
-    ):
-        return PLATEAU
-    refused = re.search(r"^- (\w+\([^\n]*\)?:? [^\n]*expected [^\n]*)$", message, re.MULTILINE)
-    if refused:  # by a constructor, whose message is complete
-        return refused[1]
-    if _NUMBER.search(message) and _CLASS.search(message):
-        message = _CLASS.sub("", message)
-    unknown = re.search(
-        r"(?:Expected a dot import path string|Unexpected import path format|No module named): ?'?(\w+)", message
-    )
-    if unknown:
-        if unknown[1] in class_names():
-            place = re.match(r"(?:Parser key \")?([\w.]+)", message)
-            where = f"{place[1]}: " if place else ""
-            return f"{where}the class '{unknown[1]}' is of another kind than expected here; give one that fits."
-        close = difflib.get_close_matches(unknown[1], class_names(), 3, 0.5)
-        meant = (
-            f"did you mean {' or '.join(close)}?" if close else "give a class of this library or a full import path."
-        )
-        return f"unknown class '{unknown[1]}'; {meant}"
-    lines = [_NOISE.sub("", line) for line in message.splitlines()]
-    text = " ".join(re.sub(r"^- ", "", line).strip() for line in lines if line) or message
-    text = re.sub(r"Parser key \"([^\"]+)\":", r"\1:", text.strip())
-    text = re.sub(r"Problem with given class_path '(?:\w+\.)*(\w+)':", r"\1:", text)
-    text = re.sub(r"Type \S.*? expects a function or a callable class: ", "", text)
-    text = re.sub(r"\.*\s*Got value: (Namespace\(|\{'(class_path|init_args)).*", "", text)
-    given = re.search(r"Given value: (?!\[?(?:Namespace|NestedArg))(.+)", message)
-    if given and "Got value" not in text and "subclass of" not in text:
-        text += f". Got value: {given[1]}"
-    for pattern, remedy in _REMEDIES:
-        found = re.search(pattern, text)
-        if found:
-            return f"{text.rstrip('.')}; {found.expand(remedy)}."
-    return text
-
-
-def class_names() -> list[str]:
-    """Return the short class names that a config may use."""
-    homes = (models, data, networks, stabilizers, our_callbacks, metrics, objectives, optimizers, callbacks, loggers)
-    kinds = {"GAN": GAN} | {name: kind for home in homes for name, kind in vars(home).items()}
-    return sorted(name for name, kind in kinds.items() if _is_concrete(kind))
-
-
-def _is_concrete(kind: object) -> bool:
-    ours = isinstance(kind, type) and kind.__module__.startswith(("lightning_gans", "lightning.pytorch"))
-    return ours and not inspect.isabstract(kind)
+_TOO_LARGE = re.compile(r"can't allocate|overflow|out of memory", re.IGNORECASE)

@@ -14,9 +14,35 @@ from lightning_gans.cli.errors import fail
 
 
 def check_configs(args: Sequence[str]) -> None:
-    """End the command with one line where a config file cannot be read, is not YAML or contains itself."""
+    """End the command with one line where a config file cannot be read, is not YAML or contains itself.
+
+    The value of an option may not contain itself either, which the parser would follow without end.
+    """
     for path in _config_files(args):
         _keys_of(path)
+    for before, argument in zip(["", *args], args, strict=False):
+        name, _, value = argument.partition("=") if argument.startswith("--") else (before, "", argument)
+        if "&" in value and "*" in value and _contains_itself(_value_of(value), set(), set()):
+            fail(f"{name}: the value contains itself; give one without an alias (*) of what it is in.")
+
+
+def _value_of(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError):
+        return None  # of which the parser says what is wrong
+
+
+def _contains_itself(tree: Any, above: set[int], checked: set[int]) -> bool:
+    if not isinstance(tree, dict | list) or id(tree) in checked:
+        return False
+    if id(tree) in above:
+        return True
+    above.add(id(tree))
+    found = any(_contains_itself(one, above, checked) for one in (tree.values() if isinstance(tree, dict) else tree))
+    above.discard(id(tree))
+    checked.add(id(tree))
+    return found
 
 
 def given_keys(args: Sequence[str]) -> list[str]:
@@ -112,6 +138,8 @@ def _settings_of(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f" (line {mark.line + 1})" if mark else ""
         fail(f"{path} is not a YAML file{line}; give a config such as those in configs/.")
+    if _contains_itself(content, set(), set()):
+        _fail_too_deep(path)
     if not isinstance(content, dict):
         fail(f"{path} holds no settings; give a config such as those in configs/.")
     return content

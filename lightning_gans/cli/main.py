@@ -80,7 +80,7 @@ def main(args: Sequence[str] | None = None) -> None:
         print(f"lightning-gans {__version__}")
     elif args[0] not in COMMANDS:
         close = difflib.get_close_matches(args[0], COMMANDS, 1)
-        hint = f"did you mean '{close[0]}'?" if close else f"expected one of {', '.join(COMMANDS)}."
+        hint = f"did you mean '{close[0]}'?" if close else f"expected one of the commands {', '.join(COMMANDS)}."
         sys.stderr.write(f"lightning-gans: error: unknown command '{args[0]}'; {hint}\n")
         sys.exit(2)
     else:

@@ -8,8 +8,11 @@ from typing import Any
 
 from lightning_gans import checkpoints
 
-# an argument of Python with its value; but for that of barebones, whose message names the flag beside it
-_ARGUMENT = re.compile(r"(?<![\w.(-])(?<!barebones=True, )([a-z]\w*)=(True|False|None|-?\d[\d.]*\d|\d)(?![\w(])")
+# an argument of Python with its value, and its option where the message names both; but for that of barebones, whose
+# message names the flag beside it
+_ARGUMENT = re.compile(
+    r"(?<![\w.(-])(?<!barebones=True, )([a-z]\w*)=(True|False|None|-?\d[\d.]*\d|\d)(?![\w(])(?: \(--[\w.]+\.\1 \w+\))?"
+)
 
 
 def as_options(text: str, settings: Any) -> str:

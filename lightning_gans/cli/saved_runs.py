@@ -219,11 +219,11 @@ def best_checkpoint(experiment: Path, monitor: str | None) -> str:
             score = "" if best.score is None else f", {best.score:.4g}"
             rank_zero_info(f"--ckpt_path best is {found}, which has the best {best.monitor}{score}.")
             return str(found)
-    metric = monitor or "val/fd"
+    evaluation = "" if monitor else "an Evaluation (configs/metrics/) and "
     raise FileNotFoundError(
         f"--ckpt_path best: no run below '{experiment}' has a checkpoint with the record of a best "
         f"{monitor or 'score'}, which weights alone do not hold; give --ckpt_path last or a file, and train with "
-        f"--checkpoint.monitor {metric} for one."
+        f"{evaluation}--checkpoint.monitor {monitor or 'val/fd'} for one."
     )
 
 

@@ -93,11 +93,13 @@ class GANData(LightningDataModule, ABC):
         """Return a loader of full batches in random order."""
         size = size_of(self._split("train"))
         processes = self.trainer.world_size if self.trainer else 1
-        if size // processes < self.batch_size:
+        most = size // processes
+        if most < self.batch_size:
             shared = f" shared by {processes} processes" if processes > 1 else ""
+            smaller = f"batch_size <= {most} or " if most else ""
             raise ValueError(
                 f"batch_size={self.batch_size} is more than the training set of {type(self).__name__} holds "
-                f"({size} samples{shared}); use batch_size <= {max(1, size // processes)} or more data"
+                f"({size} samples{shared}); use {smaller}more data"
             )
         return self._shuffled_loader(self._split("train"), processes)
 

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from lightning_gans import arguments
 from lightning_gans.data.base import BatchDataset, GANData, Split, as_index, to_unit_range
+from lightning_gans.data.flips import Flipped
 from lightning_gans.data.images import read_torchvision
 from lightning_gans.step import Batch
 
@@ -36,6 +37,7 @@ class CelebA(GANData):
         batch_size: images in a batch, in each process.
         labels: whether batches include the attribute, 0 or 1.
         num_workers: processes that read images beside the main one.
+        flips: mirror training images, left to right, with probability ½.
 
     Raises:
         ValueError: for an argument out of range, an attribute that does not exist, or an image that cannot be read.
@@ -53,12 +55,14 @@ class CelebA(GANData):
         batch_size: int = 64,
         labels: bool = False,
         num_workers: int = 2,
+        flips: bool = False,
     ):
         super().__init__(batch_size, labels, num_workers)
         arguments.whole(self, 8, size=size)
         self.root = root
         self.size = size
         self.attribute = attribute
+        self.flips = flips
 
     @property
     @override
@@ -82,12 +86,14 @@ class CelebA(GANData):
         published = "valid" if split == "val" else split
         transform = v2.Compose([v2.CenterCrop(178), v2.Resize(self.size, antialias=True), v2.PILToTensor()])
         faces = read_torchvision("CelebA", self.root, "celeba", download=False, split=published, transform=transform)
-        if not self.labels:
-            return _Faces(faces, None)
+        found = _Faces(faces, self._attribute_of(faces) if self.labels else None)
+        return Flipped(found) if self.flips and split == "train" else found
+
+    def _attribute_of(self, faces: Any) -> Tensor:
         names = [name for name in faces.attr_names if name]
         if self.attribute not in names:
             raise ValueError(f"attribute={self.attribute!r} is not one of CelebA's; use one of {', '.join(names)}")
-        return _Faces(faces, faces.attr[:, names.index(self.attribute)].long())
+        return faces.attr[:, names.index(self.attribute)].long()
 
 
 class _Faces(BatchDataset):
@@ -109,4 +115,7 @@ class _Faces(BatchDataset):
             return self.faces[index][0]
         except Exception as error:
             name = self.faces.filename[index]
-            raise ValueError(f"CelebA's image {name} cannot be read ({error}); copy or download it again") from None
+            raise ValueError(
+                f"CelebA's image {name} cannot be read ({error}); copy it again, or delete img_align_celeba/ to "
+                "download all of them again"
+            ) from None

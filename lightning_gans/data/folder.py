@@ -1,6 +1,5 @@
 """A folder of pictures in any format that Pillow reads."""
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
@@ -8,11 +7,11 @@ from typing import Literal
 
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
-from torch import Tensor
 from typing_extensions import override
 
 from lightning_gans import arguments
-from lightning_gans.data.base import BatchDataset, GANData, Split, as_index, to_unit_range
+from lightning_gans.data.base import BatchDataset, GANData, Split
+from lightning_gans.data.flips import Flipped
 from lightning_gans.data.folder_words import say_depth, say_odd_classes, say_splits, say_untrained_classes
 from lightning_gans.data.found_pictures import (
     FoundPictures,
@@ -24,8 +23,7 @@ from lightning_gans.data.found_pictures import (
     split_folders,
     visible_folders,
 )
-from lightning_gans.data.picture import read_picture, why_unreadable
-from lightning_gans.step import Batch
+from lightning_gans.data.picture import PictureFiles, why_unreadable
 
 
 class ImageFolder(GANData):
@@ -58,6 +56,7 @@ class ImageFolder(GANData):
         batch_size: images in a batch, in each process.
         labels: whether batches include the class.
         num_workers: processes that read pictures beside the main one.
+        flips: mirror training images, left to right, with probability ½; not for digits or letters.
 
     Raises:
         ValueError: for an argument out of range, an empty folder, an unreadable picture, or `labels=True` without class
@@ -78,6 +77,7 @@ class ImageFolder(GANData):
         batch_size: int = 64,
         labels: bool = False,
         num_workers: int = 2,
+        flips: bool = False,
     ):
         super().__init__(batch_size, labels, num_workers)
         height, width = (size, size) if isinstance(size, int) else size
@@ -99,6 +99,7 @@ class ImageFolder(GANData):
         self.skip_corrupt = skip_corrupt
         self.follow_links = follow_links
         self.max_value = max_value
+        self.flips = flips
 
     @property
     @override
@@ -159,7 +160,9 @@ class ImageFolder(GANData):
             y = torch.tensor([number[name.split("/")[depth]] for name in files], dtype=torch.int64)
             if split == "train":
                 say_untrained_classes(self._folder, self.classes, set(y.tolist()))
-        return _PictureFiles([self._folder / name for name in files], y, self.size, self.channels, self.max_value)
+        paths = [self._folder / name for name in files]
+        pictures = PictureFiles(paths, y, self.size, self.channels, self.max_value)
+        return Flipped(pictures) if self.flips and split == "train" else pictures
 
     def _files_of(self, split: Split) -> list[str]:
         """The files of a split: those of its folder, or its share of the files that no other split has."""
@@ -209,7 +212,7 @@ class ImageFolder(GANData):
             rank_zero_warn(f"Left out {len(bad)} of {len(files)} files in {folder}: {named(bad)}")
         if len(bad) == len(files):
             raise ValueError(
-                f"{folder} holds no readable picture (hidden files and links are ignored){pictures.instead()}; add "
+                f"{folder} holds no readable picture (hidden files are ignored){pictures.instead()}; add "
                 "pictures in a format that Pillow reads, such as PNG or JPEG"
             )
         for words in pictures.left_out():
@@ -225,24 +228,3 @@ class ImageFolder(GANData):
 
 def _share(fraction: float, count: int) -> int:
     return max(1, round(fraction * count)) if fraction > 0 else 0
-
-
-class _PictureFiles(BatchDataset):
-    def __init__(
-        self, files: list[Path], y: Tensor | None, size: tuple[int, int], channels: int, max_value: int | None
-    ):
-        self.files = files
-        self.y = y
-        self.size = size
-        self.channels = channels
-        self.max_value = max_value
-
-    @override
-    def __len__(self) -> int:
-        return len(self.files)
-
-    @override
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
-        pictures = [read_picture(self.files[index], self.size, self.channels, self.max_value) for index in indices]
-        x = to_unit_range(torch.stack(pictures))
-        return x if self.y is None else (x, self.y[as_index(indices)])

@@ -21,6 +21,7 @@ _LIKE_A_SPLIT = re.compile(
     r"(?:[_\-. ]?(?:set|data|images|imgs|split|\d+|[ab]))?",
     re.IGNORECASE,
 )
+_LOST = " that lead nowhere or back to a folder above them"
 
 
 class FoundPictures:
@@ -73,16 +74,19 @@ class FoundPictures:
 
     def instead(self) -> str:
         """Return in words what a folder without pictures holds instead."""
-        links = f"{len(self.links)} links, which follow_links=True (--data.follow_links true) reads"
+        links = f"{len(self.links)} links"
+        links += _LOST if self.follow_links else ", which follow_links=True (--data.follow_links true) reads"
         parts = [links] * bool(self.links) + [f"files ending in {self.endings()}"] * bool(self.others)
         return f", but {' and '.join(parts)}" if parts else ""
 
     def left_out(self) -> list[str]:
         """Return in words what was left out so far, a line for each kind."""
-        links = f"{len(self.links)} links in {self.folder}, which follow_links=True (--data.follow_links true) reads"
+        links = f"{len(self.links)} links in {self.folder}" + (_LOST if self.follow_links else "")
+        may_follow = self.links and not self.follow_links
+        remedy = "; use follow_links=True (--data.follow_links true) to read them" if may_follow else ""
         others = f"{sum(self.others.values())} files in {self.folder} that are no pictures by their names"
         closed = f"{len(self.closed)} folders in {self.folder} that cannot be opened"
-        kinds = (closed, named(self.closed)), (links, named(self.links)), (others, self.endings())
+        kinds = (closed, named(self.closed)), (links, named(self.links) + remedy), (others, self.endings())
         return [f"Left out {what}: {names}" for what, names in kinds if names]
 
     def _is_left_out(self, path: Path, folder: bool) -> bool:
@@ -142,7 +146,7 @@ def split_folders(folder: Path, names: list[str]) -> dict[Split, str]:
     for split, usual in _SPLIT_NAMES.items():
         own = [name for name in core if core[name] in usual]
         if len(own) > 1:
-            raise ValueError(f"{folder} holds {named(own)}, all of which name one split ({split}); leave one of them")
+            raise ValueError(f"{folder} holds {named(own)}, all of which name one split ({split}); keep one of them")
         if own:
             found[split] = own[0]
     if "train" not in found and len(found) == len(names) > 1:
@@ -172,10 +176,10 @@ def refuse_splits_below(folder: Path, follow_links: bool) -> None:
     for name in names:
         usual = [one for one in visible_folders(folder / name, follow_links) if is_split_name(one)]
         if any(one.lower() in _SPLIT_NAMES["train"] for one in usual) and len(usual) > 1:
-            remedy = f"give root={folder / name}" if len(names) == 1 else "put the splits first: train/<class>/"
-            raise ValueError(
-                f"{folder} has its splits one level lower, {named([f'{name}/{one}' for one in usual])}; {remedy}"
-            )
+            refusal = f"{folder} has its splits one level lower, {named([f'{name}/{one}' for one in usual])}"
+            if len(names) == 1:
+                raise ValueError(f"{refusal}; give root={folder / name}")
+            raise ValueError(f"{refusal}; put the splits first: train/<class>/")
 
 
 def named(names: list[str], most: int = 5) -> str:

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from lightning_gans import arguments
 from lightning_gans.data.base import BatchDataset, GANData, Samples, Split
+from lightning_gans.data.flips import Flipped
 
 
 class Digits(GANData):
@@ -92,6 +93,7 @@ class TorchvisionData(GANData):
         batch_size: images in a batch, in each process.
         labels: whether batches include the class.
         num_workers: processes that make batches beside the main one; 0 is fastest here.
+        flips: mirror training images, left to right, with probability ½; not for digits or letters.
 
     Raises:
         ValueError: for an argument out of range.
@@ -110,6 +112,7 @@ class TorchvisionData(GANData):
         batch_size: int = 64,
         labels: bool = False,
         num_workers: int = 0,
+        flips: bool = False,
     ):
         super().__init__(batch_size, labels, num_workers)
         arguments.whole(self, 8, size=size)
@@ -117,6 +120,7 @@ class TorchvisionData(GANData):
         self.root = root
         self.size = size
         self.val_size = val_size
+        self.flips = flips
 
     @property
     @override
@@ -138,7 +142,8 @@ class TorchvisionData(GANData):
     @override
     def load(self, split: Split) -> BatchDataset:
         x, y = self.images(split)
-        return Samples(x, y if self.labels else None)
+        samples = Samples(x, y if self.labels else None)
+        return Flipped(samples) if self.flips and split == "train" else samples
 
     def images(self, split: Split) -> tuple[Tensor, Tensor]:
         """Return the images of a split as bytes (M, C, H, W), resized, and their classes (M,)."""
@@ -185,9 +190,10 @@ def read_torchvision(source: str, root: str, folder: str, download: bool, **opti
             return getattr(datasets, source)(root=Path(root).expanduser(), download=download, **options)
     except (RuntimeError, OSError, ImportError) as error:
         tried = " and could not be downloaded" if download else ""
+        needed = "a network and the package gdown" if source == "CelebA" else "a network"
         raise FileNotFoundError(
             f"{source} is missing or incomplete in {place}{tried} ({type(error).__name__}); copy its files "
-            "to that folder, or run once with a network"
+            f"to that folder, or run once with {needed}"
         ) from None
     except Exception as error:
         raise ValueError(

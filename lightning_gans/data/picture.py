@@ -1,5 +1,6 @@
 """Picture files: which names are those of pictures, whether a file can be read, and its pixels."""
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
+from typing_extensions import override
+
+from lightning_gans.data.base import BatchDataset, as_index, to_unit_range
+from lightning_gans.step import Batch
 
 _NO_PIXELS = {"BUFR", "GRIB", "HDF5", "MPEG"}  # formats that Pillow names but cannot decode
 _PROGRAMS = {"EPS", "WMF"}  # formats that Pillow gives to other programs to read
@@ -99,7 +104,7 @@ def brightest(path: Path) -> tuple[float, bool]:
                 high, low = (part[..., :3].astype(np.int64) for part in _bytes_of_colour(path))
                 return float((256 * high + low).max()), False
             if picture.mode.startswith("I") or picture.mode == "F":
-                return float(np.nan_to_num(np.asarray(picture).astype(np.float64)).max()), picture.mode == "F"
+                return float(_finite(picture).max()), picture.mode == "F"
     except Exception:  # a file that cannot be read is named elsewhere
         pass
     return 0.0, False
@@ -109,7 +114,7 @@ def _eight_bit(picture: Image.Image, max_value: int | None = None) -> Image.Imag
     """Convert deep pictures to eight bits: integers count as 16-bit; floats as [0, 1], or 0–255 if any is above 1."""
     if not (picture.mode.startswith("I") or picture.mode == "F"):
         return picture
-    values = np.nan_to_num(np.asarray(picture).astype(np.float64))
+    values = _finite(picture)
     if max_value:
         values *= 255 / max_value
     elif picture.mode != "F":
@@ -117,6 +122,13 @@ def _eight_bit(picture: Image.Image, max_value: int | None = None) -> Image.Imag
     elif values.max() <= 1:
         values *= 255
     return Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
+
+
+def _finite(picture: Image.Image) -> np.ndarray:
+    """Return the values of a grey picture, with 0 for NaN and the largest or smallest other value for infinite ones."""
+    values = np.asarray(picture).astype(np.float64)
+    others = values[np.isfinite(values)]
+    return np.nan_to_num(values, posinf=others.max(initial=0), neginf=others.min(initial=0))
 
 
 def _is_deep_colour(picture: Image.Image) -> bool:
@@ -167,3 +179,34 @@ def _opaque(picture: Image.Image) -> Image.Image:
         colours = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours)
     return picture.convert("RGB")
+
+
+class PictureFiles(BatchDataset):
+    """Picture files that are decoded whenever they are read, with the arguments of `read_picture`.
+
+    Args:
+        files: their paths.
+        y: labels (M,), or None for batches without labels.
+        size: height and width.
+        channels: 3 for colour, 1 for grey.
+        max_value: the value of white in pictures of more than 8 bits.
+    """
+
+    def __init__(
+        self, files: list[Path], y: Tensor | None, size: tuple[int, int], channels: int, max_value: int | None
+    ):
+        self.files = files
+        self.y = y
+        self.size = size
+        self.channels = channels
+        self.max_value = max_value
+
+    @override
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @override
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        pictures = [read_picture(self.files[index], self.size, self.channels, self.max_value) for index in indices]
+        x = to_unit_range(torch.stack(pictures))
+        return x if self.y is None else (x, self.y[as_index(indices)])

@@ -132,7 +132,7 @@ class ClassCoverage(Score):
             if x.dim() != 4 or x.shape[1] != self.channels:
                 raise ValueError(
                     f"ClassCoverage(channels={self.channels}): samples of shape {tuple(x.shape[1:])}; expected images "
-                    f"({self.channels}, H, W); use channels=1 to classify images as a whole."
+                    f"({self.channels}, H, W); use channels=1 to classify images as a whole, or leave this score out."
                 )
             x = x.flatten(0, 1).unsqueeze(1)
         probability, classes = self.classifier(x).softmax(1).max(1)

@@ -138,5 +138,6 @@ class ModeCoverage(Score):
         expected = tuple(self.fake_sums.shape[1:])
         if shape != expected:
             raise ValueError(
-                f"ModeCoverage: samples have shape {shape} and the modes {expected}; give means of as many dimensions."
+                f"ModeCoverage: samples have shape {shape} and the modes {expected}; give means of as many dimensions, "
+                "or leave this score out if samples are no points."
             )

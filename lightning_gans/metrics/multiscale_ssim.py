@@ -54,12 +54,13 @@ class MultiScaleSSIM(PairScore):
     @override
     def check_images(self, shape: tuple[int, ...]) -> None:
         super().check_images(shape)
-        scales = len(self.betas)
-        least = max(11 * max(1, scales - 1) ** 2, 6 * 2 ** (scales - 1))  # at the last scale a window of 11, or of 6
-        if min(shape[1:]) < least:
+        side, scales = min(shape[1:]), len(self.betas)
+        if side < _least_side(scales):
+            fitting = [self.betas[:few] for few in range(1, scales) if _least_side(few) <= side]
+            remedy = f"use fewer betas, such as {list(fitting[-1])}" if fitting else "leave this score out"
             raise ValueError(
                 f"MultiScaleSSIM(betas=<{scales} scales>): images are {shape[1]} × {shape[2]}, expected at least "
-                f"{least} × {least}; use fewer betas, such as [0.0448, 0.2856, 0.3001] from 44 × 44 on."
+                f"{_least_side(scales)} × {_least_side(scales)}; {remedy}."
             )
 
     @override
@@ -72,6 +73,11 @@ class MultiScaleSSIM(PairScore):
             product = product * found.mean((2, 3)).relu() ** beta
             x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
         return product.mean(1)
+
+
+def _least_side(scales: int) -> int:
+    """Return the smallest side of images whose last scale has a window of 11 pixels, or of 6."""
+    return max(11 * max(1, scales - 1) ** 2, 6 * 2 ** (scales - 1))
 
 
 def _similarities(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -52,7 +52,9 @@ class PairScore(Score):
     def check_images(self, shape: tuple[int, ...]) -> None:
         """Raise a ValueError for a sample shape that is not that of images, or of images that cannot be compared."""
         if len(shape) != 3:
-            raise ValueError(f"{type(self).__name__}: samples of shape {shape}; expected images (C, H, W).")
+            raise ValueError(
+                f"{type(self).__name__}: samples of shape {shape}; expected images (C, H, W); leave this score out."
+            )
 
     @override
     def fit_data(self, data: Any) -> None:

@@ -231,7 +231,7 @@ class SEPGAN(GAN):
             rank_zero_warn(
                 f"SEPGAN is stuck: {100 * float(metrics['saturated']):.0f} % of the output is saturated, "
                 f"where tanh passes no gradient, and the loss stays at {float(step.loss):.3g}. Start again with a "
-                "lower learning rate, a generator_clip, another seed, or a target that the generator can reach.",
+                "lower learning rate, another seed, or a target that the generator can reach.",
                 category=UserWarning,
             )
         return super().metrics(steps) | {f"generator/{name}": value for name, value in metrics.items()}

@@ -198,7 +198,7 @@ class _LookAhead(torch.autograd.Function):
             except RuntimeError as error:
                 raise ValueError(
                     f"the lookahead cannot be differentiated: {str(error).splitlines()[0]} Leave out what lacks the "
-                    "derivative (BatchNorm has no third one for a gradient penalty: norm: null), or use detached: true."
+                    "derivative (Batch- and InstanceNorm, of a gradient penalty: norm: null), or use detached: true."
                 ) from error
             of_fake += of_this
             if ctx.tape:

@@ -56,7 +56,7 @@ def _adapted_generator(module: nn.Module) -> PlainGenerator:
             reason = str(error)
             if "does not take such latents" not in reason:
                 raise
-            reason = reason.partition("(")[2].rpartition(");")[0]
+            reason = reason[reason.index("(for z") + 1 :].rpartition(");")[0]
     raise ValueError(
         f"{name} is a plain torch module, and the width of its latents z cannot be found ({reason}); write "
         f"GAN(PlainGenerator({name}(...), latents=100{f', num_classes={classes}' if classes else ''}), ...) with it."

@@ -139,7 +139,8 @@ class FrozenClassifier(HiddenNetwork):
             values = usual if given is None else given
             if len(values) not in (1, shape[0]):
                 raise ValueError(
-                    f"FrozenClassifier({name}={tuple(values)}): expected {shape[0]} numbers, one per channel, or 1."
+                    f"FrozenClassifier({name}={tuple(values)}): expected one number per channel, {shape[0]}, or "
+                    "one for all."
                 )
             if not all(math.isfinite(value) and (name == "mean" or value > 0) for value in values):
                 above = " above 0" if name == "std" else ""
@@ -183,7 +184,8 @@ class FrozenClassifier(HiddenNetwork):
         except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
             reason = str(error).partition("\n")[0]
             found = f"{name} does not take images of input_shape {self.input_shape} ({reason})"
-            raise ValueError(f"{found}; give the shape that it was made for") from None
+            shaped = f"FrozenClassifier({name}(...), input_shape=(C, H, W))"
+            raise ValueError(f"{found}; give the shape that it was made for: {shaped}") from None
         if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != 1:
             found = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
             raise ValueError(f"{name} returns {found} for one image, expected logits (1, K); wrap it so that it does")

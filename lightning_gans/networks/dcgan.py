@@ -143,20 +143,20 @@ class DCGANDiscriminator(Discriminator):
         initialize(self)
 
 
-def as_image_shape(owner: object, image_shape: Sequence[int]) -> tuple[int, ...]:
-    """Return the shape of an image that halves at least once, (C, H, W) with H and W of at least 8.
+def as_image_shape(
+    owner: object, image_shape: Sequence[int], least: int = 8, others: str = "MLPGenerator and MLPDiscriminator"
+) -> tuple[int, ...]:
+    """Return the shape of an image, (C, H, W) with H and W of at least `least`: 8 halves at least once, 13 twice.
 
     Raises:
-        ValueError: for another shape; `owner` is named in the message.
+        ValueError: for another shape; `owner` and the networks for `others` are named in the message.
     """
     shape = as_shape(owner, image_shape, "image_shape")
     named = f"{type(owner).__name__}(image_shape={shape})"
     if len(shape) != 3:
-        raise ValueError(f"{named}: expected (C, H, W); use MLPGenerator and MLPDiscriminator for other samples.")
-    if min(shape[1:]) < 8:
-        raise ValueError(
-            f"{named}: expected H and W of at least 8; resize the data, or use MLPGenerator and MLPDiscriminator."
-        )
+        raise ValueError(f"{named}: expected (C, H, W); use {others} for other samples.")
+    if min(shape[1:]) < least:
+        raise ValueError(f"{named}: expected H and W of at least {least}; resize the data, or use {others}.")
     return shape
 
 

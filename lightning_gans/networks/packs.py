@@ -112,11 +112,12 @@ def _widen(network: Discriminator, factor: int) -> None:
         width, seen = (layer.in_features, inputs[0].shape[-1]) if linear else (layer.in_channels, inputs[0].shape[1])
         if seen != factor * width or layer in widened:
             return
-        if is_parametrized(layer, "weight") or getattr(layer, "groups", 1) != 1:
-            reason = "in groups" if getattr(layer, "groups", 1) != 1 else "parametrised, as by SpectralNorm"
+        found = f"Packing(samples={factor}): the weights of the first layer, {type(layer).__name__}, are"
+        if getattr(layer, "groups", 1) != 1:
+            raise ValueError(f"{found} in groups, and cannot be widened; build it with groups=1.")
+        if is_parametrized(layer, "weight"):
             raise ValueError(
-                f"Packing(samples={factor}): the weights of the first layer, {type(layer).__name__}, are {reason}, and "
-                "cannot be widened; let Packing come first."
+                f"{found} parametrised, as by SpectralNorm, and cannot be widened; let Packing come first."
             )
         weight = layer.weight
         blocks = [weight.flatten()[torch.randperm(weight.numel(), device=weight.device)] for _ in range(factor - 1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -44,6 +45,11 @@ class PlainGenerator(Generator):
         arguments.whole(self, 0, num_classes=num_classes)
         latents = as_latents(latents)
         shapes = [(latents.dim,), (latents.dim, 1, 1)] if latent_shape is None else [tuple(latent_shape)]
+        if math.prod(shapes[0]) != latents.dim:
+            raise ValueError(
+                f"PlainGenerator(latent_shape={shapes[0]}): {math.prod(shapes[0])} numbers in one z, and its latents "
+                f"have {latents.dim}; use latents={math.prod(shapes[0])}, or another latent_shape."
+            )
         found, latent_shape = shape_of_samples(self, module, shapes, num_classes)
         if sample_shape is not None and tuple(sample_shape) != found:
             raise ValueError(
@@ -103,7 +109,8 @@ class PlainDiscriminator(Discriminator):
         """
         raise ValueError(
             f"{type(self.module).__name__} is a plain torch module without features, which this stabilizer needs; "
-            "write it as a Discriminator of `features` and `head` (lightning_gans.networks.Discriminator), or leave it."
+            "write it as a Discriminator of `features` and `head` (lightning_gans.networks.Discriminator), or leave "
+            "the stabilizer out."
         )
 
     @override

@@ -56,10 +56,10 @@ def shape_of_samples(
                 "its forward return the samples alone."
             )
         return tuple(samples.shape[1:]), shape
-    labels = " and labels (2,)" if num_classes else ""
+    labels, given = (" and labels (2,)", f", num_classes={num_classes}") if num_classes else ("", "")
     raise ValueError(
-        f"{type(module).__name__} does not take such latents{labels} ({'; '.join(reasons)}); give the shape of one z: "
-        f"PlainGenerator({type(module).__name__}(...), latents=100, latent_shape=(100, 1, 1))."
+        f"{type(module).__name__} does not take such latents{labels} ({'; '.join(reasons)}); give the width of its z, "
+        f"or its shape: PlainGenerator({type(module).__name__}(...), latents=100, latent_shape=(25, 2, 2){given})."
     )
 
 

@@ -66,15 +66,10 @@ class StochasticEnsembleGenerator(StochasticGenerator):
     ) -> None:
         arguments.whole(self, 1, width=width, input_channels=input_channels)
         arguments.whole(self, 2, doublings=doublings)
-        channels, *size = as_image_shape(self, image_shape)
+        channels, *size = as_image_shape(self, image_shape, 13, "StochasticEnsembleMLPGenerator")
         widths = stage_widths(min(size), width)
         most = len(widths)
         name, shape = type(self).__name__, (channels, *size)
-        if most < 2:
-            raise ValueError(
-                f"{name}(image_shape={shape}): expected H and W of at least 13; resize the data, or use "
-                "StochasticEnsembleMLPGenerator."
-            )
         n = min(4, most) if doublings is None else doublings
         if n > most:
             raise ValueError(f"{name}(doublings={n}): expected 2 to {most} for image_shape {shape}; lower it.")

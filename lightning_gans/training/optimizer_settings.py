@@ -96,11 +96,12 @@ def apply(
     Raises:
         ValueError: for an optimizer of another kind, whose state is another one.
     """
+    alone = f"start from the weights alone: --from {trainer.ckpt_path} (StartFrom in Python)"
     players = [[one["player"] for one in run] for run in (before, now)]
     if players[0] != players[1]:
         raise ValueError(
             f"the checkpoint has optimizers of {' and '.join(players[0])}, and this run of {' and '.join(players[1])}; "
-            f"use the same model, or start from the weights alone: --from {trainer.ckpt_path}."
+            f"use the same model, or {alone}."
         )
     scheduled = [one["player"] for one in before if one["schedule"] is not None]
     schedules = dict(zip(scheduled, checkpoint["lr_schedulers"], strict=False))
@@ -109,7 +110,7 @@ def apply(
         if not set(old["kinds"]) & set(new["kinds"]):
             raise ValueError(
                 f"the {new['player']}'s optimizer was {old['kinds'][0]} and is {new['kinds'][0]} now, which cannot use "
-                f"its state; use {old['kinds'][0]}, or start from the weights alone: --from {trainer.ckpt_path}."
+                f"its state; use {old['kinds'][0]}, or {alone}."
             )
         words, follows = _compared(old, new)
         config, saved = _config_of(trainer, optimizer), schedules.get(new["player"])

@@ -6,7 +6,7 @@ import yaml
 from helpers import few, slow
 from short_runs import CONFIGS, DIGITS, ENSEMBLE, FUNCTIONS, LIGHTNING_WARNINGS, QUIET, RING_GAN
 
-from lightning_gans.cli.errors import class_names
+from lightning_gans.cli.parser_messages import class_names
 from lightning_gans.cli.main import COMMANDS, main
 
 pytestmark = LIGHTNING_WARNINGS

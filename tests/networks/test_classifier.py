@@ -249,12 +249,15 @@ class Pair(nn.Module):
             lambda: FrozenClassifier(Pixels(), (3, 6, 0)),
             r"\(input_shape\[2\]=0\): expected a whole number of at least 1",
         ),
-        (lambda: FrozenClassifier(Pixels(), (1, 6, 6)), r"\(mean=\(0.485, 0.456, 0.406\)\): expected 1 numbers"),
+        (
+            lambda: FrozenClassifier(Pixels(), (1, 6, 6)),
+            r"\(mean=\(0.485, 0.456, 0.406\)\): expected one number per channel, 1, or one",
+        ),
         (
             lambda: FrozenClassifier(Pixels(), (3, 6, 6), std=[1.0, 2.0]),
-            r"\(std=\(1.0, 2.0\)\): expected 3 numbers, one per channel, or 1",
+            r"\(std=\(1.0, 2.0\)\): expected one number per channel, 3, or one for all",
         ),
-        (lambda: FrozenClassifier(Pixels(), (3, 6, 6), mean=[]), r"\(mean=\(\)\): expected 3 numbers"),
+        (lambda: FrozenClassifier(Pixels(), (3, 6, 6), mean=[]), r"\(mean=\(\)\): expected one number per channel, 3"),
         (
             lambda: FrozenClassifier(Pixels(), (3, 6, 6), std=[0.0]),
             r"\(std=\(0.0,\)\): expected finite numbers above 0",

@@ -310,6 +310,11 @@ class TakesLabels(Two):
         return self.layer(x)
 
 
+class Wider(ConditionalG):
+    def forward(self, z, labels):
+        return super().forward(torch.cat([z, z.new_zeros(len(z), 2)], 1), labels)
+
+
 class NoLayer(nn.Module):
     def forward(self, z):
         return z
@@ -323,6 +328,7 @@ REFUSED = {
     "other samples": (lambda: (mlp(4, 2), mlp(3, 1)), r"does not take samples of shape \(2,\) \(mat1 and mat2"),
     "generator's outputs": (lambda: (Two(4, 2), mlp(2, 1)), "Two returns a tuple for two latents"),
     "no width": (lambda: (NoLayer(), mlp(2, 1)), r"write GAN\(PlainGenerator\(NoLayer\(...\), latents=100\), ...\)"),
+    "no width with labels": (lambda: (Wider(), mlp(2, 1)), r"found \(for z of shape .* num_classes=3\), ...\)"),
     "no classes": (lambda: (TakesLabels(4, 2), mlp(2, 1)), "classes cannot be found; write GAN.*num_classes=10"),
     "no module": (lambda: (torch.tanh, mlp(2, 1)), "as a network of the GAN; expected a torch.nn.Module"),
     "one conditional": (lambda: (ConditionalG(), mlp(2, 1)), "num_classes=3 and the discriminator num_classes=0"),

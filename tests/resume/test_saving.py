@@ -94,7 +94,7 @@ def test_the_message_of_the_system_is_given(tmp_path, monkeypatch, number):
     monkeypatch.setattr(torch, "save", save)
     with pytest.raises(CheckpointWriteError, match=os.strerror(number)) as caught:
         AtomicCheckpointIO().save_checkpoint({}, tmp_path / "a.ckpt")
-    assert "earlier checkpoints are kept" in str(caught.value) and "\n" not in str(caught.value)
+    assert "there is no earlier one" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_other_errors_are_raised_unchanged(tmp_path, monkeypatch):

@@ -58,7 +58,7 @@ def test_points_have_no_range(make_gan, fit):
         ((GOOD + 1) * 32767.5, "x / 32767.5 - 1 for images in [0, 65535]"),
         (GOOD * 127, "(x + 128) / 127.5 - 1 for images in [-128, 127]"),
         (GOOD * 2.1 + 0.2, "not the mean and standard deviation of ImageNet"),
-        (GOOD * 1e6, "x * 2 - 1 for images in [0, 1], x / 127.5 - 1 for those in [0, 255]"),
+        (GOOD * 1e6, "(x - x.min()) / (x.max() - x.min()) * 2 - 1, with the smallest and the largest value"),
     ],
 )
 def test_images_out_of_range_are_refused_with_what_helps(fit, data, words):

@@ -142,7 +142,7 @@ def test_a_run_trains_on_the_valid_pictures(folder, tmp_path, monkeypatch, capsy
     ]
     with pytest.raises(SystemExit) as stopped:
         main(args)
-    assert stopped.value.code == 2 and "remove them or use skip_corrupt=True" in capsys.readouterr().err
+    assert stopped.value.code == 2 and "; remove them or use --data.skip_corrupt true\n" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
     main([*args, "--data.skip_corrupt=true"])
     assert (tmp_path / "runs/dcgan_imagefolder/version_0/checkpoints/last.ckpt").is_file()

@@ -27,6 +27,7 @@ def test_packages_that_messages_name_are_extras_of_this_project():
     [
         ("Digits has no labels; use labels=False", "use --data.labels false"),
         ("cannot be read: a.png; remove them or use skip_corrupt=True", "remove them or use --data.skip_corrupt true"),
+        ("nearly black; use max_value=4095 (--data.max_value 4095).", "; use --data.max_value 4095."),
         (
             "too few pictures; add pictures, or use val_fraction=0 and test_fraction=0",
             "use --data.val_fraction 0 and --data.test_fraction 0",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -28,13 +30,11 @@ class RealSamples:
     def __init__(self, trainer: Trainer, split: str):
         self.split = split
         self.data: Any = data_module(trainer)
-        if self.data is not None:
-            found = getattr(self.data, f"{split}_dataloader")()
-        else:
-            found = getattr(trainer, "train_dataloader" if split == "train" else f"{split}_dataloaders")
-        loaders = [one for one in (found if isinstance(found, list | tuple) else [found]) if one is not None]
+        loaders: list[Any] = []
+        with suppress(MisconfigurationException):  # of a hook that a data module does not define
+            loaders = self._loaders(trainer, split)
         if not loaders:
-            others = [name for name in ("train", "val", "test") if name != split]
+            others = [name for name in ("train", "val", "test") if self._has(trainer, name)]
             raise ValueError(
                 f"Evaluation: {self.data_name} has no {split} split; give Evaluation a split that it has "
                 f"({' or '.join(others)})."
@@ -48,6 +48,19 @@ class RealSamples:
             )
         self.loader: DataLoader = loaders[0]
         self.dataset: Any = loaders[0].dataset
+
+    def _loaders(self, trainer: Trainer, split: str) -> list[Any]:
+        if self.data is not None:
+            found = getattr(self.data, f"{split}_dataloader")()
+        else:
+            found = getattr(trainer, "train_dataloader" if split == "train" else f"{split}_dataloaders")
+        return [one for one in (found if isinstance(found, list | tuple) else [found]) if one is not None]
+
+    def _has(self, trainer: Trainer, split: str) -> bool:
+        try:
+            return bool(self._loaders(trainer, split))
+        except Exception:  # a split that its data module does not load at this stage
+            return False
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -107,7 +107,7 @@ class RealStatistics:
         except OSError as error:
             raise ValueError(
                 f"Evaluation(statistics={str(self.folder)!r}): expected a folder to write to ({error.strerror}); give "
-                "another, or null to keep nothing."
+                "another, or None (null in YAML) to keep nothing."
             ) from None
         try:
             with os.fdopen(handle, "wb") as file:
