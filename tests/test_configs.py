@@ -214,6 +214,7 @@ class EightFeatures(torch.nn.Module):
         return (self.extract_features(x).flatten(1),)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", METRICS, ids=stem)
 def test_scores_stack_on_the_quickstart(config, folder, monkeypatch):
     inception = SimpleNamespace(FeatureExtractorInceptionV3=EightFeatures)

@@ -36,6 +36,7 @@ RING = ["--data=GaussianRing", "--trainer.max_steps=5", *SMALL[1:], "--trainer.l
 WIDE = ["--model.width=8", "--model.latent_dim=3"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "kind", "objective"),
     [
@@ -69,6 +70,7 @@ def test_load_from_checkpoint(args, kind, objective, folder):
     assert draw(run, "samples.png", "--num=3")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["validate", "test"])
 def test_validate_and_test_use_the_checkpoint(command, run, folder, capsys):
     config = ["--config", str(run / "config.yaml"), "--trainer.limit_val_batches=null"]
@@ -83,6 +85,7 @@ def test_validate_and_test_use_the_checkpoint(command, run, folder, capsys):
     assert not list(folder.rglob("*.ckpt"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["run", "conditional_run"])
 def test_predict_writes_samples(name, request, folder):
     run = request.getfixturevalue(name)

@@ -34,6 +34,7 @@ PLACES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", PLACES)
 def test_what_a_run_wrote_is_said_and_nothing_else(case, folder, capsys):
     args, expected = PLACES[case]

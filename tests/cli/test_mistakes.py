@@ -6,8 +6,8 @@ import yaml
 from helpers import few, slow
 from short_runs import CONFIGS, DIGITS, ENSEMBLE, FUNCTIONS, LIGHTNING_WARNINGS, QUIET, RING_GAN
 
-from lightning_gans.cli.parser_messages import class_names
 from lightning_gans.cli.main import COMMANDS, main
+from lightning_gans.cli.parser_messages import class_names
 
 pytestmark = LIGHTNING_WARNINGS
 

@@ -173,6 +173,7 @@ def test_a_finished_run_has_nothing_left_to_train(folder, capsys):
     assert [path.name for path in (folder / "runs").iterdir()] == ["dcgan_digits"]
 
 
+@pytest.mark.slow
 def test_the_best_of_a_resumed_run_is_that_of_the_whole_run(folder, monkeypatch):
     """From wherever it is resumed: paths in a checkpoint are relative to where the run was started."""
     args = ["fit", *DIGITS, *SMALL, *BEST, "--samples.every_n_epochs=0"]

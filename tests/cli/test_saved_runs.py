@@ -116,6 +116,7 @@ def test_training_continues_from_the_best_in_a_new_folder(best_run, folder, said
 OWN = ["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.dirpath=kept", "--trainer.callbacks.save_last=true"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "given"), [(["--checkpoint.dirpath=kept"], "kept/last.ckpt"), (OWN, "last")], ids=["standard", "own"]
 )

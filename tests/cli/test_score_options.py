@@ -133,6 +133,7 @@ def test_data_without_a_validation_split_is_one_line(refused, folder):
     assert "ImageFolder has no val split" in line and "train" in line
 
 
+@pytest.mark.slow
 def test_statistics_of_other_data_are_one_line(refused, folder):
     run = [*images(folder), "--data.val_fraction=0.3", evaluation(folder)]
     main([*run, *SMALL, *BRIEF])

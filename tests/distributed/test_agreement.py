@@ -34,6 +34,7 @@ CHANGING = ["BalancedUpdates", "CheckpointSwap", "ExperienceReplay", "GeneratorE
 ALL = [*MODELS, *NORMED, *STABILIZERS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("world", "names"), [(2, [*MODELS, *NORMED, *CHANGING]), slow(2, ALL), slow(4, ALL)], ids=["2, few", "2", "4"]
 )

@@ -108,6 +108,7 @@ def test_the_first_process_ends_the_run_for_all(tmp_path, monkeypatch):
     assert one == other and one[0] == FAILING.name and one[1] == ["process 0 says so"] and one[2] < 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [SETUP, *(pytest.param(name, marks=pytest.mark.slow) for name in ("DCGAN", "ImagePool"))]
 )
@@ -125,6 +126,7 @@ def test_a_rollback_happens_in_all_processes(tmp_path, monkeypatch, name):
     assert one == other and one[3] == 1
 
 
+@pytest.mark.slow
 def test_callbacks_leave_training_unaffected(tmp_path):
     def work(*callbacks):
         folder = tmp_path / str(len(callbacks))

@@ -100,6 +100,7 @@ def test_outside_of_a_step_nothing_is_communicated():
 # ---------------------------------------------------------------- a memory per process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [ExperienceReplay, ImagePool])
 def test_every_process_resumes_with_its_own_memory(tmp_path, kind):
     def memory_of(trainer):

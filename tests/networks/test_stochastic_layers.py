@@ -92,6 +92,7 @@ def test_the_method_of_compiled_graphs_and_other_devices_is_the_same_loop(make, 
     assert_is_the_loop(layer.each, layer, x, GROUPS[form])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "group"),
     [

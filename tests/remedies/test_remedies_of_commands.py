@@ -9,7 +9,7 @@ import pytest
 from lightning_utilities.core.imports import RequirementCache
 from remedied import check, command
 
-pytestmark = pytest.mark.untrusted
+pytestmark = [pytest.mark.untrusted, pytest.mark.slow]
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 DCGAN = ["--model=DCGAN", "--model.width=2", "--model.latent_dim=3"]

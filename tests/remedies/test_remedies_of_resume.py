@@ -15,7 +15,7 @@ import pytest
 import torch
 from remedied import check, command
 
-pytestmark = pytest.mark.untrusted
+pytestmark = [pytest.mark.untrusted, pytest.mark.slow]
 
 QUIET = ["--data=Digits", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
 QUIET += ["--trainer.enable_model_summary=false", "--samples.every_n_epochs=0", "--report.enabled=false"]

@@ -125,6 +125,7 @@ def unrolled(make_gan):
 STATEFUL = [GeneratorEMA, ExperienceReplay, HistoricalAveraging, BalancedUpdates]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["vanilla", "pseudo", "unrolled", "stabilizers"])
 def test_every_model_resumes_in_the_middle_of_an_epoch(train, make_gan, tmp_path, kind):
     settings = {
@@ -145,6 +146,7 @@ def test_validation_of_a_resumed_run_draws_the_same_latents_with_workers(train, 
     assert lines[0] == lines[1][1:] and len(lines[0]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["GaussianRing", "gan_seed"])
 def test_a_run_resumed_without_a_seed_differs(train, tmp_path, part):
     whole = train(keep=(9,))

@@ -302,6 +302,7 @@ def test_the_command_line_takes_a_rule_by_its_name(tmp_path, monkeypatch, capsys
 # ---------------------------------------------------------------- refusals
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "refused"),
     [

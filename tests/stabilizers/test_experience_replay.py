@@ -73,6 +73,7 @@ def test_a_number_of_fakes_that_is_not_whole_is_right_on_average(gan):
         assert set(old) == either and sum(old) / 1000 == pytest.approx(0.3 * size, abs=0.05)
 
 
+@pytest.mark.slow
 def test_shown_and_replaced_fakes_are_drawn_independently_and_uniformly(gan):
     shown, replaced, both = torch.zeros(8), torch.zeros(8), 0
     for _ in range(2000):

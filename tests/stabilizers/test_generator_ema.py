@@ -338,6 +338,7 @@ def test_a_checkpoint_of_single_precision_has_the_average_once(fit, tmp_path):
     assert 0.95 < more < 1.3, "the training weights, not a third copy"
 
 
+@pytest.mark.slow
 def test_the_command_line_samples_the_average_and_resumes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     common = ["--trainer.limit_val_batches=2", "--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]

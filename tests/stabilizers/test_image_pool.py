@@ -43,6 +43,7 @@ def lateness(shown, first):
     return (late > 0).float().mean().item(), late[late > 0].mean().item(), late[late > 0].std().item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("probability", [0.5, slow(0.2)])
 def test_one_at_a_time_it_has_the_statistics_of_the_rule(gan, probability):
     import random

@@ -48,6 +48,7 @@ def test_its_gradient_equals_finite_differences(kind, num_classes):
     assert_derivative(loss, list(gan.discriminator.parameters()))
 
 
+@pytest.mark.slow
 @every_penalty
 def test_fakes_that_carry_a_gradient_keep_it(kind):
     x, fake = torch.randn(2, 6, 2, dtype=torch.float64)
@@ -62,6 +63,7 @@ def test_fakes_that_carry_a_gradient_keep_it(kind):
     assert torch.equal(with_it, without) == (kind in (R1Penalty, DRAGANPenalty)), "those look at real samples alone"
 
 
+@pytest.mark.slow
 @every_penalty
 def test_the_generators_gradient_through_a_lookahead_equals_finite_differences(kind):
     gan = smooth(kind(0.5), unroll_steps=2)

@@ -83,6 +83,7 @@ def test_beyond_critical_damping_the_slower_of_two_rates_is_left(dirac):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", few(OBJECTIVES, "NonSaturating()", "RelativisticAverage(Hinge())"))
 def test_the_dirac_gan_converges_under_every_objective(dirac, objective):
     if type(objective) is LeastSquares:

@@ -182,6 +182,7 @@ def test_the_command_fails_with_one_line_and_a_page(command, tmp_path):
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
+@pytest.mark.slow
 def test_a_run_that_the_monitor_stops_has_failed_too(command, tmp_path, monkeypatch):
     from lightning_gans.callbacks.health import failure_monitor
     from lightning_gans.callbacks.health.states import MODE_COLLAPSE

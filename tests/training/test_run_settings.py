@@ -87,6 +87,7 @@ def test_a_rate_under_a_schedule_is_the_asked_one_times_the_schedules_progress(r
     assert "the generator's learning rate 2e-4 → 1e-3 (6.25e-5 now, by its schedule), as asked" in said[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "now", "rate", "words"),
     [

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from lightning_gans import GAN, Stabilizer, callbacks, data, models, stabilizers
 from lightning_gans.data import GANData
+from lightning_gans.data.flips import Flipped
 from lightning_gans.schedules import Linear, Schedule
 from lightning_gans.stabilizers.rules import Fixed, UpdateRule
 
@@ -97,17 +98,19 @@ def files(tmp_path, monkeypatch):
         Image.new("RGB", (20, 20), (255, 10 * number, 0)).save(place)
     (tmp_path / "pictures" / "cats" / "broken.png").write_bytes(b"no picture")
     root = (str(tmp_path), lambda made: len(made.load("test")), 20)
+    flips = {"flips": ("true", lambda made: type(made.load("train")), Flipped)}
     digits = {**table.BATCHES, "root": root, "size": ("16", shape, (1, 16, 16)), "val_size": ("12", val_size, 12)}
     stacked = {"num_samples": ("24", lambda made: len(made.load("train")), 24), "num_val_samples": ("5", val_size, 5)}
     stacked |= {"num_test_samples": ("7", lambda made: len(made.load("test")), 7), "size": ("16", shape, (3, 16, 16))}
     return {
-        "MNIST": digits,
-        "FashionMNIST": digits,
-        "CIFAR10": {**digits, "root": (root[0], root[1], 12), "size": ("16", shape, (3, 16, 16))},
+        "MNIST": digits | flips,
+        "FashionMNIST": digits | flips,
+        "CIFAR10": {**digits, **flips, "root": (root[0], root[1], 12), "size": ("16", shape, (3, 16, 16))},
         "StackedMNIST": {**digits, **stacked, "root": (root[0], lambda made: made.load("test") is not None, True)}
         | {"val_size": ("12", lambda made: made.val_size, 12)},
         "CelebA": {
             **table.BATCHES,
+            **flips,
             "root": (root[0], lambda made: len(made.load("test")), 2),
             "size": ("16", shape, (3, 16, 16)),
             "batch_size": ("4", lambda made: len(table._x(table.first(made))), 4),  # of six faces
@@ -115,6 +118,7 @@ def files(tmp_path, monkeypatch):
         },
         "ImageFolder": {
             **table.BATCHES,
+            **flips,
             "root": (str(tmp_path / "pictures"), lambda made: made.num_classes, 2),
             "size": ("[10,12]", shape, (1, 10, 12)),
             "channels": ("1", lambda made: table._x(table.first(made)).shape[1], 1),

@@ -22,6 +22,7 @@ def _folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("validation", [True, False], ids=["with validation", "without"])
 @pytest.mark.parametrize(
     ("every", "settings", "epochs"),

@@ -46,6 +46,7 @@ def test_a_second_run_reads_the_statistics_of_the_first(make_gan, quiet, tmp_pat
     assert torch.equal(callback.metrics[1].seen[0][0], ring().load("val").x), "of kept samples too"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "new_files"),
     [
