@@ -12,6 +12,7 @@ _OF_NO_CONCERN = (
     ".*isinstance.treespec, LeafSpec.*",
     "The dirpath has changed from.*",  # a command or a run with another folder than the checkpoint's, which is said
     "Checkpoint directory .* exists and is not empty.*",  # a resumed run continues in its folder
+    "Using ModelCheckpoint with manual optimization.*",  # a checkpoint is to hold the state after its batch, to resume
     "Be aware that when using `ckpt_path`, callbacks used.*",  # RunSettings says what has changed
 )
 

@@ -1,6 +1,7 @@
 """Checkpoints on the command line: load, evaluate, predict and resume."""
 
 import os
+import warnings
 
 import numpy as np
 import pytest
@@ -251,3 +252,12 @@ def test_a_bug_outside_of_restoring_keeps_its_traceback(resumes, run, monkeypatc
     monkeypatch.setattr(SampleGrid, "on_train_start" if resumes else "setup", bug)
     with pytest.raises(KeyError, match="a bug"):
         main(["fit", *DIGITS, *SMALL, *(["--ckpt_path", str(last(run)), "--trainer.max_epochs=9"] if resumes else [])])
+
+
+def test_checkpoints_by_batches_are_saved_without_lightnings_advice_to_save_another_state(folder):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        main(["fit", *DIGITS, *SMALL, *BRIEF, "--checkpoint.every_n_train_steps=2"])
+    assert not any("pre-optimization" in str(one.message) for one in caught)
+    (run,) = folder.glob("runs/*/version_0")
+    assert checkpoint(run)["global_step"] == 3
