@@ -81,11 +81,8 @@ class FailureMonitor(Callback):
         arguments.whole(self, 0, every_n_steps=every_n_steps, rollbacks=rollbacks)
         arguments.whole(self, 1, patience=patience)
         arguments.whole(self, 8, num_samples=num_samples)
-        self.every_n_steps = every_n_steps
-        self.patience = patience
-        self.num_samples = num_samples
-        self.stop = stop
-        self.rollbacks = rollbacks
+        self.every_n_steps, self.patience, self.num_samples = every_n_steps, patience, num_samples
+        self.stop, self.rollbacks = stop, rollbacks
         self.thresholds = thresholds
         self.seed = seed
         self.state: State = HEALTHY
@@ -96,9 +93,9 @@ class FailureMonitor(Callback):
         self._probe = HealthProbe(num_samples, seed)  # of the current run
         self._restored: dict[str, Any] | None = None  # the probe's state from a checkpoint
         self._recent: list[tuple[State, str]] = []
-        self._rollback = Rollback()
-        self._since = 0  # number of readings before the last rollback
+        self._rollback, self._since = Rollback(), 0  # _since: number of readings before the last rollback
         self._folder: Path | None = None
+        self._written = (0, 0)  # readings and events on the page
 
     # ---------------------------------------------------------------- readings
 
@@ -106,7 +103,7 @@ class FailureMonitor(Callback):
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         folder = trainer.log_dir  # every process must ask, since Lightning has them agree on it
         writes = bool(trainer.loggers) and stage == "fit" and not is_trial(trainer)
-        self._folder = Path(folder) if folder and writes else None
+        self._folder, self._written = Path(folder) if folder and writes else None, (0, 0)
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
@@ -210,6 +207,11 @@ class FailureMonitor(Callback):
     # ---------------------------------------------------------------- page and checkpoints
 
     @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        if trainer.fit_loop.done:  # before the last checkpoint: a run that is killed after it has nothing left to do
+            self._write(trainer)
+
+    @override
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         self._write(trainer)
 
@@ -235,13 +237,14 @@ class FailureMonitor(Callback):
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         known = {state.name: state for state in STATES}
-        self.state = known.get(state_dict["state"], HEALTHY)
+        self.state, self._restored = known.get(state_dict["state"], HEALTHY), state_dict.get("source")
         self._recent = [(known.get(name, HEALTHY), evidence) for name, evidence in state_dict.get("recent", [])]
-        self._restored = state_dict.get("source")
         self.readings = [Reading(**reading) for reading in state_dict["readings"]]
         self.events = [Event(**event) for event in state_dict["events"]]
         self._rollback.count, self._since = state_dict["rolled_back"], state_dict["since"]
 
     def _write(self, trainer: Trainer) -> None:
-        if self._folder is not None and trainer.is_global_zero and self.readings:
+        now = len(self.readings), len(self.events)
+        if self._folder is not None and trainer.is_global_zero and self.readings and now != self._written:
             write_page(self._folder, self.state, self.events, self.readings)
+            self._written = now

@@ -2,11 +2,12 @@
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from health_helpers import BAD, GOOD, make_monitor, script
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from torch.utils.data import DataLoader
 
@@ -19,13 +20,13 @@ from lightning_gans.callbacks.health.states import HEALTHY, MODE_COLLAPSE
 def logged(quiet, tmp_path):
     """Fit with loggers, and return the run's folder and the Trainer."""
 
-    def logged(gan, monitor, batches=6, ckpt_path=None, loggers=(), **settings):
-        csv_logger = CSVLogger(tmp_path, name="run", version=0)
+    def logged(gan, monitor, batches=6, ckpt_path=None, loggers=(), version=0, **settings):
+        csv_logger = CSVLogger(tmp_path, name="run", version=version)
         torch.manual_seed(0)
         trainer = Trainer(**{**quiet, "logger": [csv_logger, *loggers], "callbacks": [monitor], **settings})
         loader = DataLoader([torch.randn(8, *gan.generator.sample_shape) for _ in range(batches)], batch_size=None)
         trainer.fit(gan, loader, ckpt_path=ckpt_path)
-        return tmp_path / "run" / "version_0", trainer
+        return tmp_path / "run" / f"version_{version}", trainer
 
     return logged
 
@@ -53,6 +54,22 @@ def test_a_healthy_run_has_a_page_too(make_gan, logged, monkeypatch):
     script(monkeypatch, GOOD)
     folder, _ = logged(make_gan(), make_monitor())
     assert "**healthy** after 6 batches.\n\nNo failure was seen." in (folder / "health.md").read_text()
+
+
+def test_the_page_is_whole_before_the_last_checkpoint_after_which_nothing_is_resumed(make_gan, logged, monkeypatch):
+    script(monkeypatch, GOOD)
+    seen = []
+
+    class Kept(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            path = Path(trainer.log_dir, "health.json")
+            seen.append(len(json.loads(path.read_text())["readings"]["batch"]) if path.is_file() else 0)
+
+    for number, limits in enumerate(({"max_epochs": 2}, {"max_epochs": -1, "max_steps": 8})):
+        seen.clear()
+        monitor = make_monitor()
+        logged(make_gan(), monitor, batches=4, version=number, callbacks=[monitor, Kept()], **limits)
+        assert seen == [0, 8], "of the last epoch alone, since it takes a while to draw"
 
 
 def test_a_run_that_fails_has_its_page(make_gan, logged, monkeypatch, tmp_path):
