@@ -1,6 +1,6 @@
 """Train GANs on the ring of 8 and on the grid of 25 Gaussians, and count the modes by the protocol of PacGAN.
 
-    python benchmarks/mixtures.py                                  # the best recipes, 10 seeds; two hours on one core
+    python benchmarks/mixtures.py                                  # the best recipes, 10 seeds; an hour on one core
     python benchmarks/mixtures.py --methods all --seeds 3 --jobs 2 # every method
     python benchmarks/mixtures.py --tasks ring --methods GAN "packing 4"
 

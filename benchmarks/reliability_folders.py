@@ -1,6 +1,6 @@
 """Start runs together, and kill and resume runs that monitor a metric and log to W&B: one folder and history each.
 
-    python benchmarks/reliability_folders.py        # 20 minutes on two cores
+    python benchmarks/reliability_folders.py        # nine minutes on two cores
     python benchmarks/reliability_folders.py 12     # of one that was stopped: the chains from 12 on
 
 Eight runs of one experiment are started at the same moment, five times; a run passes if it has a folder of its own with
