@@ -208,8 +208,8 @@ class FailureMonitor(Callback):
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        if trainer.fit_loop.done:  # before the last checkpoint: a run that is killed after it has nothing left to do
-            self._write(trainer)
+        if trainer.current_epoch + 1 == trainer.max_epochs or trainer.global_step == trainer.max_steps:
+            self._write(trainer)  # before the last checkpoint, after which a killed run has nothing left to do
 
     @override
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
