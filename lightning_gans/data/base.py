@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from typing_extensions import override
 
 from lightning_gans import arguments
+from lightning_gans.data.flips import flipped
 from lightning_gans.data.order import ResumableLoader, ResumableSampler, SeededDataset, size_of
 from lightning_gans.step import Batch
 
@@ -57,6 +58,7 @@ class GANData(LightningDataModule, ABC):
         self.batch_size = batch_size
         self.labels = labels
         self.num_workers = num_workers
+        self.flips = False  # of images: mirror those of training batches at random
         self._sets: dict[Split, Dataset] = {}
         self._seed: int | None = None  # of the training batches, during a run
 
@@ -116,7 +118,7 @@ class GANData(LightningDataModule, ABC):
         if trainer and processes > 1:  # without seed_everything the processes have different seeds
             seed = trainer.strategy.broadcast(seed)
         self._seed = seed if trainer else None
-        seeded = SeededDataset(data, seed)
+        seeded = SeededDataset(data, seed, flipped if self.flips else None)
         place = partial(self._place, trainer, len(seeded) // processes // self.batch_size) if trainer else None
         process = trainer.global_rank if trainer and processes > 1 else 0
         kind = ResumableLoader if trainer else DataLoader

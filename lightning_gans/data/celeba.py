@@ -10,10 +10,10 @@ from typing_extensions import override
 
 from lightning_gans import arguments
 from lightning_gans.data.base import BatchDataset, GANData, Split, as_index, to_unit_range
-from lightning_gans.data.flips import Flipped
 from lightning_gans.data.images import read_torchvision
 from lightning_gans.step import Batch
 
+_NEEDED = "a network and the package gdown"  # for a download
 _FILES = (
     "img_align_celeba",
     "list_attr_celeba.txt",
@@ -77,7 +77,7 @@ class CelebA(GANData):
         """Download the files where they are missing."""
         place = Path(self.root).expanduser() / "celeba"
         if not all((place / name).exists() for name in _FILES):
-            read_torchvision("CelebA", self.root, "celeba", download=True, split="train")
+            read_torchvision("CelebA", self.root, "celeba", True, _NEEDED, split="train")
 
     @override
     def load(self, split: Split) -> BatchDataset:
@@ -85,15 +85,14 @@ class CelebA(GANData):
 
         published = "valid" if split == "val" else split
         transform = v2.Compose([v2.CenterCrop(178), v2.Resize(self.size, antialias=True), v2.PILToTensor()])
-        faces = read_torchvision("CelebA", self.root, "celeba", download=False, split=published, transform=transform)
-        found = _Faces(faces, self._attribute_of(faces) if self.labels else None)
-        return Flipped(found) if self.flips and split == "train" else found
-
-    def _attribute_of(self, faces: Any) -> Tensor:
+        options: dict[str, Any] = {"split": published, "transform": transform}
+        faces = read_torchvision("CelebA", self.root, "celeba", False, _NEEDED, **options)
+        if not self.labels:
+            return _Faces(faces, None)
         names = [name for name in faces.attr_names if name]
         if self.attribute not in names:
             raise ValueError(f"attribute={self.attribute!r} is not one of CelebA's; use one of {', '.join(names)}")
-        return faces.attr[:, names.index(self.attribute)].long()
+        return _Faces(faces, faces.attr[:, names.index(self.attribute)].long())
 
 
 class _Faces(BatchDataset):

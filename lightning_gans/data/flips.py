@@ -1,35 +1,20 @@
 """Random horizontal flips of training images."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
-from typing_extensions import override
-
-from lightning_gans.data.base import BatchDataset
-from lightning_gans.step import Batch
 
 
-class Flipped(BatchDataset):
-    """A data set each of whose images (C, H, W) is mirrored, left to right, with probability ½ whenever it is read.
-
-    The random numbers are torch's default ones, which for training batches depend on the run's seed and the batch.
+def flipped(batch: Any) -> Any:
+    """Return images, each mirrored left to right with probability ½ by torch's default generator.
 
     Args:
-        data: a data set of images, with labels or without.
+        batch: images (N, C, H, W) or one (C, H, W), alone or as a pair with labels.
     """
-
-    def __init__(self, data: BatchDataset):
-        self.data = data
-
-    @override
-    def __len__(self) -> int:
-        return len(self.data)
-
-    @override
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
-        batch = self.data.__getitems__(indices)
-        x, *labels = (batch,) if isinstance(batch, Tensor) else batch
-        mirrored = torch.rand(len(x)) < 0.5
-        x = torch.where(mirrored.view(-1, 1, 1, 1), x.flip(-1), x)
-        return (x, labels[0]) if labels else x
+    x, *labels = (batch,) if isinstance(batch, Tensor) else batch
+    mirrored = torch.rand(x.shape[:-3]) < 0.5
+    x = torch.where(mirrored[..., None, None, None], x.flip(-1), x)
+    return (x, *labels) if labels else x

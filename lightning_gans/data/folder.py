@@ -11,7 +11,6 @@ from typing_extensions import override
 
 from lightning_gans import arguments
 from lightning_gans.data.base import BatchDataset, GANData, Split
-from lightning_gans.data.flips import Flipped
 from lightning_gans.data.folder_words import say_depth, say_odd_classes, say_splits, say_untrained_classes
 from lightning_gans.data.found_pictures import (
     FoundPictures,
@@ -160,9 +159,7 @@ class ImageFolder(GANData):
             y = torch.tensor([number[name.split("/")[depth]] for name in files], dtype=torch.int64)
             if split == "train":
                 say_untrained_classes(self._folder, self.classes, set(y.tolist()))
-        paths = [self._folder / name for name in files]
-        pictures = PictureFiles(paths, y, self.size, self.channels, self.max_value)
-        return Flipped(pictures) if self.flips and split == "train" else pictures
+        return PictureFiles([self._folder / name for name in files], y, self.size, self.channels, self.max_value)
 
     def _files_of(self, split: Split) -> list[str]:
         """The files of a split: those of its folder, or its share of the files that no other split has."""

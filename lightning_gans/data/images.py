@@ -13,7 +13,6 @@ from typing_extensions import override
 
 from lightning_gans import arguments
 from lightning_gans.data.base import BatchDataset, GANData, Samples, Split
-from lightning_gans.data.flips import Flipped
 
 
 class Digits(GANData):
@@ -142,8 +141,7 @@ class TorchvisionData(GANData):
     @override
     def load(self, split: Split) -> BatchDataset:
         x, y = self.images(split)
-        samples = Samples(x, y if self.labels else None)
-        return Flipped(samples) if self.flips and split == "train" else samples
+        return Samples(x, y if self.labels else None)
 
     def images(self, split: Split) -> tuple[Tensor, Tensor]:
         """Return the images of a split as bytes (M, C, H, W), resized, and their classes (M,)."""
@@ -172,8 +170,12 @@ def _resized(x: Tensor, size: tuple[int, ...]) -> Tensor:
     return torch.cat([part.round().clamp(0, 255).byte() for part in parts])
 
 
-def read_torchvision(source: str, root: str, folder: str, download: bool, **options: Any) -> Any:
+def read_torchvision(
+    source: str, root: str, folder: str, download: bool, needed: str = "a network", **options: Any
+) -> Any:
     """Return a data set of torchvision, or raise an error of one line: what is missing, where, and the remedy.
+
+    `needed` says what a download takes, and `options` go to torchvision.
 
     Raises:
         FileNotFoundError: where files are missing and `download` is False, or the download fails.
@@ -190,7 +192,6 @@ def read_torchvision(source: str, root: str, folder: str, download: bool, **opti
             return getattr(datasets, source)(root=Path(root).expanduser(), download=download, **options)
     except (RuntimeError, OSError, ImportError) as error:
         tried = " and could not be downloaded" if download else ""
-        needed = "a network and the package gdown" if source == "CelebA" else "a network"
         raise FileNotFoundError(
             f"{source} is missing or incomplete in {place}{tried} ({type(error).__name__}); copy its files "
             f"to that folder, or run once with {needed}"

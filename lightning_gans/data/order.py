@@ -63,11 +63,13 @@ class SeededDataset(Dataset):
     Args:
         data: a map-style data set of known size.
         seed: seed of the random numbers.
+        augment: changes a batch, or a sample of a data set that makes them one by one; None changes nothing.
     """
 
-    def __init__(self, data: Dataset, seed: int):
+    def __init__(self, data: Dataset, seed: int, augment: Callable[[Any], Any] | None = None):
         self.data: Any = data
         self.seed = seed
+        self.augment = augment
         self.whole_batches = hasattr(data, "__getitems__")
         self.size = size_of(data)
 
@@ -76,13 +78,22 @@ class SeededDataset(Dataset):
 
     def __getitem__(self, index: int) -> Any:
         with seeded(mix(self.seed, index), libraries=True):
-            return self.data[index % self.size]
+            return self._augmented(self.data[index % self.size])
 
     def __getitems__(self, indices: Sequence[int]) -> Any:
         """Return a batch, or a list of samples where the data set makes samples one by one."""
         chosen = [index % self.size for index in indices]
         with seeded(mix(self.seed, indices[0]), libraries=not self.whole_batches):
-            return self.data.__getitems__(chosen) if self.whole_batches else [self.data[i] for i in chosen]
+            if self.whole_batches:
+                return self._augmented(self.data.__getitems__(chosen))
+            return [self._augmented(self.data[i]) for i in chosen]
+
+    def _augmented(self, batch: Any) -> Any:
+        return batch if self.augment is None else self.augment(batch)
+
+    def plain(self) -> SeededDataset:
+        """Return the same data set without augmentation, for scores of the data itself."""
+        return SeededDataset(self.data, self.seed)
 
 
 class ResumableLoader(DataLoader):

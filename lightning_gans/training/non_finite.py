@@ -74,7 +74,7 @@ class NonFiniteGuard(Callback):
         self.found: NonFinite | None = None
         self._pending: list[Update] = []
         self._gradients: dict[str, list[tuple[list[Tensor], list[Tensor]]]] = {}
-        self._players: dict[int, str] = {}  # of optimizers by identity, which a run does not exchange
+        self._players: dict[Optimizer, str] = {}
 
     def check(self, trainer: Trainer, pl_module: Any) -> bool:
         """Check at the end of a batch, before this callback's own hook, in all processes together.
@@ -104,9 +104,9 @@ class NonFiniteGuard(Callback):
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: Any, optimizer: Optimizer) -> None:
         parameters, norms = gradient_norms(optimizer) if is_gan(pl_module) else ([], [])
         if norms:
-            player = self._players.get(id(optimizer)) or pl_module.player_of(optimizer)
-            self._players[id(optimizer)] = player
-            self._gradients.setdefault(player, []).append((norms, parameters))
+            if optimizer not in self._players:
+                self._players[optimizer] = pl_module.player_of(optimizer)
+            self._gradients.setdefault(self._players[optimizer], []).append((norms, parameters))
 
     @override
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:

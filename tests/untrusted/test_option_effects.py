@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from lightning_gans import GAN, Stabilizer, callbacks, data, models, stabilizers
 from lightning_gans.data import GANData
-from lightning_gans.data.flips import Flipped
+from lightning_gans.data.flips import flipped
 from lightning_gans.schedules import Linear, Schedule
 from lightning_gans.stabilizers.rules import Fixed, UpdateRule
 
@@ -98,7 +98,7 @@ def files(tmp_path, monkeypatch):
         Image.new("RGB", (20, 20), (255, 10 * number, 0)).save(place)
     (tmp_path / "pictures" / "cats" / "broken.png").write_bytes(b"no picture")
     root = (str(tmp_path), lambda made: len(made.load("test")), 20)
-    flips = {"flips": ("true", lambda made: type(made.load("train")), Flipped)}
+    flips = {"flips": ("true", lambda made: made.train_dataloader().dataset.augment, flipped)}
     digits = {**table.BATCHES, "root": root, "size": ("16", shape, (1, 16, 16)), "val_size": ("12", val_size, 12)}
     stacked = {"num_samples": ("24", lambda made: len(made.load("train")), 24), "num_val_samples": ("5", val_size, 5)}
     stacked |= {"num_test_samples": ("7", lambda made: len(made.load("test")), 7), "size": ("16", shape, (3, 16, 16))}

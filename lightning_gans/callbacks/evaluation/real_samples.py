@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightning_gans.callbacks.trainer_attributes import data_module
+from lightning_gans.data.order import SeededDataset
 from lightning_gans.gan import GAN
 
 
@@ -47,7 +48,7 @@ class RealSamples:
                 "DataLoader over a map-style data set, with a batch_size."
             )
         self.loader: DataLoader = loaders[0]
-        self.dataset: Any = loaders[0].dataset
+        self.dataset: Any = dataset.plain() if isinstance(dataset, SeededDataset) else dataset
 
     def _loaders(self, trainer: Trainer, split: str) -> list[Any]:
         if self.data is not None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from lightning_gans.callbacks.evaluation.real_samples import RealSamples
 from lightning_gans.metrics import Score
 
-_NOT_SAMPLES = ("batch_size", "labels", "num_workers")  # arguments of data that leave its samples as they are
+_NOT_SAMPLES = ("batch_size", "labels", "num_workers", "flips")  # arguments of data that leave its samples as they are
 
 
 class RealStatistics:
