@@ -4,6 +4,9 @@
         "words of the message, … for what varies": (provoke, {"a remedy in the message's words": do_it, ...}),
     }
 
+    test_a_remedy_works = each_row(REMEDIES)
+
+Where two rows have one fragment, they are named otherwise and begin with it: `"name": (fragment, provoke, {...})`.
 `provoke` and `do_it` are functions; one with a parameter `folder` is given an empty folder, the same for the row. `{}`
 in a remedy's words stands for a value, which `do_it` is given as text. After a remedy nothing may be raised, and the
 message may not be said again.
@@ -15,6 +18,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +32,21 @@ Row = tuple[Callable[..., Any], dict[str, Callable[..., Any]]]
 REFUSALS = (ValueError, TypeError, RuntimeError, OSError, ImportError, ArithmeticError, LookupError)
 
 
+@cache
 def pattern(fragment: str) -> re.Pattern[str]:
     """Return a fragment of a message, in which … stands for anything, as a regular expression."""
     return re.compile(".*".join(re.escape(part) for part in fragment.split("…")), re.DOTALL)
+
+
+def each_row(table: dict[str, tuple[Any, ...]]) -> Callable[..., None]:
+    """Return the test of a table: each row by its name, which is the fragment unless the row begins with one."""
+
+    @pytest.mark.parametrize("name", table)
+    def test(name: str, tmp_path: Path) -> None:
+        *fragment, provoke, remedies = table[name]
+        check(fragment[0] if fragment else name, (provoke, remedies), tmp_path)
+
+    return test
 
 
 def check(fragment: str, row: Row, folder: Path) -> None:

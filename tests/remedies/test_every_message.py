@@ -17,6 +17,7 @@ from remedied import pattern
 
 TESTS = Path(__file__).parents[1]
 MESSAGES = list(messages())
+TEXTS = {text for _, text in MESSAGES}
 TABLES = [import_module(path.stem) for path in sorted(Path(__file__).parent.glob("test_remedies_of_*.py"))]
 ROWS = [fragment for table in TABLES for fragment in table.REMEDIES]
 ELSEWHERE = {fragment: test for table in TABLES for fragment, test in getattr(table, "ELSEWHERE", {}).items()}
@@ -27,8 +28,7 @@ KNOWN = [*ROWS, *ELSEWHERE, *CANNOT_BE_DONE, *NO_MESSAGES]
 
 def is_of(fragment, text):
     """A fragment that is a whole message stands for that one alone."""
-    whole = any(fragment == one for _, one in MESSAGES)
-    return fragment == text if whole else bool(pattern(fragment).search(text))
+    return fragment == text if fragment in TEXTS else bool(pattern(fragment).search(text))
 
 
 @pytest.mark.parametrize(("place", "text"), MESSAGES)

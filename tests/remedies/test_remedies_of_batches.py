@@ -5,7 +5,7 @@ import torch
 from helpers import small_gan
 from lightning.pytorch import LightningDataModule
 from PIL import Image
-from remedied import check, fit
+from remedied import each_row, fit
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision.transforms import Compose, Normalize, ToTensor
@@ -302,12 +302,5 @@ VARIANTS = {  # of messages above, and of those in the same functions, which adv
 }
 
 
-@pytest.mark.parametrize("fragment", REMEDIES)
-def test_a_remedy_works(fragment, tmp_path):
-    check(fragment, REMEDIES[fragment], tmp_path)
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_a_remedy_for_what_is_found_works(name, tmp_path):
-    fragment, *row = VARIANTS[name]
-    check(fragment, tuple(row), tmp_path)
+test_a_remedy_works = each_row(REMEDIES)
+test_a_remedy_for_what_is_found_works = each_row(VARIANTS)

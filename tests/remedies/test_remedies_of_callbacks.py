@@ -9,7 +9,7 @@ from helpers import small_gan
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from remedied import check, command, fit
+from remedied import check, command, each_row, fit
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
@@ -283,9 +283,7 @@ ELSEWHERE = {
 NO_MESSAGES = ["times as much as the data, and move away from it"]
 
 
-@pytest.mark.parametrize("fragment", REMEDIES)
-def test_a_remedy_works(fragment, tmp_path):
-    check(fragment, REMEDIES[fragment], tmp_path)
+test_a_remedy_works = each_row(REMEDIES)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 from helpers import both, small_gan
 from lightning.pytorch import Trainer
 from lightning.pytorch import callbacks as kinds
-from remedied import check, fit
+from remedied import each_row, fit
 from torch.utils.data import DataLoader
 
 from lightning_gans.callbacks import Evaluation, FailureMonitor
@@ -177,12 +177,5 @@ VARIANTS = {  # of messages above, and of those in the same functions, which adv
 }
 
 
-@pytest.mark.parametrize("fragment", REMEDIES)
-def test_a_remedy_works(fragment, tmp_path):
-    check(fragment, REMEDIES[fragment], tmp_path)
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_a_remedy_for_what_is_found_works(name, tmp_path):
-    fragment, *row = VARIANTS[name]
-    check(fragment, tuple(row), tmp_path)
+test_a_remedy_works = each_row(REMEDIES)
+test_a_remedy_for_what_is_found_works = each_row(VARIANTS)

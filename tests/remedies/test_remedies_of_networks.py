@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from helpers import sgds
-from remedied import check
+from remedied import each_row
 from small import mlp, trained
 
 from lightning_gans import GAN, networks
@@ -207,6 +207,4 @@ REMEDIES = {
 }
 
 
-@pytest.mark.parametrize("fragment", REMEDIES)
-def test_a_remedy_works(fragment, tmp_path):
-    check(fragment, REMEDIES[fragment], tmp_path)
+test_a_remedy_works = each_row(REMEDIES)

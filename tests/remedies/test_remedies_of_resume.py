@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from remedied import check, command
+from remedied import command, each_row
 
 pytestmark = [pytest.mark.untrusted, pytest.mark.slow]
 
@@ -265,6 +265,4 @@ MORE = {  # of messages that library_messages does not find
 NO_MESSAGES = ("In fit, start a new run with the weights of this checkpoint",)
 
 
-@pytest.mark.parametrize("fragment", REMEDIES | MORE)
-def test_a_remedy_works(fragment, tmp_path):
-    check(fragment, (REMEDIES | MORE)[fragment], tmp_path)
+test_a_remedy_works = each_row(REMEDIES | MORE)
