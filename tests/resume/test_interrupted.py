@@ -11,8 +11,8 @@ from lightning.pytorch.loggers import CSVLogger
 
 from lightning_gans import SEPGAN, UnrolledGAN, VanillaGAN
 from lightning_gans.callbacks import FailureMonitor, SampleGrid
-from lightning_gans.callbacks.health import failure_monitor
 from lightning_gans.callbacks.health.health_probe import HealthProbe
+from lightning_gans.callbacks.health.page import HealthPage
 from lightning_gans.data import Blank, Digits, GaussianRing
 from lightning_gans.networks import DCGANGenerator, DigitClassifier
 from lightning_gans.stabilizers import BalancedUpdates, ExperienceReplay, GeneratorEMA, HistoricalAveraging
@@ -55,7 +55,7 @@ def ring(**options):
 @pytest.fixture
 def train(make_gan, quiet, tmp_path, monkeypatch):
     """Train for three epochs, and return everything that is saved and logged, in one tree."""
-    monkeypatch.setattr(failure_monitor, "write_page", lambda *args: None)  # which takes longer than all the rest
+    monkeypatch.setattr(HealthPage, "write", lambda *args: None)  # which takes longer than all the rest
 
     def train(make=None, data=ring, name="whole", resume=None, limit=1.0, keep=(), stabilizers=()):
         gan = (make or (lambda: make_gan(dropout=0.2)))()

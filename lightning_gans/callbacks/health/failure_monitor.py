@@ -18,7 +18,7 @@ from lightning_gans.attached import attached
 from lightning_gans.callbacks.console import print_line
 from lightning_gans.callbacks.health.diagnosis import diagnose
 from lightning_gans.callbacks.health.health_probe import HealthProbe
-from lightning_gans.callbacks.health.page import Event, write_page
+from lightning_gans.callbacks.health.page import Event, HealthPage
 from lightning_gans.callbacks.health.readings import Reading
 from lightning_gans.callbacks.health.rollback import Rollback
 from lightning_gans.callbacks.health.states import HEALTHY, NON_FINITE, STATES, State, classes_of
@@ -82,7 +82,8 @@ class FailureMonitor(Callback):
         arguments.whole(self, 1, patience=patience)
         arguments.whole(self, 8, num_samples=num_samples)
         self.every_n_steps, self.patience, self.num_samples = every_n_steps, patience, num_samples
-        self.stop, self.rollbacks = stop, rollbacks
+        self.stop = stop
+        self.rollbacks = rollbacks
         self.thresholds = thresholds
         self.seed = seed
         self.state: State = HEALTHY
@@ -93,9 +94,9 @@ class FailureMonitor(Callback):
         self._probe = HealthProbe(num_samples, seed)  # of the current run
         self._restored: dict[str, Any] | None = None  # the probe's state from a checkpoint
         self._recent: list[tuple[State, str]] = []
-        self._rollback, self._since = Rollback(), 0  # _since: number of readings before the last rollback
-        self._folder: Path | None = None
-        self._written = (0, 0)  # readings and events on the page
+        self._rollback = Rollback()
+        self._since = 0  # number of readings before the last rollback
+        self._page = HealthPage()  # of the current run
 
     # ---------------------------------------------------------------- readings
 
@@ -103,7 +104,7 @@ class FailureMonitor(Callback):
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         folder = trainer.log_dir  # every process must ask, since Lightning has them agree on it
         writes = bool(trainer.loggers) and stage == "fit" and not is_trial(trainer)
-        self._folder, self._written = Path(folder) if folder and writes else None, (0, 0)
+        self._page = HealthPage(Path(folder) if folder and writes else None)
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
@@ -168,7 +169,7 @@ class FailureMonitor(Callback):
             if lasting != HEALTHY:
                 self._act(trainer, gan)
         elif state == self.state == HEALTHY and self.rollbacks and len(self.readings) % _SAVE_EVERY == 0:
-            self.healthy_checkpoint = self._rollback.save(trainer, self._folder, gan.batches_seen)
+            self.healthy_checkpoint = self._rollback.save(trainer, self._page.folder, gan.batches_seen)
 
     def _report(self, trainer: Trainer, gan: GAN, evidence: str) -> None:
         remedies = self.state.advice({*classes_of(gan), trainer.precision})
@@ -237,14 +238,13 @@ class FailureMonitor(Callback):
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         known = {state.name: state for state in STATES}
-        self.state, self._restored = known.get(state_dict["state"], HEALTHY), state_dict.get("source")
+        self.state = known.get(state_dict["state"], HEALTHY)
         self._recent = [(known.get(name, HEALTHY), evidence) for name, evidence in state_dict.get("recent", [])]
+        self._restored = state_dict.get("source")
         self.readings = [Reading(**reading) for reading in state_dict["readings"]]
         self.events = [Event(**event) for event in state_dict["events"]]
         self._rollback.count, self._since = state_dict["rolled_back"], state_dict["since"]
 
     def _write(self, trainer: Trainer) -> None:
-        now = len(self.readings), len(self.events)
-        if self._folder is not None and trainer.is_global_zero and self.readings and now != self._written:
-            write_page(self._folder, self.state, self.events, self.readings)
-            self._written = now
+        if trainer.is_global_zero:
+            self._page.write(self.state, self.events, self.readings)

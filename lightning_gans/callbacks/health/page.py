@@ -35,8 +35,26 @@ class Event:
         return f"batch {self.batch}: {self.state}. {self.evidence[0].upper()}{self.evidence[1:]}.{tried}"
 
 
-def write_page(folder: Path, state: State, events: Sequence[Event], readings: Sequence[Reading]) -> None:
-    """Write `health.md`, its curves `health.svg` and all figures, `health.json`, into a run's folder."""
+class HealthPage:
+    """`health.md`, its curves `health.svg` and all figures, `health.json`, in a run's folder.
+
+    Args:
+        folder: the run's; with None nothing is written.
+    """
+
+    def __init__(self, folder: Path | None = None):
+        self.folder = folder
+        self._shows: tuple[int, int] | None = None  # its last reading, and the number of its events
+
+    def write(self, state: State, events: Sequence[Event], readings: Sequence[Reading]) -> None:
+        """Write all three, which takes most of a second, where there is something new."""
+        shows = (readings[-1].batch, len(events)) if readings else None
+        if self.folder is not None and shows != self._shows:
+            _write(self.folder, state, events, readings)
+            self._shows = shows
+
+
+def _write(folder: Path, state: State, events: Sequence[Event], readings: Sequence[Reading]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     figures = {name: [getattr(reading, name) for reading in readings] for name in asdict(readings[0])}
     content = {

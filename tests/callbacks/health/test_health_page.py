@@ -12,7 +12,8 @@ from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from torch.utils.data import DataLoader
 
 from lightning_gans.callbacks import FailureMonitor
-from lightning_gans.callbacks.health.readings import CAPTIONS
+from lightning_gans.callbacks.health.page import Event, HealthPage
+from lightning_gans.callbacks.health.readings import CAPTIONS, Reading
 from lightning_gans.callbacks.health.states import HEALTHY, MODE_COLLAPSE
 
 
@@ -70,6 +71,24 @@ def test_the_page_is_whole_before_the_last_checkpoint_after_which_nothing_is_res
         monitor = make_monitor()
         logged(make_gan(), monitor, batches=4, version=number, callbacks=[monitor, Kept()], **limits)
         assert seen == [0, 8], "of the last epoch alone, since it takes a while to draw"
+
+
+def reading(batch):
+    return Reading(batch, generator_loss=1.0)
+
+
+def test_the_page_is_drawn_again_where_there_is_a_new_reading_or_event_alone(tmp_path):
+    page, readings, event = HealthPage(tmp_path), [reading(1), reading(2)], Event(2, "healthy", "why", [])
+
+    def is_drawn(*shown):
+        (tmp_path / "health.json").write_text("")
+        page.write(HEALTHY, *shown)
+        return bool((tmp_path / "health.json").read_text())
+
+    assert not is_drawn([], [])
+    assert is_drawn([], readings) and not is_drawn([], readings)
+    assert is_drawn([event], readings) and not is_drawn([event], readings)
+    assert is_drawn([event], [readings[0], reading(3)]), "as many as before, since old ones are thinned out"
 
 
 def test_a_run_that_fails_has_its_page(make_gan, logged, monkeypatch, tmp_path):
