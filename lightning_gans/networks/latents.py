@@ -113,17 +113,19 @@ class Uniform(Latents):
 
 
 class GaussianWithCode(Latents):
-    """Standard normal latents beside a random one-hot code, z = [N(0, I), scale · onehot(c)], c uniform.
+    """Standard normal latents beside random one-hot codes, z = [N(0, I), scale · onehot(c₁), …], each c uniform.
 
     A continuous generator maps a connected cloud of Gaussian latents to a connected set. To cover a mixture of
     separate modes it must stretch the cloud across the gaps, and dropping some modes is easier. With the code the
     cloud consists of separate pieces from the start: each category can cover one mode, and the Gaussian part gives
-    the variety inside it. With more categories than modes, several categories share a mode.
+    the variety inside it. With more categories than modes, several categories share a mode. Several codes suit data
+    whose modes are combinations, such as the three digits of a stacked MNIST image.
 
     Args:
         gaussian_dim: width of the Gaussian part, at least 0.
-        categories: number of values of the code, at least 1.
-        scale: value of the code's non-zero entry, above 0; larger values start the categories further apart.
+        categories: number of values of each code, at least 1.
+        scale: value of a code's non-zero entry, above 0; larger values start the categories further apart.
+        codes: number of codes, at least 1, drawn independently; z is gaussian_dim + codes · categories wide.
 
     Raises:
         ValueError: for an argument out of range.
@@ -131,14 +133,15 @@ class GaussianWithCode(Latents):
 
     isotropic = True
 
-    def __init__(self, gaussian_dim: int = 2, categories: int = 256, scale: float = 4.0) -> None:
+    def __init__(self, gaussian_dim: int = 2, categories: int = 256, scale: float = 4.0, codes: int = 1) -> None:
         arguments.whole(self, 0, gaussian_dim=gaussian_dim)
-        arguments.whole(self, 1, categories=categories)
+        arguments.whole(self, 1, categories=categories, codes=codes)
         arguments.positive(self, scale=scale)
         self.gaussian_dim = gaussian_dim
         self.categories = categories
         self.scale = scale
-        self.dim = gaussian_dim + categories
+        self.codes = codes
+        self.dim = gaussian_dim + codes * categories
 
     @property
     @override
@@ -155,8 +158,9 @@ class GaussianWithCode(Latents):
     ) -> Tensor:
         z = torch.zeros(n, self.dim, device=device, dtype=dtype)
         z[:, : self.gaussian_dim].normal_(generator=generator)
-        code = torch.randint(self.categories, (n, 1), device=device, generator=generator)
-        z[:, self.gaussian_dim :].scatter_(1, code, self.scale)
+        chosen = torch.randint(self.categories, (n, self.codes), device=device, generator=generator)
+        starts = torch.arange(self.gaussian_dim, self.dim, self.categories, device=device)
+        z.scatter_(1, starts + chosen, self.scale)
         return z
 
 

@@ -48,6 +48,17 @@ def test_code_is_one_scaled_category_drawn_uniformly_beside_a_gaussian():
     assert GaussianWithCode(0, 4).sample(3).shape == (3, 4)
 
 
+def test_several_codes_are_drawn_independently_each_in_its_own_coordinates():
+    latents = GaussianWithCode(2, 4, scale=3.0, codes=3)
+    z = latents.sample(20000, generator=torch.Generator().manual_seed(0))
+    assert z.shape == (20000, latents.dim) == (20000, 14) and latents.continuous_dim == 2
+    codes = z[:, 2:].view(-1, 3, 4)
+    assert torch.equal(codes.sort(2).values, torch.tensor([0.0, 0.0, 0.0, 3.0]).expand(20000, 3, 4))
+    chosen = codes.argmax(2)
+    counts = (chosen @ torch.tensor([16, 4, 1])).bincount(minlength=64)
+    assert len(counts) == 64 and counts.min() > 240 and counts.max() < 390  # 312 on average, of which 4 sigma are 70
+
+
 def test_constant_is_one_and_draws_nothing():
     state = torch.random.get_rng_state()
     z = Constant(5).sample(7, dtype=torch.float64)
@@ -62,7 +73,7 @@ def test_latents_are_values():
     assert Gaussian(3) != Gaussian(4) and Gaussian(3) != Uniform(3) and Gaussian(3) != 3
     assert GaussianWithCode(scale=1.0) != GaussianWithCode(scale=2.0)
     assert repr(Uniform(3)) == "Uniform(dim=3)"
-    assert repr(GaussianWithCode()) == "GaussianWithCode(gaussian_dim=2, categories=256, scale=4.0, dim=258)"
+    assert repr(GaussianWithCode()) == "GaussianWithCode(gaussian_dim=2, categories=256, scale=4.0, codes=1, dim=258)"
 
 
 def test_an_integer_means_gaussian():
@@ -95,6 +106,7 @@ def test_a_subclass_takes_a_few_lines():
         (lambda: as_latents(True), "latents=True: expected Latents"),
         (lambda: GaussianWithCode(-1), r"\(gaussian_dim=-1\): expected a whole number of at least"),
         (lambda: GaussianWithCode(categories=0), r"\(categories=0\): expected a whole number of at least"),
+        (lambda: GaussianWithCode(codes=0), r"\(codes=0\): expected a whole number of at least"),
         (lambda: GaussianWithCode(scale=0.0), r"\(scale=0.0\): expected a finite number above 0, such as 4.0"),
     ],
 )
