@@ -135,6 +135,7 @@ def fit(run: Run, arguments: Sequence[str], cpu_limit: float | None = None) -> T
         if not resume or "are done" not in said.getvalue():  # else the run has ended, and only its row is missing
             raise RuntimeError(said.getvalue().strip()) from None
     checkpoint = last_checkpoint(run)
+    assert checkpoint is not None
     gan = load(checkpoint)
     seconds = torch.load(checkpoint, weights_only=True)["callbacks"]["CPUTime"]["seconds"]
     return Trained(gan, int(gan.generator_updates), seconds)
