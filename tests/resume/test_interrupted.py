@@ -167,9 +167,10 @@ def test_real_samples_of_8_bits_are_saved_in_8_bits(make_image_gan, is_8_bit):
     probe, again = HealthProbe(8), HealthProbe(8)
     probe.note_real(make_image_gan(), real)
     state = probe.state_dict()
-    assert state["real"].dtype == (torch.uint8 if is_8_bit else torch.float32)
+    (saved,) = state["pool"]["real"]
+    assert saved.dtype == (torch.uint8 if is_8_bit else torch.float32)
     again.load_state_dict(state)
-    assert torch.equal(again.reference.x, probe.reference.x) and differences(again.state_dict(), state) == []
+    assert torch.equal(again.pool.x, probe.pool.x) and differences(again.state_dict(), state) == []
 
 
 def test_collecting_real_samples_is_resumed(make_gan, batches):
@@ -183,5 +184,5 @@ def test_collecting_real_samples_is_resumed(make_gan, batches):
     rest.load_state_dict(first.state_dict())
     for batch in data[2:]:
         rest.note_real(gan, batch)
-    assert torch.equal(rest.reference.x, whole.reference.x)
-    assert torch.equal(rest.reference.labels, whole.reference.labels)
+    assert torch.equal(rest.pool.x, whole.pool.x)
+    assert torch.equal(rest.pool.labels, whole.pool.labels)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable, Sequence
-from functools import cached_property
 
-from lightning_gans.callbacks.health.readings import CAPTIONS, Reading
+from lightning_gans.callbacks.health import rules_of_samples
+from lightning_gans.callbacks.health.readings import Reading
+from lightning_gans.callbacks.health.signs import FEWEST, Finding, Signs
 from lightning_gans.callbacks.health.states import (
     EXPLODING_GRADIENTS,
     HEALTHY,
@@ -16,63 +16,12 @@ from lightning_gans.callbacks.health.states import (
     SOFT_COLLAPSE,
     VANISHING_GRADIENT,
     WEAK_DISCRIMINATOR,
-    State,
 )
 from lightning_gans.callbacks.health.thresholds import Thresholds
 
-WINDOW = 5  # readings whose median the rules see
-MEMORY = 20  # earlier readings; while samples are closer to the data than in all of them, a GAN learns
-FEWEST = 2 * WINDOW  # readings before which it is too early to tell
-
-Finding = tuple[State, str]
-"""A state and the evidence for it, in words."""
-
-
-class Signs:
-    """What the rules see of a training.
-
-    Attributes:
-        readings: all readings, the last one last.
-        now: the median of each figure over the last five readings; NaN where none of them has it, which no rule
-            takes for a failure.
-    """
-
-    def __init__(self, readings: Sequence[Reading]):
-        self.readings = readings
-        last = readings[-WINDOW:]
-        medians = {name: _median([getattr(reading, name) for reading in last]) for name in CAPTIONS}
-        self.now = Reading(last[-1].batch, **medians)
-
-    @cached_property
-    def energy_before(self) -> float:
-        """The lowest median energy of the twenty readings before the last five."""
-        return _lowest_energy(self.readings[-MEMORY - WINDOW : -WINDOW])
-
-    @cached_property
-    def lowest_energy(self) -> float:
-        """The lowest median energy of all readings."""
-        return _lowest_energy(self.readings)
-
-    @property
-    def far(self) -> str:
-        """How far the samples are from the data, in words."""
-        return f"the samples are far from the data (energy {self.now.energy:.2f} of 1)"
-
-    def is_moving(self, t: Thresholds) -> bool:
-        """Whether the whole distribution of fakes moves between readings."""
-        return self.now.shift > t.shift and self.now.movement > t.movement
-
-
-def _median(values: Sequence[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return statistics.median(known) if known else math.nan
-
-
-def _lowest_energy(readings: Sequence[Reading]) -> float:
-    energies = [reading.energy for reading in readings]
-    medians = [_median(energies[end - WINDOW : end]) for end in range(WINDOW, len(energies) + 1)]
-    return min((median for median in medians if not math.isnan(median)), default=math.nan)
-
+_FALLING = {"distance": 0.005, "width": 0.3, "missing": 0.9, "imbalance": 0.05}
+_RISING = {"coverage": 0.03, "spread": 0.1}
+"""Figures that change as a GAN learns, and the change that may be chance; those that fall also by a share."""
 
 # ---------------------------------------------------------------- the rules
 
@@ -86,10 +35,14 @@ def inverted_discriminator(s: Signs, t: Thresholds) -> Finding | None:
 
 def progress(s: Signs, t: Thresholds) -> Finding | None:
     """Detect samples that come closer to the data: a GAN that learns is healthy, and no later rule applies."""
-    if s.energy_before - s.now.energy > max(t.progress * s.energy_before, t.noise):
-        return HEALTHY, (
-            f"the samples come closer to the data (energy {s.energy_before:.2g} before, {s.now.energy:.2g} now)"
-        )
+    for name, least in ("energy", t.noise), *_FALLING.items():
+        before, now = s.before(name), getattr(s.now, name)
+        if before - now > max(t.progress * before, least):
+            return HEALTHY, f"the samples come closer to the data ({name} {before:.2g} before, {now:.2g} now)"
+    for name, least in _RISING.items():
+        before, now = s.before(name, max), getattr(s.now, name)
+        if min(now, 1) - before > least:
+            return HEALTHY, f"the samples come closer to the data ({name} {before:.2g} before, {now:.2g} now)"
     return None
 
 
@@ -151,7 +104,8 @@ def oscillation(s: Signs, t: Thresholds) -> Finding | None:
 
 def collapse(s: Signs, t: Thresholds) -> Finding | None:
     """Detect samples of little variety, far from the data."""
-    if s.now.energy > t.collapsed_energy and s.now.diversity < t.collapsed_diversity:
+    among_real_ones = not s.now.density < 2 * t.unlike  # else they are pale, or elsewhere
+    if s.now.energy > t.collapsed_energy and s.now.diversity < t.collapsed_diversity and among_real_ones:
         return MODE_COLLAPSE, f"fakes vary {s.now.diversity:.2f} times as much as the data, and {s.far}"
     return None
 
@@ -175,14 +129,6 @@ def blind_discriminator(s: Signs, t: Thresholds) -> Finding | None:
     return None
 
 
-def missing_modes(s: Signs, t: Thresholds) -> Finding | None:
-    """Detect a generator that no longer changes while its samples lack much of the data."""
-    still = s.now.movement < t.standstill
-    if still and s.now.energy > t.lacking_energy and s.now.coverage < t.lacking_coverage:
-        return MODE_COLLAPSE, f"the generator no longer changes, and {s.far}"
-    return None
-
-
 RULES: tuple[Callable[[Signs, Thresholds], Finding | None], ...] = (
     inverted_discriminator,
     progress,
@@ -192,12 +138,30 @@ RULES: tuple[Callable[[Signs, Thresholds], Finding | None], ...] = (
     perfect_discriminator,
     saturated_generator,
     oscillation,
+    rules_of_samples.repeated_samples,
+    rules_of_samples.little_variety,
+    rules_of_samples.other_contrast,
     collapse,
     lost_variety,
     blind_discriminator,
-    missing_modes,
+    *rules_of_samples.RULES,
 )
 """The first rule that finds something names the state."""
+
+
+OF_VARIETY = (
+    progress,
+    exploded_gradient,
+    exploded_samples,
+    saturated_generator,
+    oscillation,
+    rules_of_samples.repeated_samples,
+    rules_of_samples.little_variety,
+    rules_of_samples.ignored_latents,
+    collapse,
+    lost_variety,
+)
+"""The rules for a generator that no discriminator compares with the data, such as SEP-GAN's."""
 
 
 def diagnose(readings: Sequence[Reading], thresholds: Thresholds = Thresholds()) -> Finding:  # noqa: B008
@@ -219,7 +183,7 @@ def diagnose(readings: Sequence[Reading], thresholds: Thresholds = Thresholds())
     if len(readings) < FEWEST:
         return HEALTHY, "too early to tell"
     signs = Signs(readings)
-    for rule in RULES:
+    for rule in OF_VARIETY if math.isnan(signs.now.separation) else RULES:
         finding = rule(signs, thresholds)
         if finding is not None:
             return finding

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightning_gans import generation
+from lightning_gans.callbacks.health.pool import RealPool
 from lightning_gans.callbacks.health.readings import NAN, Reading
 from lightning_gans.callbacks.health.real_reference import RealReference, mean_of_pairs
+from lightning_gans.callbacks.health.survey import Survey
 from lightning_gans.gan import GAN
 from lightning_gans.networks import StochasticGenerator
 from lightning_gans.randomness import seeded
@@ -25,16 +27,18 @@ class HealthProbe:
     """Measures a `Reading` from what training computes anyway and one small batch of samples; training is unaffected.
 
     Args:
-        num_samples: fakes per reading, from latents that stay the same; four times as many real samples are kept to
-            compare with.
+        num_samples: fakes per reading, from latents that stay the same; they are compared with four times as many real
+            samples. A survey has more of both.
         seed: of the latents.
     """
 
     def __init__(self, num_samples: int = 64, seed: int = 0):
         self.num_samples = num_samples
         self.seed = seed
-        self.reference = RealReference(4 * num_samples)
+        self.pool = RealPool(4 * num_samples)
         self.latents: Tensor | None = None
+        self._reference: RealReference | None = None
+        self._survey: Survey | None = None
         self._losses: dict[str, list[Tensor]] = {"discriminator": [], "generator": []}
         self._gradients: dict[str, list[Tensor]] = {"discriminator": [], "generator": []}
         self._logits: deque[tuple[Tensor, Tensor]] = deque(maxlen=_LAST_STEPS)
@@ -62,14 +66,14 @@ class HealthProbe:
 
     def note_real(self, gan: GAN, batch: Batch) -> None:
         """Keep real samples until there are enough to compare with."""
-        self.reference.note(gan, batch)
+        self.pool.note(gan, batch)
 
     # ---------------------------------------------------------------- checkpoints
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the next readings depend on, so that a resumed run has those of an uninterrupted one."""
         return {
-            **self.reference.state_dict(),
+            "pool": self.pool.state_dict(),
             "losses": {player: list(losses) for player, losses in self._losses.items()},
             "gradients": {player: list(norms) for player, norms in self._gradients.items()},
             "logits": list(self._logits),
@@ -82,7 +86,7 @@ class HealthProbe:
         def moved(kept: Any) -> Any:
             return [x.to(device) if isinstance(x, Tensor) else tuple(moved(x)) for x in kept]
 
-        self.reference.load_state_dict(state_dict, device)
+        self.pool.load_state_dict(state_dict["pool"], device)
         self._losses = {player: moved(losses) for player, losses in state_dict["losses"].items()}
         self._gradients = {player: moved(norms) for player, norms in state_dict["gradients"].items()}
         self._logits.extend(moved(state_dict["logits"]))
@@ -91,13 +95,14 @@ class HealthProbe:
 
     # ---------------------------------------------------------------- a reading
 
-    def measure(self, gan: GAN, batch: int) -> Reading:
-        """Return the reading after `batch` batches; losses and gradients are then collected anew."""
+    def measure(self, gan: GAN, batch: int, survey: bool = False) -> Reading:
+        """Return the reading after `batch` batches, with a survey or not; losses and gradients are collected anew."""
         figures = self._of_losses() | self._of_logits(gan) | self._of_samples(gan) | self._of_slopes(gan)
         figures["finite"] = self._finite(figures.pop("samples"))
         for kept in (*self._losses.values(), *self._gradients.values()):
             kept.clear()
-        return Reading(batch, **dict(zip(figures, torch.stack(list(figures.values())).tolist(), strict=True)))
+        known = dict(zip(figures, torch.stack(list(figures.values())).tolist(), strict=True))
+        return Reading(batch, **known, **(self._of_survey(gan) if survey and known["finite"] else {}))
 
     def _finite(self, samples: Tensor) -> Tensor:
         """Return 1 where the last losses and logits, and a sum of samples, are finite, else 0."""
@@ -147,20 +152,40 @@ class HealthProbe:
         if self.latents is None:
             source = torch.Generator().manual_seed(self.seed)
             self.latents = gan.generator.latents.sample(self.num_samples, generator=source)
-        labels = generation.class_labels(gan, len(self.latents))
-        labels = None if labels is None else labels.to(gan.device)
-        with seeded(self.seed), generation.showing(gan):
-            fake = generation.from_latents(gan, self.latents, labels).flatten(1)
-            along = fake
-            if isinstance(gan.generator, StochasticGenerator):
-                along = generation.from_latents(gan, self.latents, labels, route=0).flatten(1)
+        fake, labels = self._drawn(gan, self.latents)
+        fake = along = fake.flatten(1)
+        if isinstance(gan.generator, StochasticGenerator):
+            along = self._drawn(gan, self.latents, route=0)[0].flatten(1)
         figures = {"samples": fake.sum()}
-        if self.reference.x is not None:
+        if self._reference is None and len(self.pool) >= self.pool.least:
+            known = self.pool.labels
+            few = self.pool.least
+            self._reference = RealReference(self.pool.x[:few], None if known is None else known[:few])
+        if self._reference is not None:
             among = mean_of_pairs(torch.cdist(fake, fake))
-            figures |= self.reference.figures(fake, among, self._before)
-            figures["sensitivity"] = self.reference.sensitivity(along, labels)
+            figures |= self._reference.figures(fake, among, self._before)
+            figures["sensitivity"] = self._reference.sensitivity(along, labels)
             self._before = fake, among
         return figures
+
+    @torch.no_grad()
+    def _of_survey(self, gan: GAN) -> dict[str, Any]:
+        """Return how many samples compare with many real ones, once these are complete."""
+        if self._survey is None and self.pool.closed:
+            self._survey = Survey(self.pool.x, self.pool.labels)
+        if self._survey is None or not self._survey.number:
+            return {}
+        latents = gan.generator.latents.sample(
+            self._survey.number, generator=torch.Generator().manual_seed(self.seed + 1)
+        )
+        return self._survey.compare(*self._drawn(gan, latents)) | self._survey.of_modes()
+
+    def _drawn(self, gan: GAN, latents: Tensor, route: int | None = None) -> tuple[Tensor, Tensor | None]:
+        """Return the samples of latents, of all classes in turn, and their labels."""
+        labels = generation.class_labels(gan, len(latents))
+        labels = None if labels is None else labels.to(gan.device)
+        with seeded(self.seed), generation.showing(gan):
+            return generation.from_latents(gan, latents, labels, route=route), labels
 
     def _of_slopes(self, gan: GAN) -> dict[str, Tensor]:
         """Return D's slopes at the last samples it saw, in evaluation mode, so that none of its buffers change."""

@@ -12,6 +12,8 @@ from lightning_gans.callbacks.curves import curves
 from lightning_gans.callbacks.health.readings import CAPTIONS, Reading
 from lightning_gans.callbacks.health.states import State
 
+_LAST = 2  # readings among which the page finds each figure: every second one has a survey
+
 
 @dataclass
 class Event:
@@ -56,7 +58,7 @@ class HealthPage:
 
 def _write(folder: Path, state: State, events: Sequence[Event], readings: Sequence[Reading]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    figures = {name: [getattr(reading, name) for reading in readings] for name in asdict(readings[0])}
+    figures = {name: [getattr(reading, name) for reading in readings] for name in ("batch", *CAPTIONS)}
     content = {
         "verdict": state.name,
         "events": [asdict(event) for event in events],
@@ -66,7 +68,7 @@ def _write(folder: Path, state: State, events: Sequence[Event], readings: Sequen
     }
     (folder / "health.json").write_text(json.dumps(content))
     (folder / "health.svg").write_text(_curves(figures, events))
-    (folder / "health.md").write_text(_page(state, events, readings[-1]))
+    (folder / "health.md").write_text(_page(state, events, readings))
 
 
 def _curves(figures: dict[str, list[float]], events: Sequence[Event]) -> str:
@@ -76,13 +78,16 @@ def _curves(figures: dict[str, list[float]], events: Sequence[Event]) -> str:
     for figure in fields(Reading):
         panel = figure.metadata.get("panel")
         if panel and not all(map(math.isnan, figures[figure.name])):
-            panels.setdefault(panel, {})[figure.name] = figures["batch"], figures[figure.name]
+            known = [
+                (at, value) for at, value in zip(figures["batch"], figures[figure.name], strict=True) if value == value
+            ]
+            panels.setdefault(panel, {})[figure.name] = [at for at, _ in known], [value for _, value in known]
             logarithmic |= {panel} if figure.metadata["log"] else set()
     return curves(panels, [(event.batch, event.state) for event in events], log=logarithmic)
 
 
-def _page(state: State, events: Sequence[Event], last: Reading) -> str:
-    lines = ["# Health of this run", "", f"**{state.name}** after {last.batch} batches.", ""]
+def _page(state: State, events: Sequence[Event], readings: Sequence[Reading]) -> str:
+    lines = ["# Health of this run", "", f"**{state.name}** after {readings[-1].batch} batches.", ""]
     if events:
         lines += ["| batch | state | evidence |", "|---|---|---|"]
         lines += [f"| {event.batch} | {event.state} | {event.evidence} |" for event in events]
@@ -96,10 +101,13 @@ def _page(state: State, events: Sequence[Event], last: Reading) -> str:
     lines += [
         "![curves](health.svg)",
         "",
-        "The last reading (G: generator, D: discriminator):",
+        "The last figures (G: generator, D: discriminator):",
         "",
         "| figure | value | what it is |",
         "|---|---|---|",
     ]
-    lines += [f"| {name} | {getattr(last, name):.3g} | {caption} |" for name, caption in CAPTIONS.items()]
+    for name, caption in CAPTIONS.items():
+        values = [getattr(reading, name) for reading in readings[-_LAST:]]
+        value = next((value for value in reversed(values) if not math.isnan(value)), math.nan)
+        lines += [f"| {name} | {value:.3g} | {caption} |"]
     return "\n".join(lines) + "\n"

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
 NAN = math.nan
 
 
-def _figure(caption: str, panel: str = "", log: bool = False, default: float = NAN) -> Any:
-    """Declare a figure: its caption, and the panel of `health.svg` that shows it ("" for none)."""
-    return field(default=default, metadata={"caption": caption, "panel": panel, "log": log})
+def _figure(caption: str, panel: str = "", log: bool = False, default: float = NAN, survey: bool = False) -> Any:
+    """Declare a figure: its caption, its panel in `health.svg` ("" for none), and whether only a survey has it."""
+    return field(default=default, metadata={"caption": caption, "panel": panel, "log": log, "survey": survey})
+
+
+_surveyed = partial(_figure, survey=True)
 
 
 _SCORE = "The probability of being real that the discriminator gives to samples, on average: D(x) and D(G(z))."
@@ -35,9 +40,24 @@ class Reading:
             distribution, 1 for points far apart (Székely and Rizzo, Energy Statistics, 2013).
         diversity: mean distance between fakes, over that between real samples.
         sensitivity: the same over pairs that differ in z alone, of one class and along one route.
-        coverage: the share of real samples with a fake among their nearest neighbours (Naeem et al., 2020,
-            arXiv 2002.09797).
-        density: how many of those neighbourhoods a fake lies in, over how many a real sample would.
+        distance: energy between features of fakes and of real samples; this and the figures to `agreement` are those of
+            a `Survey`, NaN in readings without one.
+        coverage: share of real samples with a fake among their nearest neighbours, over that of real samples.
+        density: how many of those neighbourhoods a fake lies in, over how many a real sample does.
+        width: median distance of a fake from the nearest real sample, over that of real samples.
+        gap: median distance of a fake from the nearest other fake, over that of real samples.
+        spread: variety inside a class or mode over that of real samples, median over these.
+        least: the same, least of these.
+        outside: share of fakes outside of all modes.
+        modes: number of modes, classes or clusters of the data.
+        missing: number of those with hardly any fake.
+        imbalance: KL divergence of the fakes' modes from the data's, in nats, less that of real samples.
+        repeats: share of fakes with a near copy among the others.
+        copies: share of fakes that are near copies of real images.
+        contrast: contrast of fakes over that of real images.
+        sharpness: strength of edges of fakes over that of the nearest real images.
+        agreement: share of fakes that look like their class, over that of real samples.
+        missing_names: names of the missing modes.
         shift: the energy between the fakes of this reading and those of the last: how far the distribution has moved.
         movement: mean distance that the sample of one latent has moved since the last reading, over the mean
             distance between real samples.
@@ -76,14 +96,36 @@ class Reading:
     sensitivity: float = _figure(
         "How much a sample depends on its latent: near 0 the generator ignores it.", "variety, relative to the data"
     )
-    coverage: float = _figure(
-        "The share of real samples with a generated one nearby. Low where modes are missing.",
-        "neighbours of real samples",
+    distance: float = _surveyed(
+        "Distance of the distributions in features, which see structure that pixels do not show: 0 is the same.",
+        "distance of the samples from the data",
     )
-    density: float = _figure(
-        "How densely real samples surround generated ones: about 1 for real samples, low for poor ones.",
-        "neighbours of real samples",
+    coverage: float = _surveyed(
+        "The share of real samples with a generated one nearby, over what real ones have: low where modes are missing.",
+        "neighbours, relative to real samples",
     )
+    density: float = _surveyed(
+        "How densely real samples surround generated ones, over how densely they surround real ones: the quality.",
+        "neighbours, relative to real samples",
+    )
+    width: float = _surveyed("How far samples are from the nearest real one, over how far real samples are.")
+    gap: float = _surveyed("How far samples are from the nearest other one, over how far real samples are.")
+    spread: float = _surveyed(
+        "Variety inside a class or mode over that of real samples, median: near 0 each has one picture.",
+        "variety, relative to the data",
+    )
+    least: float = _surveyed("Variety inside the class or mode with the least, over that of real samples.")
+    outside: float = _surveyed("The share of samples outside of all modes of the data.")
+    modes: float = _surveyed("How many modes, classes or clusters the data have.")
+    missing: float = _surveyed("How many of them have hardly any generated sample.", "missing modes")
+    imbalance: float = _surveyed("How unevenly samples are spread over them: KL divergence from the data, in nats.")
+    repeats: float = _surveyed("The share of samples that have a near copy among a few hundred.")
+    copies: float = _surveyed("The share of samples that are near copies of a few hundred training images.")
+    contrast: float = _surveyed("Contrast of images over that of real ones: about 1 unless samples have another range.")
+    sharpness: float = _surveyed(
+        "Strength of edges, over that of the nearest real image: below 1 is blurred, above noisy."
+    )
+    agreement: float = _surveyed("The share of samples that look like their class, over that of real samples.")
     shift: float = _figure(
         "How far the distribution of samples has moved since the last reading, 0 to 1. High in an oscillation.",
         "change between readings",
@@ -118,11 +160,15 @@ class Reading:
     discriminator_loss_std: float = _figure(_STD)
     generator_loss_change: float = _figure(_CHANGE)
     finite: float = _figure("1 while losses, logits and samples are finite, 0 with NaN or infinity.", default=1.0)
+    missing_names: Sequence[str] = ()
 
     def figures(self) -> dict[str, float]:
-        """Return everything but the batch, by name."""
-        return {name: value for name, value in asdict(self).items() if name != "batch"}
+        """Return the figures by name."""
+        return {name: getattr(self, name) for name in CAPTIONS}
 
 
-CAPTIONS: dict[str, str] = {one.name: one.metadata["caption"] for one in fields(Reading) if one.name != "batch"}
+CAPTIONS: dict[str, str] = {one.name: one.metadata["caption"] for one in fields(Reading) if one.metadata}
 """What each figure of a `Reading` means, for a newcomer."""
+
+SURVEYED = frozenset(one.name for one in fields(Reading) if one.metadata and one.metadata["survey"])
+"""The figures that only readings with a survey have."""

@@ -59,6 +59,21 @@ _NOISE = Remedy(
 _SPECTRAL_NORM = Remedy(
     "normalise D's weights (Miyato 2018, arXiv 1802.05957)", _file("spectral_norm"), ("SpectralNorm",)
 )
+_PACKING = Remedy("let D see several samples at once (Lin 2018, arXiv 1712.04086)", _file("packing"), ("Packing",))
+_STDDEV = Remedy(
+    "show D how much a batch varies (Karras 2018, arXiv 1710.10196)", _file("minibatch_stddev"), ("MinibatchStdDev",)
+)
+_CODE = Remedy(
+    "give the latents a one-hot code, or unroll D (Metz 2017, arXiv 1611.02163)",
+    "see configs/mixed_ring.yaml and configs/unrolled_ring.yaml",
+    ("UnrolledGAN",),
+)
+_AVERAGE = Remedy("average the generator (Yazıcı 2019, arXiv 1806.04498)", _file("generator_ema"), ("GeneratorEMA",))
+_AUGMENTATION = Remedy(
+    "augment what D sees (Zhao 2020, arXiv 2006.10738)",
+    _file("differentiable_augmentation"),
+    ("DifferentiableAugmentation",),
+)
 _CLIP = Remedy("clip D's gradient (Pascanu 2013, arXiv 1211.5063)", "--model.discriminator_clip 1.0")
 _LOWER_RATES = Remedy(
     "lower both learning rates", "--model.generator_optimizer.lr and --model.discriminator_optimizer.lr"
@@ -66,21 +81,22 @@ _LOWER_RATES = Remedy(
 _WIDE = ("32-true", "64-true", "bf16-mixed", "bf16-true")  # precisions with the range of float32, or more
 
 HEALTHY = State("healthy")
-MODE_COLLAPSE = State(
-    "mode collapse (hard)",
+MODE_COLLAPSE = State("mode collapse (hard)", (_PACKING, _STDDEV, _NOISE, _CODE))
+PARTIAL_COLLAPSE = State("partial collapse", (_PACKING, _STDDEV, _CODE))
+COLLAPSE_IN_CLASSES = State("collapse inside classes", (_PACKING, _STDDEV, _R1, _LOWER_RATES))
+LATENTS_IGNORED = State(
+    "latents ignored",
     (
-        Remedy("let D see several samples at once (Lin 2018, arXiv 1712.04086)", _file("packing"), ("Packing",)),
-        Remedy(
-            "show D how much a batch varies (Karras 2018, arXiv 1710.10196)",
-            _file("minibatch_stddev"),
-            ("MinibatchStdDev",),
-        ),
-        _NOISE,
-        Remedy(
-            "give the latents a one-hot code, or unroll D (Metz 2017, arXiv 1611.02163)",
-            "see configs/mixed_ring.yaml and configs/unrolled_ring.yaml",
-            ("UnrolledGAN",),
-        ),
+        Remedy("check that the generator reads z, at a scale like that of its other inputs", "in the code of yours"),
+        _PACKING,
+        _STDDEV,
+    ),
+)
+LABELS_IGNORED = State(
+    "labels ignored",
+    (
+        Remedy("check that labels and samples belong together", "in the code of your own data and networks"),
+        Remedy("train for longer: classes are learned after strokes and colours", "--trainer.max_epochs"),
     ),
 )
 SOFT_COLLAPSE = State(
@@ -92,7 +108,7 @@ SOFT_COLLAPSE = State(
             "lower both learning rates, G's more (Heusel 2017, arXiv 1706.08500)",
             "--model.generator_optimizer.lr and --model.discriminator_optimizer.lr",
         ),
-        Remedy("average the generator (Yazıcı 2019, arXiv 1806.04498)", _file("generator_ema"), ("GeneratorEMA",)),
+        _AVERAGE,
     ),
 )
 VANISHING_GRADIENT = State(
@@ -125,6 +141,26 @@ WEAK_DISCRIMINATOR = State(
     ),
 )
 EXPLODING_GRADIENTS = State("exploding gradients", (_GRADIENT_PENALTY, _SPECTRAL_NORM, _CLIP, _LOWER_RATES))
+BLURRED = State(
+    "samples blurred or smeared",
+    (
+        Remedy("raise D's learning rate (Heusel 2017, arXiv 1706.08500)", "--model.discriminator_optimizer.lr"),
+        Remedy("let both learning rates fall", "configs/best/ring.yaml has the schedules"),
+        _R1,
+    ),
+)
+NOISY = State("samples noisy", (_AVERAGE, _R1, _LOWER_RATES))
+COPIES = State(
+    "copies of training samples", (_AUGMENTATION, Remedy("use more data", "--data.flips true adds mirrored"))
+)
+STALLED = State(
+    "learning has stalled far from the data",
+    (
+        Remedy("check that samples and data have one range", "data in [-1, 1] for a generator that ends in tanh"),
+        _R1,
+        Remedy("lower D's learning rate (Heusel 2017, arXiv 1706.08500)", "--model.discriminator_optimizer.lr"),
+    ),
+)
 NON_FINITE = State(
     "NaN or infinity",
     (
@@ -137,10 +173,18 @@ NON_FINITE = State(
 STATES = (
     HEALTHY,
     MODE_COLLAPSE,
+    PARTIAL_COLLAPSE,
+    COLLAPSE_IN_CLASSES,
+    LATENTS_IGNORED,
+    LABELS_IGNORED,
     SOFT_COLLAPSE,
     VANISHING_GRADIENT,
     WEAK_DISCRIMINATOR,
     EXPLODING_GRADIENTS,
+    BLURRED,
+    NOISY,
+    COPIES,
+    STALLED,
     NON_FINITE,
 )
 

@@ -18,7 +18,8 @@ class Thresholds:
         lost_energy: energy above which samples that were closer to the data before may have collapsed.
         lost_diversity: diversity below which such samples have collapsed.
         lost_factor: how many times their lowest energy such samples must have.
-        progress: share by which the energy must fall below that of the twenty readings before, to count as learning.
+        progress: share by which a distance from the data must fall below the least of the twenty readings before, to
+            count as learning.
         noise: fall of the energy that may be chance.
         shift: shift above which the distribution of fakes moves between readings.
         movement: movement above which it does.
@@ -33,11 +34,26 @@ class Thresholds:
         weak_pull_energy: energy above which a generator that no longer changes is held back by such a loss.
         missed_energy: energy above which fakes miss the data, where D is perfect.
         missed_coverage: coverage below which they miss it.
-        lacking_energy: energy above which fakes of a generator that no longer changes may lack some of the data.
-        lacking_coverage: coverage below which they lack it.
         exploded_gradient: norm of either gradient, slope of D, or size of D's loss, above which it has exploded.
         exploded_energy: energy above which an exploded gradient or loss is a failure.
         exploded_diversity: diversity above which the samples have exploded.
+        repeats: share of samples with a near copy among the others, above which there are only a few.
+        little_diversity: diversity below which samples have collapsed, however near to the data.
+        ignored: sensitivity below which the latents are ignored.
+        unlike: coverage below which no sample lies among real ones, with a density of less than twice as much.
+        smeared_width: width above which points are scattered around the modes,
+        smeared_gap: if their gap is above this.
+        contrast: factor by which the contrast of images differs from the data's, up or down, above which it is wrong.
+        blurred: sharpness below which images are blurred.
+        noisy: sharpness above which images are noisy,
+        noisy_coverage: if their coverage is below this.
+        imbalance: imbalance above which modes are unequal.
+        spread: spread below which classes or modes have collapsed inside.
+        least_spread: spread of the least, below which one of them has.
+        agreement: agreement below which labels are ignored.
+        copies: share of copies of training images above which the generator has memorised them.
+        stalled_distance: distance above which samples stay far from the data.
+        stalled_coverage: coverage below which they do.
     """
 
     poor_energy: float = 0.15
@@ -61,8 +77,23 @@ class Thresholds:
     weak_pull_energy: float = 0.075
     missed_energy: float = 0.075
     missed_coverage: float = 0.05
-    lacking_energy: float = 0.05
-    lacking_coverage: float = 0.15
     exploded_gradient: float = 100.0
     exploded_energy: float = 0.075
     exploded_diversity: float = 3.0
+    repeats: float = 0.5
+    little_diversity: float = 0.3
+    ignored: float = 0.05
+    unlike: float = 0.1
+    smeared_width: float = 2.5
+    smeared_gap: float = 1.5
+    contrast: float = 1.6
+    blurred: float = 0.6
+    noisy: float = 2.0
+    noisy_coverage: float = 0.6
+    imbalance: float = 0.3
+    spread: float = 0.5
+    least_spread: float = 0.15
+    agreement: float = 0.5
+    copies: float = 0.3
+    stalled_distance: float = 0.04
+    stalled_coverage: float = 0.4

@@ -6,14 +6,23 @@ from itertools import chain
 
 import pytest
 
-from lightning_gans.callbacks.health.diagnosis import RULES, Signs, diagnose, lost_variety, progress
-from lightning_gans.callbacks.health.readings import Reading
+from lightning_gans.callbacks.health.diagnosis import OF_VARIETY, RULES, diagnose, lost_variety, progress
+from lightning_gans.callbacks.health.readings import SURVEYED, Reading
+from lightning_gans.callbacks.health.signs import Signs
 from lightning_gans.callbacks.health.states import (
+    BLURRED,
+    COLLAPSE_IN_CLASSES,
+    COPIES,
     EXPLODING_GRADIENTS,
     HEALTHY,
+    LABELS_IGNORED,
+    LATENTS_IGNORED,
     MODE_COLLAPSE,
+    NOISY,
     NON_FINITE,
+    PARTIAL_COLLAPSE,
     SOFT_COLLAPSE,
+    STALLED,
     VANISHING_GRADIENT,
     WEAK_DISCRIMINATOR,
 )
@@ -36,8 +45,22 @@ GOOD = Reading(
     diversity=0.98,
     sensitivity=0.98,
     energy=0.01,
-    coverage=0.6,
+    distance=0.005,
+    coverage=0.9,
     density=0.9,
+    width=1.1,
+    gap=1.0,
+    spread=0.95,
+    least=0.85,
+    outside=0.02,
+    modes=8,
+    missing=0,
+    imbalance=0.03,
+    repeats=0.0,
+    copies=0.0,
+    contrast=1.0,
+    sharpness=1.0,
+    agreement=0.95,
     shift=0.0,
     movement=0.2,
 )
@@ -54,14 +77,6 @@ def state(*rows, **thresholds):
 CASES = {
     "one mode": (MODE_COLLAPSE, {"diversity": 0.02, "energy": 0.5}),
     "three modes of eight": (MODE_COLLAPSE, {"diversity": 0.46, "energy": 0.26, "movement": 0.04}),
-    "a generator that is too small": (
-        MODE_COLLAPSE,
-        {"diversity": 0.87, "energy": 0.085, "movement": 0.02, "coverage": 0.1},
-    ),
-    "a generator that does not change, beside the data": (
-        MODE_COLLAPSE,
-        {"energy": 0.054, "coverage": 0.08, "movement": 0.01},
-    ),
     "oscillates": (SOFT_COLLAPSE, {"diversity": 0.2, "energy": 0.4, "shift": 0.8, "movement": 1.5}),
     "perfect D, saturated G": (
         VANISHING_GRADIENT,
@@ -97,6 +112,27 @@ CASES = {
         {"pull": 0.15, "energy": 0.21, "diversity": 0.5, "movement": 0.01},
     ),
     "NaN": (NON_FINITE, {"finite": 0.0}),
+    "a few samples again and again": (MODE_COLLAPSE, {"repeats": 0.9, "spread": 0.1, "missing": 4}),
+    "a sample for each mode": (COLLAPSE_IN_CLASSES, {"repeats": 1.0, "spread": 0.02, "least": 0.01}),
+    "little variety near the data": (MODE_COLLAPSE, {"diversity": 0.2}),
+    "pale images": (STALLED, {"contrast": 0.5}),
+    "pale and blurred images": (BLURRED, {"contrast": 0.5, "sharpness": 0.3}),
+    "harsh images": (STALLED, {"contrast": 2.0}),
+    "routes without latents": (LATENTS_IGNORED, {"sensitivity": 0.01}),
+    "nowhere near the data": (STALLED, {"coverage": 0.02, "density": 0.05}),
+    "a cloud": (BLURRED, {"coverage": 0.02, "density": 0.01, "width": 100.0, "gap": 20.0}),
+    "smeared modes": (BLURRED, {"width": 5.0, "gap": 3.0, "coverage": 0.7}),
+    "blurred images": (BLURRED, {"sharpness": 0.4}),
+    "noisy images": (NOISY, {"sharpness": 2.5, "coverage": 0.5}),
+    "one mode of eight, as good as real": (MODE_COLLAPSE, {"missing": 7, "missing_names": ("a", "b")}),
+    "half of the modes": (PARTIAL_COLLAPSE, {"missing": 4, "missing_names": ("(1, 0)", "(0, 1)")}),
+    "unequal modes": (PARTIAL_COLLAPSE, {"imbalance": 0.8}),
+    "little variety in each class": (COLLAPSE_IN_CLASSES, {"spread": 0.3, "least": 0.2}),
+    "little variety in one class": (COLLAPSE_IN_CLASSES, {"least": 0.05}),
+    "labels that do not matter": (LABELS_IGNORED, {"agreement": 0.1}),
+    "training images": (COPIES, {"copies": 0.7}),
+    "far in features": (STALLED, {"distance": 0.2}),
+    "little covered": (STALLED, {"coverage": 0.2}),
 }
 
 
@@ -132,9 +168,13 @@ def test_good_readings_are_healthy():
         {"discriminator_gradient": 150.0, "energy": 0.005},
         {"generator_gradient": 340.0, "energy": 0.0},
         {"shift": 0.5, "movement": 1.0, "energy": 0.1},
-        {"diversity": 0.1, "energy": 0.05},
+        {"diversity": 0.5, "energy": 0.05},
         {"movement": 0.0, "energy": 0.01},
         {"movement": 0.01, "energy": 0.054, "diversity": 0.85, "coverage": 0.49},
+        {"sharpness": 2.5},
+        {"width": 5.0},
+        {"gap": 3.0},
+        {"coverage": 0.5, "density": 0.1},
     ],
     ids=str,
 )
@@ -153,6 +193,47 @@ def test_a_gan_that_still_learns_is_healthy():
     assert state(before, collapsed) == HEALTHY
     assert state(collapsed, before) == MODE_COLLAPSE
     assert state(before, readings(5, energy=0.75, diversity=0.1)) == MODE_COLLAPSE
+
+
+FALLING = {"distance": (0.2, 0.15), "width": (9.0, 7.0), "missing": (6, 5), "imbalance": (0.9, 0.7)}
+RISING = {"coverage": (0.2, 0.26), "spread": (0.1, 0.25)}
+
+
+@pytest.mark.parametrize("name", [*FALLING, *RISING])
+def test_a_gan_whose_samples_improve_in_any_way_is_healthy(name):
+    bad = {"imbalance": 0.9, "diversity": 0.2}
+    before, now = (FALLING | RISING)[name]
+    earlier, later = (readings(10, **bad | {name: value}) for value in (before, now))
+    assert state(earlier) != HEALTHY and state(earlier, later[:6]) == HEALTHY
+    assert state(later, earlier[:6]) != HEALTHY, "they get worse"
+
+
+def test_figures_of_surveys_are_medians_of_the_last_three():
+    rows = readings(12)
+    for place, row in enumerate(rows):
+        rows[place] = replace(row, **dict.fromkeys(SURVEYED - {"missing_names"}, math.nan)) if place % 2 == 0 else row
+    for place, missing in ((7, 3), (9, 3), (11, 0)):
+        rows[place] = replace(rows[place], missing=missing, missing_names=("one",) * missing)
+    assert Signs(rows).now.missing == 3 and Signs(rows).now.missing_names == ("one",) * 3
+    assert state(rows) == PARTIAL_COLLAPSE
+    rows[9] = replace(rows[9], missing=0)
+    assert state(rows) == HEALTHY
+
+
+def test_a_generator_without_a_discriminator_is_not_compared_with_the_data():
+    alone = {"separation": math.nan, "advantage": math.nan}
+    for name in ("nowhere near the data", "blurred images", "half of the modes", "far in features"):
+        assert state(readings(**CASES[name][1] | alone)) == HEALTHY
+    for name in ("a few samples again and again", "little variety near the data", "routes without latents"):
+        assert state(readings(**CASES[name][1] | alone)) == CASES[name][0]
+    assert set(OF_VARIETY) < set(RULES)
+
+
+def test_missing_modes_are_named():
+    evidence = diagnose(readings(missing=2, missing_names=("digit 3", "digit 7")))[1]
+    assert evidence == "about 2 of the data's 8 modes have hardly any sample: digit 3, digit 7"
+    many = diagnose(readings(missing=6, missing_names=tuple("abcdef")))[1]
+    assert many.endswith("a, b, c, d, e, …")
 
 
 def test_a_gan_that_goes_back_and_forth_does_not_learn():
@@ -205,13 +286,11 @@ def test_missing_figures_are_not_a_failure():
 
 NUDGES = {
     "poor_energy": ({"separation": 0.1, "energy": 0.14}, 0.1),
-    "collapsed_energy": ({"diversity": 0.1, "energy": 0.19}, 0.1),
+    "collapsed_energy": ({"diversity": 0.5, "energy": 0.19}, 0.1),
     "collapsed_diversity": ({"diversity": 0.75, "energy": 0.3}, 0.8),
     "shift": ({"shift": 0.25, "movement": 1.0, "energy": 0.18}, 0.2),
     "movement": ({"shift": 0.5, "movement": 0.2, "energy": 0.18}, 0.1),
-    "lacking_energy": ({"energy": 0.045, "movement": 0.01, "coverage": 0.1}, 0.04),
-    "standstill": ({"energy": 0.1, "movement": 0.06, "coverage": 0.1}, 0.1),
-    "lacking_coverage": ({"energy": 0.1, "movement": 0.01, "coverage": 0.2}, 0.25),
+    "standstill": ({"energy": 0.1, "movement": 0.06, "pull": 0.2}, 0.1),
     "inverted_separation": ({"separation": 0.07, "fake_slope": 200.0, "energy": 0.18}, 0.1),
     "fooled_separation": ({"separation": 0.4, "energy": 0.18}, 0.45),
     "blind_advantage": ({"advantage": 0.05, "energy": 0.3}, 0.1),
@@ -221,10 +300,27 @@ NUDGES = {
     "weak_pull": ({"energy": 0.13, "movement": 0.01, "pull": 0.3}, 0.35),
     "weak_pull_energy": ({"energy": 0.07, "movement": 0.01, "pull": 0.15}, 0.06),
     "missed_energy": ({"separation": 0.99, "advantage": 0.9, "energy": 0.07}, 0.06),
-    "missed_coverage": ({"separation": 0.99, "advantage": 0.9, "energy": 0.01, "coverage": 0.08}, 0.1),
+    "missed_coverage": ({"separation": 0.99, "advantage": 0.9, "energy": 0.01, "coverage": 0.5}, 0.6),
     "exploded_diversity": ({"diversity": 2.5, "energy": 0.3}, 2.0),
     "exploded_energy": ({"generator_gradient": 150.0, "energy": 0.07}, 0.06),
     "exploded_gradient": ({"generator_gradient": 90.0, "energy": 0.1}, 50.0),
+    "repeats": ({"repeats": 0.4}, 0.3),
+    "little_diversity": ({"diversity": 0.4}, 0.5),
+    "ignored": ({"sensitivity": 0.1}, 0.2),
+    "unlike": ({"coverage": 0.5, "density": 0.1}, 0.6),
+    "smeared_width": ({"width": 2.0, "gap": 3.0}, 1.5),
+    "smeared_gap": ({"width": 5.0, "gap": 1.3}, 1.2),
+    "contrast": ({"contrast": 0.7}, 1.3),
+    "blurred": ({"sharpness": 0.7}, 0.8),
+    "noisy": ({"sharpness": 1.8, "coverage": 0.5}, 1.5),
+    "noisy_coverage": ({"sharpness": 2.5, "coverage": 0.7}, 0.8),
+    "imbalance": ({"imbalance": 0.2}, 0.1),
+    "spread": ({"spread": 0.6}, 0.7),
+    "least_spread": ({"least": 0.3}, 0.4),
+    "agreement": ({"agreement": 0.6}, 0.7),
+    "copies": ({"copies": 0.2}, 0.1),
+    "stalled_distance": ({"distance": 0.03}, 0.02),
+    "stalled_coverage": ({"coverage": 0.5}, 0.6),
 }
 
 

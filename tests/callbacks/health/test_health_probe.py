@@ -10,7 +10,7 @@ from torch import nn
 from lightning_gans import GAN, SEPGAN, UnrolledGAN
 from lightning_gans.callbacks import FailureMonitor
 from lightning_gans.callbacks.health.health_probe import HealthProbe
-from lightning_gans.callbacks.health.readings import CAPTIONS, Reading
+from lightning_gans.callbacks.health.readings import CAPTIONS, SURVEYED, Reading
 from lightning_gans.networks import (
     DCGANDiscriminator,
     DigitClassifier,
@@ -89,18 +89,21 @@ def test_energy_is_0_for_the_same_distribution_and_1_for_points_apart():
     assert apart.measure(gan, 1).energy == pytest.approx(1, abs=1e-3)
 
 
-def test_coverage_and_density_against_loops():
-    real, fake = torch.randn(8, 2), torch.randn(8, 2)
-    pool = torch.cat([real, *(real + 0.1 * k for k in (1, 2, 3))])
-    probe = HealthProbe(8)
-    gan = GAN(Fixed(fake), Linear([1.0, 0.0]))
-    for start in range(0, 32, 8):
-        probe.note_real(gan, pool[start : start + 8])
-    reading = probe.measure(gan, 1)
-    radii = [sorted(math.dist(x, other) for other in pool.tolist())[5] for x in pool.tolist()]
-    inside = [[math.dist(x, y) <= r for y in fake.tolist()] for x, r in zip(pool.tolist(), radii, strict=True)]
-    assert reading.coverage == pytest.approx(sum(map(any, inside)) / 32)
-    assert reading.density == pytest.approx(sum(map(sum, inside)) / (5 * 8))
+def test_a_survey_begins_when_the_pool_is_complete():
+    gan, probe = GAN(Fixed(torch.randn(64, 2)), Linear([1.0, 0.0])), HealthProbe(8)
+    probe.note_real(gan, torch.randn(64, 2))
+    assert math.isnan(probe.measure(gan, 1, survey=True).coverage), "there may be more"
+    probe.pool.closed = True
+    assert math.isnan(probe.measure(gan, 2).coverage)
+    reading = probe.measure(gan, 3, survey=True)
+    assert reading.coverage > 0.5 and reading.modes > 1
+
+
+def test_constant_data_have_no_survey():
+    gan, probe = GAN(Fixed(torch.randn(64, 2)), Linear([1.0, 0.0])), HealthProbe(8)
+    probe.note_real(gan, torch.zeros(64, 2))
+    probe.pool.closed = True
+    assert math.isnan(probe.measure(gan, 3, survey=True).coverage)
 
 
 def test_shift_is_that_of_the_distribution_and_movement_that_of_each_sample():
@@ -284,7 +287,8 @@ def test_readings_in_lower_precision_are_complete(make_image_gan, fit, precision
     monitor = FailureMonitor(every_n_steps=1, num_samples=8)
     fit(make_image_gan(size=16), 5, callbacks=[monitor], precision=precision)
     last = monitor.readings[-1]
-    assert all(math.isfinite(value) for name, value in last.figures().items() if name != "generator_loss_change")
+    found = {name: value for name, value in last.figures().items() if name not in {"generator_loss_change", *SURVEYED}}
+    assert all(map(math.isfinite, found.values()))
 
 
 def test_conditional_gans_have_a_sensitivity(make_image_gan, fit):

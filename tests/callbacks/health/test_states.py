@@ -18,10 +18,18 @@ def test_the_names_of_states_are_those_of_logs_alerts_and_checkpoints():
     assert [state.name for state in STATES] == [
         "healthy",
         "mode collapse (hard)",
+        "partial collapse",
+        "collapse inside classes",
+        "latents ignored",
+        "labels ignored",
         "soft collapse / oscillation",
         "vanishing generator gradient (D too strong)",
         "D too weak (generator fools it with garbage)",
         "exploding gradients",
+        "samples blurred or smeared",
+        "samples noisy",
+        "copies of training samples",
+        "learning has stalled far from the data",
         "NaN or infinity",
     ]
 
