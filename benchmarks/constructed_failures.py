@@ -5,13 +5,12 @@
     python benchmarks/constructed_failures.py --data ring --draws 100
 
 Each case is ten readings whose samples are real ones, held out, with one defect; nothing else is wrong: D is right in
-70 % of pairs, gradients are moderate, nothing moves. A case names the states that are correct. "real" is data against
-data, in `--draws` draws, each with a pool of its own: all must be healthy. The CSV has the verdict, its evidence, and
-every measure.
+70 % of pairs, gradients are moderate, nothing moves. A case names the states that are correct. "real samples" are data
+against data, in `--draws` draws, each with a pool of its own: all must be healthy. The CSV has the verdict, its
+evidence, and every measure; data that have rows in it are not repeated.
 """
 
 import argparse
-import csv
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
+from training_runs import append, rows_of
 
 from lightning_gans.callbacks.health.diagnosis import diagnose
 from lightning_gans.callbacks.health.readings import Reading
@@ -224,8 +224,8 @@ def of_classes(x: Tensor, y: Tensor, source: torch.Generator, number: int = 256)
 
     def of(wanted: Tensor, at_most: int | None = None) -> Tensor:
         rows = [(y == label).nonzero().flatten()[:at_most] for label in range(10)]
-        shuffled = [row[torch.randperm(len(row), generator=source)].repeat(number) for row in rows]
-        return x[torch.stack([shuffled[label][place // 10] for place, label in enumerate(wanted.tolist())])]
+        left = [row[torch.randperm(len(row), generator=source)].repeat(number).tolist() for row in rows]
+        return x[[left[label].pop() for label in wanted.tolist()]]
 
     one = torch.stack([x[y == label][0] for label in range(10)])[labels]
     tiny = 0.01 * torch.randn(one.shape, generator=source)
@@ -323,40 +323,40 @@ def main() -> None:
     data = known(options.pictures)
     if unknown := set(options.data or ()) - set(data):
         parser.error(f"unknown {', '.join(sorted(unknown))}; expected some of {', '.join(data)}.")
-    rows = []
     for name in options.data or data:
-        one = data[name]
-        source = torch.Generator().manual_seed(1)
-        pool, labels, x, y = one.draw(source)
-        survey = Survey(pool, labels)
-        for case in one.cases(source, pool, x, y):
-            state, evidence, figures = verdict(survey, pool, case)
-            right = state in case.expected
-            expected = " or ".join(state.name for state in case.expected)
-            rows.append(
-                {"data": name, "case": case.name, "right": int(right), "verdict": state.name, "expected": expected}
-                | {key: f"{value:.3g}" for key, value in figures.items()}
-                | {"evidence": evidence}
-            )
-            print(f"{'  ' if right else 'X '}{name:<22}{case.name:<42}{state.name}: {evidence}")
-        alarms = []
-        for _ in tqdm(range(options.draws), desc=f"{name}, real samples", leave=False, disable=None):
-            pool, labels, x, y = one.draw(source)
-            survey = Survey(pool, labels)
-            order = torch.randperm(len(x), generator=source)[: one.number]
-            held = Case("real", x[order], (HEALTHY,), y[order] if labels is not None and y is not None else None)
-            state, evidence, figures = verdict(survey, pool, held)
-            alarms += [f"{state.name}: {evidence}"] if state != HEALTHY else []
-        print(f"  {name:<22}{'real samples':<42}healthy in {options.draws - len(alarms)} of {options.draws} draws")
-        print(*(f"X {alarm}" for alarm in alarms[:5]), sep="\n" if alarms else "")
-        rows.append({"data": name, "case": f"real, {options.draws} draws", "right": options.draws - len(alarms)})
-    options.out.parent.mkdir(exist_ok=True)
-    with open(options.out, "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    named = [row for row in rows if "verdict" in row]
+        if any(row["data"] == name for row in rows_of(options.out)):
+            print(f"  {name:<22}has rows in {options.out.name}; delete them to repeat it.")
+            continue
+        for row in examined(name, data[name], options.draws):
+            append(options.out, row)
+    named = [row for row in rows_of(options.out) if row["verdict"]]
     print(f"\n{sum(int(row['right']) for row in named)} of {len(named)} constructed failures are named correctly.")
+
+
+def examined(name: str, data: Data, draws: int) -> list[dict[str, str]]:
+    """Return the rows of one data set: each case, and real samples against real samples."""
+    source, rows = torch.Generator().manual_seed(1), []
+    pool, labels, x, y = data.draw(source)
+    survey = Survey(pool, labels)
+    for case in data.cases(source, pool, x, y):
+        state, evidence, figures = verdict(survey, pool, case)
+        right = state in case.expected
+        expected = " or ".join(state.name for state in case.expected)
+        row = {"data": name, "case": case.name, "right": str(int(right)), "verdict": state.name, "expected": expected}
+        rows.append(row | {key: f"{value:.3g}" for key, value in figures.items()} | {"evidence": evidence})
+        print(f"{'  ' if right else 'X '}{name:<22}{case.name:<42}{state.name}: {evidence}")
+    alarms = []
+    for _ in tqdm(range(draws), desc=f"{name}, real samples", leave=False, disable=None):
+        pool, labels, x, y = data.draw(source)
+        order = torch.randperm(len(x), generator=source)[: data.number]
+        held = Case("real", x[order], (HEALTHY,), y[order] if labels is not None and y is not None else None)
+        state, evidence, _ = verdict(Survey(pool, labels), pool, held)
+        alarms += [f"{state.name}: {evidence}"] if state != HEALTHY else []
+    print(f"  {name:<22}{'real samples':<42}healthy in {draws - len(alarms)} of {draws} draws")
+    for alarm in alarms[:5]:
+        print(f"X {alarm}")
+    right = f"{draws - len(alarms)} of {draws}"
+    return [*rows, dict.fromkeys(rows[0], "") | {"data": name, "case": "real samples", "right": right}]
 
 
 if __name__ == "__main__":

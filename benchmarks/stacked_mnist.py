@@ -1,6 +1,6 @@
 """Train GANs on stacked MNIST, and count its 1000 modes by the protocols of the unrolled GAN and of PacGAN.
 
-    python benchmarks/stacked_mnist.py                           # the recipe for D = 1/4, 5 seeds of half an hour each
+    python benchmarks/stacked_mnist.py                           # the recipe for D = 1/4, 5 seeds of ten minutes each
     python benchmarks/stacked_mnist.py --tasks quarter half      # D = 1/2 too
     python benchmarks/stacked_mnist.py --methods all --seeds 3   # beside them the published set-up, for as many steps
 
@@ -11,9 +11,9 @@ whose floor for a perfect generator is 0.0196; "strict" modes have a sample all 
 sure of by more than 0.8, and "confident %" is the share of such samples. The first line has the scores of as many
 real images. A classifier assigns a class to every image, noise too: read the strict count beside the other.
 
-What the recipes change in the published set-up: D has no BatchNorm and gets pairs of images (`Packing(2)`, so 611
-parameters for 585), R1 of weight 0.1 at every step, Adam 1e-3 for G and 8e-3 for D (published 1e-4 and 2e-4) that
-fall to 0 along a cosine, an average of G's weights; 8,000 steps of the published 500,000.
+What the recipes change in the published set-up: D has no BatchNorm and gets packs of four images (`Packing(4)`, so 719
+parameters for 585), R1 of weight 0.1 at every step, Adam 1e-3 for G and 8e-3 for D (published 1e-4 and 2e-4), three
+codes of ten values among the 256 latents, an average of G's weights; 5,000 steps of the published 500,000.
 """
 
 from typing import Any

@@ -173,6 +173,14 @@ def test_real_samples_of_8_bits_are_saved_in_8_bits(make_image_gan, is_8_bit):
     assert torch.equal(again.pool.x, probe.pool.x) and differences(again.state_dict(), state) == []
 
 
+def test_a_checkpoint_of_an_earlier_version_collects_real_samples_anew(make_gan, batches):
+    probe = HealthProbe(8)
+    state = probe.state_dict() | {"real": torch.randn(32, 2), "labels": None, "pool": [], "pool_labels": []}
+    probe.load_state_dict(state)
+    probe.note_real(make_gan(), batches(1)[0])
+    assert len(probe.pool) > 0
+
+
 def test_collecting_real_samples_is_resumed(make_gan, batches):
     gan = make_gan(num_classes=2)
     whole, first, rest = (HealthProbe(8) for _ in range(3))

@@ -86,7 +86,8 @@ class HealthProbe:
         def moved(kept: Any) -> Any:
             return [x.to(device) if isinstance(x, Tensor) else tuple(moved(x)) for x in kept]
 
-        self.pool.load_state_dict(state_dict["pool"], device)
+        if isinstance(state_dict["pool"], dict):  # else it is of an earlier version: the samples are collected anew
+            self.pool.load_state_dict(state_dict["pool"], device)
         self._losses = {player: moved(losses) for player, losses in state_dict["losses"].items()}
         self._gradients = {player: moved(norms) for player, norms in state_dict["gradients"].items()}
         self._logits.extend(moved(state_dict["logits"]))

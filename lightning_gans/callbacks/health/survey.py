@@ -78,7 +78,8 @@ class Survey:
         self.modes = modes_of(features, labels, self.space)
         self.names: list[str] = []
         pool = _Samples(real, features, self.modes.of(features, labels), labels)
-        among, flat_among = torch.cdist(features, features), torch.cdist(pool.flat, pool.flat)
+        among = torch.cdist(features, features)
+        flat_among = torch.cdist(pool.flat, pool.flat) if self.images else among
         source, floors = torch.Generator().manual_seed(0), []
         for _ in range(_DRAWS):
             order = torch.randperm(len(real), generator=source).to(real.device)
@@ -95,8 +96,9 @@ class Survey:
         """Return the figures of fakes (number, …), and of their classes where they are conditional."""
         features = self.space.features(fake)
         x, real = _Samples(fake, features, self.modes.of(features, labels), labels), self._real
-        pairs = (real.features, features), (features, features), (real.flat, x.flat), (x.flat, x.flat)
-        figures = self._figures(x, *(torch.cdist(*pair) for pair in pairs))
+        distances = torch.cdist(real.features, features), torch.cdist(features, features)
+        flat = (torch.cdist(real.flat, x.flat), torch.cdist(x.flat, x.flat)) if self.images else distances
+        figures = self._figures(x, *distances, *flat)
         for name in _RATIOS:
             figures[name] /= self.floor[name] or math.nan
         for name in ("imbalance", "repeats", "copies"):
