@@ -107,7 +107,6 @@ def _page(state: State, events: Sequence[Event], readings: Sequence[Reading]) ->
         "|---|---|---|",
     ]
     for name, caption in CAPTIONS.items():
-        values = [getattr(reading, name) for reading in readings[-_LAST:]]
-        value = next((value for value in reversed(values) if not math.isnan(value)), math.nan)
-        lines += [f"| {name} | {value:.3g} | {caption} |"]
+        known = [value for reading in readings[-_LAST:] if not math.isnan(value := getattr(reading, name))]
+        lines += [f"| {name} | {known[-1]:.3g} | {caption} |"] if known else []
     return "\n".join(lines) + "\n"
