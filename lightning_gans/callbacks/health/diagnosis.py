@@ -11,6 +11,7 @@ from lightning_gans.callbacks.health.signs import FEWEST, Finding, Signs
 from lightning_gans.callbacks.health.states import (
     EXPLODING_GRADIENTS,
     HEALTHY,
+    MEMORISING_DISCRIMINATOR,
     MODE_COLLAPSE,
     NON_FINITE,
     SOFT_COLLAPSE,
@@ -51,6 +52,15 @@ def fooled_discriminator(s: Signs, t: Thresholds) -> Finding | None:
     steep = max(s.now.real_slope, s.now.fake_slope) > t.exploded_gradient
     if s.now.separation < t.fooled_separation and s.now.energy > t.poor_energy and not steep:
         return WEAK_DISCRIMINATOR, _fooled(s)
+    return None
+
+
+def memorising_discriminator(s: Signs, t: Thresholds) -> Finding | None:
+    """Detect a D that knows the training samples, and takes validation samples for fakes."""
+    if s.now.memorised > t.memorised and s.now.separation > t.memorised_separation:
+        return MEMORISING_DISCRIMINATOR, (
+            f"D takes validation samples for fakes, {s.now.memorised:.0%} of the way from the training samples"
+        )
     return None
 
 
@@ -133,6 +143,7 @@ RULES: tuple[Callable[[Signs, Thresholds], Finding | None], ...] = (
     inverted_discriminator,
     progress,
     fooled_discriminator,
+    memorising_discriminator,
     exploded_gradient,
     exploded_samples,
     perfect_discriminator,

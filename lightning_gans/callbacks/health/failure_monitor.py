@@ -96,8 +96,6 @@ class FailureMonitor(Callback):
         self._since = 0  # number of readings before the last rollback
         self._page = HealthPage()  # of the current run
 
-    # ---------------------------------------------------------------- readings
-
     @override
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         folder = trainer.log_dir  # every process must ask, since Lightning has them agree on it
@@ -131,6 +129,11 @@ class FailureMonitor(Callback):
         self._read(trainer, pl_module)
         self._decide(trainer, pl_module)
 
+    @override
+    def on_validation_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, *args: Any) -> None:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self._probe.note_held(pl_module, batch)
+
     def on_non_finite(self, trainer: Trainer, pl_module: GAN, found: NonFinite) -> bool:
         """Report NaN or infinity that the guard has found; return whether an earlier state was restored."""
         if not self.every_n_steps:
@@ -152,8 +155,6 @@ class FailureMonitor(Callback):
         figures = {f"health/{name}": value for name, value in reading.figures().items() if not math.isnan(value)}
         for logger in trainer.loggers:
             logger.log_metrics(figures, step=gan.batches_seen - 1)  # as Lightning counts
-
-    # ---------------------------------------------------------------- decisions
 
     def _decide(self, trainer: Trainer, gan: GAN) -> None:
         state, evidence = diagnose(self.readings[self._since :], self.thresholds)

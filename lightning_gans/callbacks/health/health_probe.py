@@ -21,6 +21,8 @@ from lightning_gans.step import Batch, Step, per_sample
 
 _LAST_STEPS = 8  # steps whose logits are kept, so that D's figures rest on more than one batch
 _SLOPES_AT = 16  # samples of each kind at which D is differentiated
+_WHOLE = 8  # samples of which packs take a whole number
+_HELD = 64  # validation samples, beside as many of the training, at which D is compared
 
 
 class HealthProbe:
@@ -37,6 +39,7 @@ class HealthProbe:
         self.seed = seed
         self.pool = RealPool(4 * num_samples)
         self.latents: Tensor | None = None
+        self.held = RealPool(_HELD, _HELD)  # of the validation set
         self._reference: RealReference | None = None
         self._survey: Survey | None = None
         self._losses: dict[str, list[Tensor]] = {"discriminator": [], "generator": []}
@@ -68,12 +71,18 @@ class HealthProbe:
         """Keep real samples until there are enough to compare with."""
         self.pool.note(gan, batch)
 
+    def note_held(self, gan: GAN, batch: Batch) -> None:
+        """Keep the first batch of the validation set."""
+        self.held.note(gan, batch)
+        self.held.close()
+
     # ---------------------------------------------------------------- checkpoints
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the next readings depend on, so that a resumed run has those of an uninterrupted one."""
         return {
             "pool": self.pool.state_dict(),
+            "held": self.held.state_dict(),
             "losses": {player: list(losses) for player, losses in self._losses.items()},
             "gradients": {player: list(norms) for player, norms in self._gradients.items()},
             "logits": list(self._logits),
@@ -88,6 +97,7 @@ class HealthProbe:
 
         if isinstance(state_dict["pool"], dict):  # else it is of an earlier version: the samples are collected anew
             self.pool.load_state_dict(state_dict["pool"], device)
+            self.held.load_state_dict(state_dict["held"], device)
         self._losses = {player: moved(losses) for player, losses in state_dict["losses"].items()}
         self._gradients = {player: moved(norms) for player, norms in state_dict["gradients"].items()}
         self._logits.extend(moved(state_dict["logits"]))
@@ -103,7 +113,8 @@ class HealthProbe:
         for kept in (*self._losses.values(), *self._gradients.values()):
             kept.clear()
         known = dict(zip(figures, torch.stack(list(figures.values())).tolist(), strict=True))
-        return Reading(batch, **known, **(self._of_survey(gan) if survey and known["finite"] else {}))
+        surveyed = self._of_survey(gan) | self._of_held(gan) if survey and known["finite"] else {}
+        return Reading(batch, **known, **surveyed)
 
     def _finite(self, samples: Tensor) -> Tensor:
         """Return 1 where the last losses and logits, and a sum of samples, are finite, else 0."""
@@ -180,6 +191,22 @@ class HealthProbe:
             self._survey.number, generator=torch.Generator().manual_seed(self.seed + 1)
         )
         return self._survey.compare(*self._drawn(gan, latents)) | self._survey.of_modes()
+
+    @torch.no_grad()
+    def _of_held(self, gan: GAN) -> dict[str, float]:
+        """Return how far D finds validation samples less real than the training's, on the way to fakes."""
+        count = min(_HELD, len(self.held), len(self.pool)) // _WHOLE * _WHOLE  # whole packs
+        if self._step is None or not count or len(self._step.fake) < count:
+            return {}
+        labels = self.pool.labels, self.held.labels, self._step.labels
+        with generation.evaluating(gan.discriminator), seeded(self.seed):
+            train, held, fake = (
+                gan.discriminate(
+                    gan.discriminator, x[:count].to(gan.dtype), None if label is None else label[:count]
+                ).mean()
+                for x, label in zip((self.pool.x, self.held.x, self._step.fake), labels, strict=True)
+            )
+        return {"memorised": float((train - held) / (train - fake))} if train > fake else {}
 
     def _drawn(self, gan: GAN, latents: Tensor, route: int | None = None) -> tuple[Tensor, Tensor | None]:
         """Return the samples of latents, of all classes in turn, and their labels."""

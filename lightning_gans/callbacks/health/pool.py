@@ -19,13 +19,14 @@ class RealPool:
 
     Args:
         least: samples that it holds at least, unless the first epoch has fewer.
+        most: samples that it holds at most.
 
     Attributes:
         closed: whether it takes no more.
     """
 
-    def __init__(self, least: int) -> None:
-        self.least = least
+    def __init__(self, least: int, most: int = _MOST) -> None:
+        self.least, self.most = least, most
         self.closed = False
         self._x: list[Tensor] = []
         self._labels: list[Tensor] = []
@@ -36,20 +37,24 @@ class RealPool:
 
     def note(self, gan: GAN, batch: Batch) -> None:
         """Keep the samples of a batch, while there is room."""
-        self._epoch = gan.current_epoch if self._epoch is None else self._epoch
-        if self._epoch != gan.current_epoch:
-            self.closed = True  # the next epoch has the same samples
+        if self._epoch not in (None, gan.current_epoch):
+            self.close()  # the next epoch has the same samples
         if self.closed:
             return
+        self._epoch = gan.current_epoch
         x, labels = gan.unpack_batch(batch)
         self._x.append(x.detach().float())
         if labels is not None:
             self._labels.append(labels)
-        room = max(self.least, min(_MOST, max(_FEWEST, _NUMBERS // max(1, x[0].numel()))))
-        self.closed = len(self) >= room
-        if self.closed:
+        room = max(self.least, min(self.most, max(_FEWEST, _NUMBERS // max(1, x[0].numel()))))
+        if len(self) >= room:
+            self.close()
             self._x = [self.x[:room]]
             self._labels = [torch.cat(self._labels)[:room]] if self._labels else []
+
+    def close(self) -> None:
+        """Take no more."""
+        self.closed, self._epoch = True, None
 
     @property
     def x(self) -> Tensor:

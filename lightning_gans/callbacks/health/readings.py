@@ -58,6 +58,8 @@ class Reading:
         sharpness: strength of edges of fakes over that of the nearest real images.
         agreement: share of fakes that look like their class, over that of real samples.
         missing_names: names of the missing modes.
+        memorised: (D(x) − D(v)) / (D(x) − D(G(z))) of mean logits, of training samples x and validation samples v: 0
+            for a D that knows what the data look like, 1 for one that knows the training samples by heart.
         shift: the energy between the fakes of this reading and those of the last: how far the distribution has moved.
         movement: mean distance that the sample of one latent has moved since the last reading, over the mean
             distance between real samples.
@@ -126,6 +128,10 @@ class Reading:
         "Strength of edges, over that of the nearest real image: below 1 is blurred, above noisy."
     )
     agreement: float = _surveyed("The share of samples that look like their class, over that of real samples.")
+    memorised: float = _surveyed(
+        "How far D takes validation samples for fakes: 0 as little as training samples, 1 as much as generated ones.",
+        "how well D tells real from fake",
+    )
     shift: float = _figure(
         "How far the distribution of samples has moved since the last reading, 0 to 1. High in an oscillation.",
         "change between readings",

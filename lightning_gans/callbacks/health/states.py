@@ -140,6 +140,10 @@ WEAK_DISCRIMINATOR = State(
         Remedy("use a larger D", "raise its width or depth"),
     ),
 )
+MEMORISING_DISCRIMINATOR = State(
+    "D memorises the training set",
+    (_AUGMENTATION, _R1, Remedy("drop units of D (Srivastava 2014)", _file("dropout"), ("Dropout",))),
+)
 EXPLODING_GRADIENTS = State("exploding gradients", (_GRADIENT_PENALTY, _SPECTRAL_NORM, _CLIP, _LOWER_RATES))
 BLURRED = State(
     "samples blurred or smeared",
@@ -180,6 +184,7 @@ STATES = (
     SOFT_COLLAPSE,
     VANISHING_GRADIENT,
     WEAK_DISCRIMINATOR,
+    MEMORISING_DISCRIMINATOR,
     EXPLODING_GRADIENTS,
     BLURRED,
     NOISY,

@@ -37,6 +37,8 @@ class Thresholds:
         exploded_gradient: norm of either gradient, slope of D, or size of D's loss, above which it has exploded.
         exploded_energy: energy above which an exploded gradient or loss is a failure.
         exploded_diversity: diversity above which the samples have exploded.
+        memorised: memorised above which D knows the training samples,
+        memorised_separation: if its separation is above this.
         repeats: share of samples with a near copy among the others, above which there are only a few.
         little_diversity: diversity below which samples have collapsed, however near to the data.
         ignored: sensitivity below which the latents are ignored.
@@ -80,6 +82,8 @@ class Thresholds:
     exploded_gradient: float = 100.0
     exploded_energy: float = 0.075
     exploded_diversity: float = 3.0
+    memorised: float = 0.5
+    memorised_separation: float = 0.9
     repeats: float = 0.5
     little_diversity: float = 0.3
     ignored: float = 0.05

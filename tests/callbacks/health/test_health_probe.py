@@ -236,6 +236,26 @@ def test_nan_in_losses_or_samples_makes_a_reading_not_finite():
     assert probe.measure(gan, 1).finite == 0
 
 
+def test_memorised_is_how_far_d_takes_validation_samples_for_fakes():
+    gan, probe = GAN(Fixed(torch.zeros(64, 2)), Linear([1.0, 0.0])), HealthProbe(8)
+    train, held = torch.full((64, 2), 4.0), torch.full((64, 2), 1.0)  # fakes are at 0, and D(x) is the first coordinate
+    probe.note_real(gan, train)
+    probe.note_steps({"discriminator": gan.discriminator_step(train).detached()})
+    assert math.isnan(probe.measure(gan, 1, survey=True).memorised), "no validation samples"
+    probe.note_held(gan, held)
+    assert probe.measure(gan, 2, survey=True).memorised == pytest.approx(0.75)
+    assert math.isnan(probe.measure(gan, 3).memorised), "in surveys only"
+
+
+def test_validation_samples_are_kept_in_training_but_not_of_the_sanity_check(fit):
+    monitor = FailureMonitor(every_n_steps=1, num_samples=8)
+    batches = [torch.randn(64, 2) for _ in range(4)]
+    fit(points(0), batches, val=batches[:2], max_epochs=2, num_sanity_val_steps=2, callbacks=[monitor])
+    assert len(monitor._probe.held) == 64
+    known = [not math.isnan(reading.memorised) for reading in monitor.readings]
+    assert not any(known[:4]) and any(known[4:]), "from the first validation on, where D is ahead"
+
+
 # ---------------------------------------------------------------- every kind of GAN
 
 

@@ -25,6 +25,7 @@ def test_the_names_of_states_are_those_of_logs_alerts_and_checkpoints():
         "soft collapse / oscillation",
         "vanishing generator gradient (D too strong)",
         "D too weak (generator fools it with garbage)",
+        "D memorises the training set",
         "exploding gradients",
         "samples blurred or smeared",
         "samples noisy",
