@@ -12,7 +12,7 @@ sure of by more than 0.8, and "confident %" is the share of such samples. The fi
 real images. A classifier assigns a class to every image, noise too: read the strict count beside the other.
 
 What the recipes change in the published set-up: D has no BatchNorm and gets packs of four images (`Packing(4)`, so 719
-parameters for 585), R1 of weight 0.1 at every step, Adam 1e-3 for G and 8e-3 for D (published 1e-4 and 2e-4), three
+parameters for 585), R1 of weight 0.025 at every step, Adam 1e-3 for G and 8e-3 for D (published 1e-4 and 2e-4), three
 codes of ten values among the 256 latents, an average of G's weights; 5,000 steps of the published 500,000.
 """
 

@@ -59,7 +59,7 @@ class Reading:
         agreement: share of fakes that look like their class, over that of real samples.
         missing_names: names of the missing modes.
         memorised: (D(x) − D(v)) / (D(x) − D(G(z))) of mean logits, of training samples x and validation samples v: 0
-            for a D that knows what the data look like, 1 for one that knows the training samples by heart.
+            for a D that knows what the data look like, 1 for one that has memorised the training samples.
         shift: the energy between the fakes of this reading and those of the last: how far the distribution has moved.
         movement: mean distance that the sample of one latent has moved since the last reading, over the mean
             distance between real samples.
