@@ -320,6 +320,7 @@ def main() -> None:
     parser.add_argument("--pictures", help="a folder of colour pictures, in train/ with a folder for each class")
     parser.add_argument("--out", type=Path, default=OUT, help="the CSV; default results/constructed_failures.csv")
     options = parser.parse_args()
+    torch.set_num_threads(1)
     data = known(options.pictures)
     if unknown := set(options.data or ()) - set(data):
         parser.error(f"unknown {', '.join(sorted(unknown))}; expected some of {', '.join(data)}.")
