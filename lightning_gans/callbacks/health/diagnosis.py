@@ -114,7 +114,7 @@ def oscillation(s: Signs, t: Thresholds) -> Finding | None:
 
 def collapse(s: Signs, t: Thresholds) -> Finding | None:
     """Detect samples of little variety, far from the data."""
-    among_real_ones = not s.now.density < 2 * t.unlike  # else they are pale, or elsewhere
+    among_real_ones = not s.now.density < 3 * t.unlike  # else they are pale, or elsewhere
     if s.now.energy > t.collapsed_energy and s.now.diversity < t.collapsed_diversity and among_real_ones:
         return MODE_COLLAPSE, f"fakes vary {s.now.diversity:.2f} times as much as the data, and {s.far}"
     return None

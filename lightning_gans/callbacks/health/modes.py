@@ -11,7 +11,7 @@ from lightning_gans.callbacks.health.space import PointSpace
 
 _BINS = 10  # k-means clusters where the data have neither classes nor separate modes
 _SCATTERED = 0.1  # share of points in no cluster, above which these are not the modes of the data
-_REACH = 1.5  # how far a mode reaches beyond its real points, as a multiple of their distance from its centre
+_REACH = 1.5  # how far a mode reaches, as a multiple of the distance from its centre that .95 of its real points have
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,9 @@ def modes_of(features: Tensor, labels: Tensor | None, space: PointSpace) -> Mode
         if found.max() >= 1 and (found < 0).float().mean() < _SCATTERED:
             clusters = [features[found == index] for index in range(int(found.max()) + 1)]
             centres = torch.stack([cluster.mean(0) for cluster in clusters])
-            reach = [(cluster - centre).norm(dim=1).max() for cluster, centre in zip(clusters, centres, strict=True)]
+            reach = [
+                (cluster - centre).norm(dim=1).quantile(0.95) for cluster, centre in zip(clusters, centres, strict=True)
+            ]
             names = tuple(f"({', '.join(f'{value:.2g}' for value in centre.tolist())})" for centre in centres)
             return Modes("modes", names, space, centres, _REACH * torch.stack(reach))
     bins = min(_BINS, len(torch.unique(features, dim=0)))

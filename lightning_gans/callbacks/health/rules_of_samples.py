@@ -44,7 +44,7 @@ def ignored_latents(s: Signs, t: Thresholds) -> Finding | None:
 
 def unlike_the_data(s: Signs, t: Thresholds) -> Finding | None:
     """Detect samples none of which lies among real ones."""
-    if not (s.now.coverage < t.unlike and s.now.density < 2 * t.unlike):
+    if not (s.now.coverage < t.unlike and s.now.density < 3 * t.unlike):
         return None
     if s.now.sharpness < t.blurred or s.now.gap > t.smeared_gap:
         return BLURRED, _smeared(s)
@@ -89,7 +89,8 @@ def missing_modes(s: Signs, t: Thresholds) -> Finding | None:
     names = list(s.now.missing_names)
     shown = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
     evidence = f"about {s.now.missing:.0f} of the data's {s.now.modes:.0f} modes have hardly any sample: {shown}"
-    return (MODE_COLLAPSE if s.now.modes > 2 and s.now.missing >= s.now.modes - 1 else PARTIAL_COLLAPSE), evidence
+    only_one = s.now.modes > 2 and s.now.missing >= s.now.modes - 1 and not s.now.outside > t.outside
+    return (MODE_COLLAPSE if only_one else PARTIAL_COLLAPSE), evidence
 
 
 def unequal_modes(s: Signs, t: Thresholds) -> Finding | None:

@@ -42,13 +42,14 @@ class Thresholds:
         repeats: share of samples with a near copy among the others, above which there are only a few.
         little_diversity: diversity below which samples have collapsed, however near to the data.
         ignored: sensitivity below which the latents are ignored.
-        unlike: coverage below which no sample lies among real ones, with a density of less than twice as much.
+        unlike: coverage below which no sample lies among real ones, with a density of less than three times as much.
         smeared_width: width above which points are scattered around the modes,
         smeared_gap: if their gap is above this.
         contrast: factor by which the contrast of images differs from the data's, up or down, above which it is wrong.
         blurred: sharpness below which images are blurred.
         noisy: sharpness above which images are noisy,
         noisy_coverage: if their coverage is below this.
+        outside: share of samples outside of all modes, above which they have not gathered in the one that is left.
         imbalance: imbalance above which modes are unequal.
         spread: spread below which classes or modes have collapsed inside.
         least_spread: spread of the least, below which one of them has.
@@ -94,6 +95,7 @@ class Thresholds:
     blurred: float = 0.6
     noisy: float = 2.0
     noisy_coverage: float = 0.6
+    outside: float = 0.4
     imbalance: float = 0.3
     spread: float = 0.5
     least_spread: float = 0.15

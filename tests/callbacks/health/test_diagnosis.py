@@ -232,6 +232,13 @@ def test_a_generator_without_a_discriminator_is_not_compared_with_the_data():
     assert set(OF_VARIETY) < set(RULES)
 
 
+def test_samples_outside_of_all_modes_have_not_gathered_in_one():
+    left = {"missing": 7, "missing_names": ("a",) * 7}
+    assert state(readings(**left, outside=0.3)) == MODE_COLLAPSE
+    assert state(readings(**left, outside=0.5)) == PARTIAL_COLLAPSE
+    assert state(readings(**left, outside=0.5), outside=0.6) == MODE_COLLAPSE
+
+
 def test_missing_modes_are_named():
     evidence = diagnose(readings(missing=2, missing_names=("digit 3", "digit 7")))[1]
     assert evidence == "about 2 of the data's 8 modes have hardly any sample: digit 3, digit 7"
@@ -354,4 +361,4 @@ def test_the_thresholds_of_lost_variety():
 
 def test_every_threshold_is_tested():
     lost = {"lost_energy", "lost_diversity", "lost_factor"}
-    assert {field.name for field in fields(Thresholds)} == {*NUDGES, "progress", "noise", *lost}
+    assert {field.name for field in fields(Thresholds)} == {*NUDGES, "progress", "noise", "outside", *lost}
