@@ -131,7 +131,7 @@ class FailureMonitor(Callback):
 
     @override
     def on_validation_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, *args: Any) -> None:
-        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+        if self.every_n_steps and trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._probe.note_held(pl_module, batch)
 
     def on_non_finite(self, trainer: Trainer, pl_module: GAN, found: NonFinite) -> bool:

@@ -195,8 +195,9 @@ class HealthProbe:
     @torch.no_grad()
     def _of_held(self, gan: GAN) -> dict[str, float]:
         """Return how far D finds validation samples less real than the training's, on the way to fakes."""
-        count = min(_HELD, len(self.held), len(self.pool)) // _WHOLE * _WHOLE  # whole packs
-        if self._step is None or not count or len(self._step.fake) < count:
+        fakes = 0 if self._step is None else len(self._step.fake)
+        count = min(_HELD, len(self.held), len(self.pool), fakes) // _WHOLE * _WHOLE  # whole packs
+        if self._step is None or not count:
             return {}
         labels = self.pool.labels, self.held.labels, self._step.labels
         with generation.evaluating(gan.discriminator), seeded(self.seed):

@@ -35,7 +35,7 @@ class Modes:
     def of(self, features: Tensor, labels: Tensor | None) -> Tensor:
         """Return the mode (N,) of each sample, its label where there are any; −1 outside of all, or unsure."""
         if labels is not None:
-            return labels
+            return torch.where(labels < len(self.names), labels, -1)  # −1: a class of which no real sample is known
         if self.centres is None:
             return self.space.classify(features)
         assert self.reach is not None

@@ -59,7 +59,8 @@ class RealPool:
     @property
     def x(self) -> Tensor:
         """The samples (N, …), in single precision."""
-        self._x = [torch.cat(self._x)]
+        if len(self._x) > 1:
+            self._x = [torch.cat(self._x)]
         return self._x[0]
 
     @property

@@ -10,12 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lightning_gans.callbacks.health.modes import Modes, modes_of
+from lightning_gans.callbacks.health.real_reference import mean_of_pairs
 from lightning_gans.callbacks.health.space import space_of
 
 _NEIGHBOURS = 5
 _DRAWS = 8  # of real samples against real samples, whose mean is the floor
 _IMAGES, _POINTS = 256, 512  # fakes, at most
 _FEWEST = 40  # real samples below which there is no survey
+_PER_CLASS = 20  # real samples for each class, on average, below which they cannot tell the class of a fake
 _COPY = 0.25  # share of the usual distance between neighbours within which a fake is a copy of a real image
 _REPEAT = 0.2  # the same within which two fakes are one
 _EXPECTED = 12  # samples that a mode must lead to expect before its absence counts
@@ -50,7 +52,7 @@ class Survey:
         sharpness   mean |Laplacian| of an image over its contrast, relative to the real image nearest to it; a ratio;
                     NaN for points
         agreement   share of fakes that their nearest real samples put in the class they were made for; a ratio; NaN
-                    without labels
+                    without labels, or with fewer than twenty real samples for a class
 
     Args:
         real: samples (P, …).
@@ -70,7 +72,7 @@ class Survey:
     def __init__(self, real: Tensor, labels: Tensor | None) -> None:
         self.images = real.dim() == 4
         self.number = min(_IMAGES, len(real) // 3) if self.images else min(_POINTS, len(real) // 2)
-        if len(real) < _FEWEST or not (real.flatten(1) - real[0].flatten()).any():
+        if len(real) < _FEWEST or not real.isfinite().all() or not (real - real[:1]).any():
             self.number = 0
             return
         self.space = space_of(real)
@@ -142,7 +144,7 @@ class Survey:
             figures["copies"] = (flat_across.min(0).values < _COPY * real.flat_gap).float().mean()
             figures["contrast"] = _contrast(fake.x).median() / real.contrast
             figures["sharpness"] = (_sharpness(fake.x) / real.sharpness[across.argmin(0)]).median()
-        if fake.labels is not None and real.labels is not None:
+        if fake.labels is not None and real.labels is not None and len(real.x) >= _PER_CLASS * len(counts):
             voters = real.labels[across.topk(_NEIGHBOURS, dim=0, largest=False).indices]
             figures["agreement"] = (voters.mode(0).values == fake.labels).float().mean()
         return {name: float(figure) for name, figure in figures.items()}
@@ -184,9 +186,7 @@ def _gaps(among: Tensor) -> Tensor:
 
 
 def _energy(real: Tensor, fake: Tensor, across: Tensor) -> Tensor:
-    mean = across.mean()
-    among = sum(one.sum() / max(1, len(one) * (len(one) - 1)) for one in (real, fake))
-    return 1 - among / (2 * mean)
+    return 1 - (mean_of_pairs(real) + mean_of_pairs(fake)) / (2 * across.mean())
 
 
 def _spreads(distances: Tensor, modes: Tensor, number: int) -> Tensor:

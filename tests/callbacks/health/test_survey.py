@@ -220,3 +220,23 @@ def test_any_number_of_classes(labels):
     survey = Survey(torch.randn(200, 2), labels)
     found = survey.compare(torch.randn(100, 2), labels[:100])
     assert found["missing"] == 0 and math.isfinite(found["coverage"])
+
+
+def test_fakes_of_a_class_that_no_known_real_sample_has():
+    labels = torch.arange(200) % 3
+    survey = Survey(torch.randn(200, 2), labels)
+    found = survey.compare(torch.randn(100, 2), torch.arange(100) % 5)
+    assert found["outside"] == pytest.approx(0.4) and found["missing"] == 0
+
+
+def test_the_class_of_a_fake_is_not_told_from_a_few_real_samples():
+    x = torch.randn(200, 2)
+    few, enough = (Survey(x, torch.arange(200) % classes) for classes in (20, 4))
+    assert math.isnan(few.compare(x[:100], torch.arange(100) % 20)["agreement"])
+    assert math.isfinite(enough.compare(x[:100], torch.arange(100) % 4)["agreement"])
+
+
+def test_there_is_no_survey_of_real_samples_that_are_not_finite():
+    real = torch.randn(100, 2)
+    real[3, 1] = math.nan
+    assert Survey(real, None).number == 0
