@@ -1,6 +1,6 @@
 """Show the failure monitor samples with a known defect, without any training, and see what it says.
 
-    python benchmarks/constructed_failures.py                  # points, scikit-learn's digits and MNIST; minutes
+    python benchmarks/constructed_failures.py                  # points, digits, MNIST, Fashion-MNIST; half an hour
     python benchmarks/constructed_failures.py --pictures PATH  # and colour pictures, a folder for each class
     python benchmarks/constructed_failures.py --data ring --draws 100
 
@@ -11,19 +11,19 @@ evidence, and every measure; data that have rows in it are not repeated.
 """
 
 import argparse
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
+from metrics import blurred
 from torch import Tensor
 from tqdm import tqdm
 from training_runs import append, rows_of
 
 from lightning_gans.callbacks.health.diagnosis import diagnose
 from lightning_gans.callbacks.health.readings import Reading
+from lightning_gans.callbacks.health.real_reference import RealReference, mean_of_pairs
 from lightning_gans.callbacks.health.states import (
     BLURRED,
     COLLAPSE_IN_CLASSES,
@@ -38,7 +38,7 @@ from lightning_gans.callbacks.health.states import (
     State,
 )
 from lightning_gans.callbacks.health.survey import Survey
-from lightning_gans.data import MNIST, Digits, GANData, ImageFolder
+from lightning_gans.data import MNIST, Digits, FashionMNIST, GANData, GaussianGrid, GaussianRing, ImageFolder
 
 OUT = Path(__file__).parent / "results" / "constructed_failures.csv"
 POOL = 1_024
@@ -65,15 +65,14 @@ class Case:
 def verdict(survey: Survey, real: Tensor, case: Case) -> tuple[State, str, dict[str, float]]:
     """Return the state that the monitor names, its evidence, and the figures."""
     figures = survey.compare(case.x, case.labels)
-    flat, fake = real.flatten(1)[: len(case.x)], case.x.flatten(1)
-    spread = torch.pdist(flat).mean()
-    diversity, across = torch.pdist(fake).mean() / spread, torch.cdist(flat, fake).mean()
-    energy = (2 * across - spread - torch.pdist(fake).mean()) / (2 * across)
+    fake, few = case.x.flatten(1), slice(len(case.x))
+    plain = RealReference(real[few]).figures(fake, mean_of_pairs(torch.cdist(fake, fake)), None)
+    diversity = plain["diversity"].item()
     reading = Reading(
         500,
-        energy=energy.item(),
-        diversity=diversity.item(),
-        sensitivity=diversity.item(),
+        energy=plain["energy"].item(),
+        diversity=diversity,
+        sensitivity=diversity,
         shift=0.0,
         movement=0.2,
         separation=0.7,
@@ -85,8 +84,7 @@ def verdict(survey: Survey, real: Tensor, case: Case) -> tuple[State, str, dict[
         fake_slope=2.0,
         generator_loss=1.0,
         discriminator_loss=1.0,
-        modes=len(survey.modes.names),
-        missing_names=tuple(survey.names),
+        **survey.of_modes(),
         **figures,
     )
     state, evidence = diagnose([reading] * 10)
@@ -94,12 +92,6 @@ def verdict(survey: Survey, real: Tensor, case: Case) -> tuple[State, str, dict[
 
 
 # ---------------------------------------------------------------- points
-
-
-def ring(modes: int = 8) -> Tensor:
-    """Return the centres of a ring of radius 1."""
-    angles = 2 * math.pi * torch.arange(modes) / modes
-    return torch.stack([angles.cos(), angles.sin()], 1)
 
 
 def draw_mixture(
@@ -144,15 +136,6 @@ def of_points(centres: Tensor, sigma: float, source: torch.Generator, number: in
 
 
 # ---------------------------------------------------------------- images
-
-
-def blurred(x: Tensor, sigma: float) -> Tensor:
-    """Return images blurred by a Gaussian."""
-    reach = int(3 * sigma) + 1
-    kernel = torch.exp(-(torch.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).expand(x.shape[1], 1, 1, -1)
-    x = F.conv2d(F.pad(x, (reach,) * 4, mode="replicate"), kernel, groups=x.shape[1])
-    return F.conv2d(x, kernel.transpose(2, 3), groups=x.shape[1])
 
 
 def of_images(
@@ -297,15 +280,18 @@ def pictures(data: GANData, labelled: bool, classes_are_seen: bool, number: int 
 def known(root: str | None) -> dict[str, Data]:
     """Return all data by name."""
     uneven = torch.tensor([[0.0, 0.0], [3.0, 0.5], [1.0, 4.0], [-3.0, 2.0], [-2.0, -3.0]])
-    side = torch.tensor([-4.0, -2.0, 0.0, 2.0, 4.0])
     data = {
-        "ring": mixture(ring(), 0.01),
-        "grid": mixture(torch.cartesian_prod(side, side), 0.05),
+        "ring": mixture(GaussianRing().means, 0.01),
+        "grid": mixture(GaussianGrid().means, 0.05),
         "five": mixture(uneven, 0.2),
         "digits": pictures(Digits(size=16, labels=True), False, True, 160),
         "digits with labels": pictures(Digits(size=16, labels=True), True, True, 160),
         "mnist": pictures(MNIST(labels=True), False, True),
         "mnist with labels": pictures(MNIST(labels=True), True, True),
+        "three": mixture(torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]]), 0.1),
+        "twelve": mixture(GaussianRing(num_modes=12, radius=2.0).means, 0.12),
+        "fashion": pictures(FashionMNIST(labels=True), False, False),
+        "fashion with labels": pictures(FashionMNIST(labels=True), True, True),
     }
     if root is not None:
         colour = ImageFolder(root, size=32, labels=True, num_workers=0)
