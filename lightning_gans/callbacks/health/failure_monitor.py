@@ -46,8 +46,8 @@ class FailureMonitor(Callback):
     both learning rates halved. NaN or infinity ends a run that does not roll back, with a `NonFiniteError` that names
     the update; the monitor reports it too.
 
-    It takes at most 2 % of the time of a step of DCGAN-64 (`benchmarks/failure_monitor.py --cost`). With several
-    processes the first one decides for all.
+    `benchmarks/failure_monitor.py --cost` measures what it adds to a step. With several processes the first one decides
+    for all.
 
     Args:
         every_n_steps: batches between readings, at least 1; 0 switches the monitor off.
