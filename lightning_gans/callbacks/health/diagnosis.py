@@ -20,9 +20,8 @@ from lightning_gans.callbacks.health.states import (
 )
 from lightning_gans.callbacks.health.thresholds import Thresholds
 
-_FALLING = {"distance": 0.005, "width": 0.3, "missing": 0.9, "imbalance": 0.05}
-_RISING = {"coverage": 0.03, "spread": 0.1}
-"""Figures that change as a GAN learns, and the change that may be chance; those that fall also by a share."""
+_FALLING, _RISING = ("energy", "distance", "width", "missing", "imbalance"), ("coverage", "spread")
+"""Figures that change as a GAN learns; each has a change that may be chance among the thresholds."""
 
 # ---------------------------------------------------------------- the rules
 
@@ -36,13 +35,11 @@ def inverted_discriminator(s: Signs, t: Thresholds) -> Finding | None:
 
 def progress(s: Signs, t: Thresholds) -> Finding | None:
     """Detect samples that come closer to the data: a GAN that learns is healthy, and no later rule applies."""
-    for name, least in ("energy", t.noise), *_FALLING.items():
-        before, now = s.before(name), getattr(s.now, name)
-        if before - now > max(t.progress * before, least):
-            return HEALTHY, f"the samples come closer to the data ({name} {before:.2g} before, {now:.2g} now)"
-    for name, least in _RISING.items():
-        before, now = s.before(name, max), getattr(s.now, name)
-        if min(now, 1) - before > least:
+    for name in (*_FALLING, *_RISING):
+        before, now = s.before(name, max if name in _RISING else min), getattr(s.now, name)
+        gain = min(now, 1) - before if name in _RISING else before - now
+        share = 0.0 if name in _RISING else t.progress * before
+        if gain > max(share, getattr(t, f"{name}_noise")):
             return HEALTHY, f"the samples come closer to the data ({name} {before:.2g} before, {now:.2g} now)"
     return None
 
@@ -114,7 +111,7 @@ def oscillation(s: Signs, t: Thresholds) -> Finding | None:
 
 def collapse(s: Signs, t: Thresholds) -> Finding | None:
     """Detect samples of little variety, far from the data."""
-    among_real_ones = not s.now.density < 3 * t.unlike  # else they are pale, or elsewhere
+    among_real_ones = not s.now.density < t.unlike_density  # else they are pale, or elsewhere
     if s.now.energy > t.collapsed_energy and s.now.diversity < t.collapsed_diversity and among_real_ones:
         return MODE_COLLAPSE, f"fakes vary {s.now.diversity:.2f} times as much as the data, and {s.far}"
     return None

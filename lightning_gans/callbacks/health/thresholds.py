@@ -20,7 +20,13 @@ class Thresholds:
         lost_factor: how many times their lowest energy such samples must have.
         progress: share by which a distance from the data must fall below the least of the twenty readings before, to
             count as learning.
-        noise: fall of the energy that may be chance.
+        energy_noise: fall of the energy that may be chance.
+        distance_noise: the same of the distance.
+        width_noise: the same of the width.
+        missing_noise: the same of the number of missing modes.
+        imbalance_noise: the same of the imbalance.
+        coverage_noise: rise of the coverage that may be chance.
+        spread_noise: the same of the spread.
         shift: shift above which the distribution of fakes moves between readings.
         movement: movement above which it does.
         standstill: movement below which the generator no longer changes.
@@ -42,7 +48,8 @@ class Thresholds:
         repeats: share of samples with a near copy among the others, above which there are only a few.
         little_diversity: diversity below which samples have collapsed, however near to the data.
         ignored: sensitivity below which the latents are ignored.
-        unlike: coverage below which no sample lies among real ones, with a density of less than three times as much.
+        unlike: coverage below which no sample lies among real ones,
+        unlike_density: if the density is below this.
         smeared_width: width above which points are scattered around the modes,
         smeared_gap: if their gap is above this.
         contrast: factor by which the contrast of images differs from the data's, up or down, above which it is wrong.
@@ -66,7 +73,13 @@ class Thresholds:
     lost_diversity: float = 0.8
     lost_factor: float = 2.0
     progress: float = 0.15
-    noise: float = 0.02
+    energy_noise: float = 0.02
+    distance_noise: float = 0.005
+    width_noise: float = 0.3
+    missing_noise: float = 0.9
+    imbalance_noise: float = 0.05
+    coverage_noise: float = 0.03
+    spread_noise: float = 0.1
     shift: float = 0.3
     movement: float = 0.25
     standstill: float = 0.05
@@ -89,6 +102,7 @@ class Thresholds:
     little_diversity: float = 0.3
     ignored: float = 0.05
     unlike: float = 0.1
+    unlike_density: float = 0.3
     smeared_width: float = 2.5
     smeared_gap: float = 1.5
     contrast: float = 1.6

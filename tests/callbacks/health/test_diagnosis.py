@@ -209,6 +209,7 @@ def test_a_gan_whose_samples_improve_in_any_way_is_healthy(name):
     earlier, later = (readings(10, **bad | {name: value}) for value in (before, now))
     assert state(earlier) != HEALTHY and state(earlier, later[:6]) == HEALTHY
     assert state(later, earlier[:6]) != HEALTHY, "they get worse"
+    assert state(earlier, later[:6], **{f"{name}_noise": 3.0}) != HEALTHY, "it may be chance"
 
 
 def test_figures_of_surveys_are_medians_of_the_last_three():
@@ -237,6 +238,13 @@ def test_samples_outside_of_all_modes_have_not_gathered_in_one():
     assert state(readings(**left, outside=0.3)) == MODE_COLLAPSE
     assert state(readings(**left, outside=0.5)) == PARTIAL_COLLAPSE
     assert state(readings(**left, outside=0.5), outside=0.6) == MODE_COLLAPSE
+
+
+def test_pale_samples_far_from_the_data_have_not_collapsed():
+    little = {"energy": 0.3, "diversity": 0.5}
+    assert state(readings(**little, density=0.5)) == MODE_COLLAPSE
+    assert state(readings(**little, density=0.2)) == HEALTHY
+    assert state(readings(**little, density=0.5), unlike_density=0.6) == HEALTHY
 
 
 def test_missing_modes_are_named():
@@ -347,7 +355,7 @@ def test_the_thresholds_of_progress():
     slow = readings(5, energy=0.6, diversity=0.0), readings(5, energy=0.55, diversity=0.0)
     assert state(*slow) == MODE_COLLAPSE and state(*slow, progress=0.05) == HEALTHY
     slight = readings(5, energy=0.26, diversity=0.0), readings(5, energy=0.21, diversity=0.0)
-    assert state(*slight) == HEALTHY and state(*slight, noise=0.06) == MODE_COLLAPSE
+    assert state(*slight) == HEALTHY and state(*slight, energy_noise=0.06) == MODE_COLLAPSE
 
 
 def test_the_thresholds_of_lost_variety():
@@ -361,4 +369,12 @@ def test_the_thresholds_of_lost_variety():
 
 def test_every_threshold_is_tested():
     lost = {"lost_energy", "lost_diversity", "lost_factor"}
-    assert {field.name for field in fields(Thresholds)} == {*NUDGES, "progress", "noise", "outside", *lost}
+    noises = {f"{name}_noise" for name in ("energy", *FALLING, *RISING)}
+    assert {field.name for field in fields(Thresholds)} == {
+        *NUDGES,
+        "progress",
+        "outside",
+        "unlike_density",
+        *noises,
+        *lost,
+    }
