@@ -6,9 +6,7 @@ and one that has a checkpoint is resumed from it. CPU seconds are those of the t
 """
 
 import argparse
-import contextlib
 import csv
-import io
 import logging
 import math
 import os
@@ -25,13 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image, ImageDraw
 from torch import Tensor
 from tqdm import tqdm
 
 from lightning_gans import GAN
 from lightning_gans.generation import load, picture, save_picture
+from lightning_gans.trials import train
 
 HOME = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
@@ -65,33 +63,6 @@ class Trained:
     cpu_seconds: float
 
 
-class CPUTime(Callback):
-    """Count the CPU seconds of a training, of all its parts if it was resumed, and stop it after a number of them.
-
-    Args:
-        limit: None trains to the end.
-    """
-
-    def __init__(self, limit: float | None = None) -> None:
-        self.limit = limit
-        self.seconds = 0.0
-        self._start = 0.0
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._start = time.process_time() - self.seconds
-
-    def on_train_batch_end(self, trainer: Trainer, *args: object) -> None:
-        self.seconds = time.process_time() - self._start
-        if self.limit is not None and self.seconds > self.limit:
-            trainer.should_stop = True
-
-    def state_dict(self) -> dict[str, float]:
-        return {"seconds": self.seconds}
-
-    def load_state_dict(self, state_dict: dict[str, float]) -> None:
-        self.seconds = state_dict["seconds"]
-
-
 def parser(description: str | None, seeds: int) -> argparse.ArgumentParser:
     """Return a parser with the options that all benchmarks of trainings have."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -120,31 +91,10 @@ def require_known(made: argparse.ArgumentParser, given: Sequence[str], known: Se
 
 def fit(run: Run, arguments: Sequence[str], cpu_limit: float | None = None) -> Trained:
     """Train by `lightning-gans fit` with these arguments, or resume a run that was stopped; load its last weights."""
-    from lightning_gans.cli.main import main
-
-    clock = ["--import=training_runs", "--trainer.callbacks+=training_runs.CPUTime"]
-    clock += [] if cpu_limit is None else [f"--trainer.callbacks.limit={cpu_limit}"]
-    quiet = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
-    place = ["--runs=runs/benchmarks", f"--experiment={run.name}"]
-    resume = ["--ckpt_path=last"] if last_checkpoint(run) else []
-    said = io.StringIO()
-    try:
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(said):
-            main(["fit", *arguments, f"--seed_everything={run.seed}", *clock, *quiet, *place, *resume])
-    except SystemExit:
-        if not resume or "are done" not in said.getvalue():  # else the run has ended, and only its row is missing
-            raise RuntimeError(said.getvalue().strip()) from None
-    checkpoint = last_checkpoint(run)
-    assert checkpoint is not None
-    gan = load(checkpoint)
-    seconds = torch.load(checkpoint, weights_only=True)["callbacks"]["CPUTime"]["seconds"]
-    return Trained(gan, int(gan.generator_updates), seconds)
-
-
-def last_checkpoint(run: Run) -> Path | None:
-    """Return the checkpoint of a run that was saved last, None if there is none."""
-    found = run.folder.glob("version_*/checkpoints/last.ckpt")
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+    options = [*arguments, f"--seed_everything={run.seed}", "--threads=1"]
+    trained = train(options, HOME / "runs" / "benchmarks", run.name, cpu_limit)
+    gan = load(trained.checkpoint)
+    return Trained(gan, int(gan.generator_updates), trained.seconds)
 
 
 def perform(runs: list[Run], work: Callable[[Run], dict[str, Any]], out: Path, jobs: int) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ from lightning_gans.cli import imports
 from lightning_gans.cli.errors import Parser, fail, first_line, is_deliberate
 from lightning_gans.cli.gan_cli import GANCLI
 from lightning_gans.cli.input import check_configs
+from lightning_gans.cli.rescue import rescue
 from lightning_gans.cli.wandb_workspace import workspace
 from lightning_gans.generation import arithmetic, export, interpolate, neighbours, sample
 
@@ -22,6 +23,7 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
     "arithmetic": arithmetic,
     "neighbours": neighbours,
     "export": export,
+    "rescue": rescue,
     "workspace": workspace,
 }
 

@@ -32,6 +32,8 @@ commands:
                    --config configs/metrics/digits.yaml --ckpt_path last
   predict      write generated samples as tensors and images:
                  lightning-gans predict --config runs/.../config.yaml --ckpt_path last
+  rescue       try what is recommended against the failure of a run, side by side:
+                 lightning-gans rescue --run runs/.../version_0
   workspace    create a Weights & Biases workspace with panels for a project:
                  lightning-gans workspace --project lightning-gans
 
@@ -63,6 +65,7 @@ COMMANDS = (
     "validate",
     "test",
     "predict",
+    "rescue",
     "workspace",
 )
 

@@ -1,0 +1,168 @@
+"""What is recommended against the failures of a training, in words, and how a trial of it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What a source recommends, and how to do it here.
+
+    Attributes:
+        advice: what to do, with the source.
+        option: what to add to the command line.
+        present: classes, or precisions of the Trainer, whose use makes the advice pointless.
+        name: of a trial of it, such as `lightning-gans rescue` makes; "" where a person must act.
+        arguments: what such a trial adds to the command line.
+        rates: factors of G's and D's learning rates in it.
+        restarts: whether the networks change, so that a trial starts anew and not from a checkpoint.
+    """
+
+    advice: str
+    option: str
+    present: tuple[str, ...] = ()
+    name: str = ""
+    arguments: tuple[str, ...] = ()
+    rates: tuple[float, float] = (1.0, 1.0)
+    restarts: bool = False
+
+
+def _stabilizer(advice: str, file: str, kind: str, *options: str, restarts: bool = False) -> Remedy:
+    """Return the remedy of adding a stabilizer: advice, its config, its class, and the options of a trial."""
+    arguments = f"--trainer.callbacks+={kind}", *(f"--trainer.callbacks.{option}" for option in options)
+    return Remedy(advice, f"--config configs/stabilizers/{file}.yaml", (kind,), kind, arguments, restarts=restarts)
+
+
+GRADIENT_PENALTY = _stabilizer(
+    "bound D's slope (Gulrajani 2017, arXiv 1704.00028)", "gradient_penalty", "GradientPenalty"
+)
+R1 = _stabilizer(
+    "penalise D's slope at real samples (Mescheder 2018, arXiv 1801.04406)", "r1_penalty", "R1Penalty", "weight=1.0"
+)
+NOISE = _stabilizer(
+    "add noise to real and generated samples, so that they overlap (Sønderby 2016, arXiv 1610.04490)",
+    "instance_noise",
+    "InstanceNoise",
+    "sigma=0.1",
+)
+SPECTRAL_NORM = _stabilizer(
+    "normalise D's weights (Miyato 2018, arXiv 1802.05957)", "spectral_norm", "SpectralNorm", restarts=True
+)
+PACKING = _stabilizer(
+    "let D see several samples at once (Lin 2018, arXiv 1712.04086)", "packing", "Packing", restarts=True
+)
+STDDEV = _stabilizer(
+    "show D how much a batch varies (Karras 2018, arXiv 1710.10196)",
+    "minibatch_stddev",
+    "MinibatchStdDev",
+    restarts=True,
+)
+CODE = Remedy(
+    "give the latents a one-hot code (Metz 2017, arXiv 1611.02163, unrolls D instead)",
+    "see configs/mixed_ring.yaml and configs/unrolled_ring.yaml",
+    ("UnrolledGAN",),
+    "one-hot code",
+    ("--model.generator.latents=GaussianWithCode",),
+    restarts=True,
+)
+UNROLL = Remedy(
+    "unroll some of D's steps (Metz 2017, arXiv 1611.02163)",
+    "--model UnrolledGAN",
+    ("UnrolledGAN",),
+    "UnrolledGAN",
+    ("--model=UnrolledGAN", "--model.unroll_steps=5"),
+)
+AVERAGE = _stabilizer("average the generator (Yazıcı 2019, arXiv 1806.04498)", "generator_ema", "GeneratorEMA")
+AUGMENTATION = _stabilizer(
+    "augment what D sees (Zhao 2020, arXiv 2006.10738)", "differentiable_augmentation", "DifferentiableAugmentation"
+)
+DROPOUT = _stabilizer(
+    "drop units of D (Srivastava 2014)", "dropout", "Dropout", "discriminator=0.3", "generator=0.0", restarts=True
+)
+CLIP = Remedy(
+    "clip D's gradient (Pascanu 2013, arXiv 1211.5063)",
+    "--model.discriminator_clip 1.0",
+    name="clipped gradient",
+    arguments=("--model.discriminator_clip=1.0",),
+)
+LOWER_RATES = Remedy(
+    "lower both learning rates",
+    "--model.generator_optimizer.lr and --model.discriminator_optimizer.lr",
+    name="both rates a quarter",
+    rates=(0.25, 0.25),
+)
+LOWER_G = Remedy(
+    "lower both learning rates, G's more (Heusel 2017, arXiv 1706.08500)",
+    "--model.generator_optimizer.lr and --model.discriminator_optimizer.lr",
+    name="rates of G a tenth, of D a half",
+    rates=(0.1, 0.5),
+)
+LOWER_D = Remedy(
+    "lower D's learning rate (Heusel 2017, arXiv 1706.08500)",
+    "--model.discriminator_optimizer.lr",
+    name="rate of D a tenth",
+    rates=(1.0, 0.1),
+)
+HIGHER_D = Remedy(
+    "raise D's learning rate (Heusel 2017, arXiv 1706.08500)",
+    "--model.discriminator_optimizer.lr",
+    name="rate of D five times",
+    rates=(1.0, 5.0),
+)
+_WIDE = ("32-true", "64-true", "bf16-mixed", "bf16-true")  # precisions with the range of float32, or more
+NON_SATURATING = Remedy(
+    "let G maximise D(G(z)) (Goodfellow 2014, arXiv 1406.2661)",
+    "--model.objective NonSaturating",
+    ("NonSaturating",),
+    "NonSaturating",
+    ("--model.objective=NonSaturating",),
+)
+WASSERSTEIN = Remedy(
+    "use a loss that does not saturate, and bound D's slope (Gulrajani 2017, arXiv 1704.00028)",
+    f"--model.objective Wasserstein {GRADIENT_PENALTY.option}",
+    ("Wasserstein",),
+    "Wasserstein, GradientPenalty",
+    ("--model.objective=Wasserstein", *GRADIENT_PENALTY.arguments),
+)
+SLOW_D = Remedy(
+    "lower D's learning rate, or make fewer of its updates (Heusel 2017, arXiv 1706.08500)",
+    "--model.discriminator_optimizer.lr, --model.n_critic 1",
+    name="rate of D a tenth, one update of D",
+    arguments=("--model.n_critic=1",),
+    rates=(1.0, 0.1),
+)
+MORE_UPDATES_OF_D = Remedy(
+    "make more updates of D for each of G (Arjovsky 2017, arXiv 1701.07875)",
+    "--model.n_critic 5",
+    name="five updates of D",
+    arguments=("--model.n_critic=5",),
+)
+FALLING_RATES = Remedy(
+    "let both learning rates fall",
+    "configs/best/ring.yaml has the schedules",
+    name="rates that fall",
+    arguments=(
+        "--model.generator_scheduler=torch.optim.lr_scheduler.ExponentialLR",
+        "--model.generator_scheduler.gamma=0.999",
+        "--model.discriminator_scheduler=torch.optim.lr_scheduler.ExponentialLR",
+        "--model.discriminator_scheduler.gamma=0.999",
+    ),
+)
+WIDER_FLOATS = Remedy(
+    "train in bfloat16 or float32 instead of float16",
+    "--trainer.precision bf16-mixed",
+    _WIDE,
+    "bfloat16",
+    ("--trainer.precision=bf16-mixed",),
+)
+FIND_NAN = Remedy("find the operation that makes the first NaN", "--trainer.detect_anomaly true")
+SWAPPED = Remedy("check whether real and fake targets are swapped", "in the code of your own steps and stabilizers")
+LARGER_D = Remedy("use a larger D", "raise its width or depth")
+READ_LATENTS = Remedy(
+    "check that the generator reads z, at a scale like that of its other inputs", "in the code of yours"
+)
+CHECK_LABELS = Remedy("check that labels and samples belong together", "in the code of your own data and networks")
+TRAIN_LONGER = Remedy("train for longer: classes are learned after strokes and colours", "--trainer.max_epochs")
+CHECK_RANGE = Remedy("check that samples and data have one range", "data in [-1, 1] for a generator that ends in tanh")
+MORE_DATA = Remedy("use more data", "--data.flips true adds mirrored")

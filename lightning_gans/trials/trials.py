@@ -1,0 +1,67 @@
+"""Several trials in one folder, a few at a time; those that have ended are not repeated, others are resumed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from tqdm import tqdm
+
+from lightning_gans.trials.trial import Outcome, Trial, ask, asked_in, found_in
+
+
+def run_trials(trials: Sequence[Trial], folder: Path, jobs: int = 1) -> list[Outcome]:
+    """Make all trials that have not ended yet, each in a process of its own; return the outcomes in their order.
+
+    Each trial has a folder with its `trial.json`, from which `python -m lightning_gans.trials FOLDER` makes it, on
+    any machine that sees the folder, and with its `outcome.json` once it has ended. After a kill, the same call goes
+    on: a trial that has ended is not repeated, one that has begun continues from its last checkpoint.
+
+    Args:
+        trials: of different names.
+        folder: that of all of them.
+        jobs: trials at a time.
+
+    Raises:
+        ValueError: where a folder holds another trial of the same name.
+    """
+    for trial in trials:
+        known = asked_in(folder / trial.name)
+        if known is not None and known != trial:
+            raise ValueError(
+                f"{folder / trial.name} holds a trial with other settings; give another folder, or remove this one."
+            )
+        ask(folder / trial.name, trial)
+    missing = [trial for trial in trials if found_in(folder / trial.name) is None]
+    bar = tqdm(total=len(trials), initial=len(trials) - len(missing), unit="trial", disable=not missing)
+    with bar, ThreadPoolExecutor(jobs) as pool:
+        waiting = {pool.submit(_in_a_process, folder / trial.name): trial for trial in missing}
+        for done in as_completed(waiting):
+            bar.update()
+            bar.write(line(done.result()))
+    return [outcome for trial in trials if (outcome := found_in(folder / trial.name)) is not None]
+
+
+def line(outcome: Outcome) -> str:
+    """Return an outcome in one line."""
+    if outcome.error:
+        return f"{outcome.name}: failed, {outcome.error}"
+    return f"{outcome.name}: score {outcome.score:.3f}, {outcome.verdict}; {outcome.batches} batches"
+
+
+def _in_a_process(folder: Path) -> Outcome:
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "lightning_gans.trials", str(folder)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    outcome = found_in(folder)
+    if outcome is not None:
+        return outcome
+    said = ended.stderr.strip().splitlines()
+    return Outcome(folder.name, error=said[-1] if said else f"its process has ended with exit code {ended.returncode}")
