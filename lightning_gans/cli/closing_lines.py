@@ -39,6 +39,8 @@ def print_closing_lines(trainer: Trainer, folder: Path, further: str) -> None:
             page = folder / "health.md"
             more = f" See {os.path.relpath(page)} for its beginning and remedies." if page.is_file() else ""
             print(f"The run ended in a failure: {monitor.state.name}.{more}")
+            if (folder / "config.yaml").is_file() and any(remedy.name for remedy in monitor.state.remedies):
+                print(f"Try these side by side: lightning-gans rescue --run {os.path.relpath(folder)}")
     _print_checkpoint(trainer, further)
 
 

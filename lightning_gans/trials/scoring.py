@@ -40,8 +40,8 @@ def score(gan: GAN, data: GANData) -> float:
         Naeem et al., Reliable Fidelity and Diversity Metrics for Generative Models, ICML 2020, arXiv 2002.09797.
     """
     number = _POINTS if len(data.sample_shape) == 1 else _IMAGES
-    real, classes = _training_samples(data, 2 * number)
     fake, labels = draw(gan, number, seed=0)
+    real, classes = _training_samples(data, 2 * number, 0 if labels is None else data.num_classes)
     if not fake.isfinite().all():
         return 0.0
     space = space_of(real[:1_024])
@@ -70,15 +70,15 @@ def _density_coverage(real: Tensor, fake: Tensor) -> tuple[float, float]:
     return float(figures["density"]), float(figures["coverage"])
 
 
-def _training_samples(data: GANData, number: int) -> tuple[Tensor, Tensor | None]:
-    """Return training samples, shuffled, and their labels where the data has them."""
+def _training_samples(data: GANData, number: int, num_classes: int) -> tuple[Tensor, Tensor | None]:
+    """Return training samples, shuffled, and their labels with more than no classes."""
     data.prepare_data()
     dataset = data.load("train")
     with seeded(0):
         rows = torch.randperm(size_of(dataset))[:number].tolist()
         if isinstance(dataset, BatchDataset):
-            x, y = samples_and_labels(dataset.__getitems__(rows))
+            x, y = samples_and_labels(dataset.__getitems__(rows), num_classes)
             return x.float(), y
-        parts = [samples_and_labels(dataset[row]) for row in rows]
+        parts = [samples_and_labels(dataset[row], num_classes) for row in rows]
     labels = [y for _, y in parts if y is not None]
     return torch.stack([x for x, _ in parts]).float(), torch.as_tensor(labels) if labels else None

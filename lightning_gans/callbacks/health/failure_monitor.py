@@ -29,7 +29,6 @@ from lightning_gans.gan import GAN
 from lightning_gans.training.non_finite import NonFinite, NonFiniteError, NonFiniteGuard, ending
 
 _GRADIENTS_PER_READING, _READINGS_PER_SURVEY = 5, 2
-_SAVE_EVERY, _KEEP_EVERY = 5, 20  # readings between healthy checkpoints, for rollbacks and for `lightning-gans rescue`
 _KEPT = 2_000  # readings; beyond, every second one of the older half is dropped
 
 
@@ -44,8 +43,8 @@ class FailureMonitor(Callback):
 
     With `rollbacks`, a failure restores the networks, optimizers and stabilizers of the last healthy checkpoint, with
     both learning rates halved. Without, a run that logs and saves checkpoints keeps one of its last healthy state every
-    twenty readings, `healthy.ckpt`, from which `lightning-gans rescue` starts. NaN or infinity ends a run that does not roll back, with a `NonFiniteError` that names
-    the update; the monitor reports it too.
+    twenty readings, `healthy.ckpt`, from which `lightning-gans rescue` starts. NaN or infinity ends a run that does not
+    roll back, with a `NonFiniteError` that names the update; the monitor reports it too.
 
     `benchmarks/failure_monitor.py --cost` measures what it adds to a step. With several processes the first one decides
     for all.
@@ -169,14 +168,8 @@ class FailureMonitor(Callback):
             self._report(trainer, gan, next(words for one, words in reversed(self._recent) if one == lasting))
             if lasting != HEALTHY:
                 self._act(trainer, gan)
-        elif state == self.state == HEALTHY and self._should_save(trainer):
+        elif state == self.state == HEALTHY and self._rollback.is_due(trainer, len(self.readings), self.rollbacks > 0):
             self.healthy_checkpoint = self._rollback.save(trainer, self._page.folder, gan.batches_seen)
-
-    def _should_save(self, trainer: Trainer) -> bool:
-        """Return whether to keep a healthy checkpoint, for a rollback, or in the folder of a run that keeps others."""
-        if self.rollbacks:
-            return len(self.readings) % _SAVE_EVERY == 0
-        return bool(trainer.checkpoint_callbacks and trainer.loggers) and len(self.readings) % _KEEP_EVERY == 0
 
     def _report(self, trainer: Trainer, gan: GAN, evidence: str) -> None:
         remedies = self.state.advice({*classes_of(gan), trainer.precision})

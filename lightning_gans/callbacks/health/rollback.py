@@ -12,6 +12,8 @@ from lightning_gans.attached import attached
 from lightning_gans.gan import GAN
 from lightning_gans.stabilizer import Stabilizer
 
+_EVERY, _SELDOM = 5, 20  # readings between healthy checkpoints, for rollbacks and for `lightning-gans rescue`
+
 
 class Rollback:
     """Saves healthy checkpoints, and restores the last one.
@@ -24,6 +26,12 @@ class Rollback:
         self._path: Path | None = None
         self.count = 0
         self._batch = 0
+
+    def is_due(self, trainer: Trainer, readings: int, restores: bool) -> bool:
+        """Return whether to save after a number of readings; seldom, and beside others, unless it `restores`."""
+        if restores:
+            return readings % _EVERY == 0
+        return bool(trainer.checkpoint_callbacks and trainer.loggers) and readings % _SELDOM == 0
 
     def save(self, trainer: Trainer, folder: Path | None, batch: int) -> Path:
         """Replace the last healthy checkpoint by the current state, after `batch` batches, and return its path."""

@@ -1,0 +1,141 @@
+"""The command `rescue`: what is recommended against the failure of a run, tried on it."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lightning_gans.callbacks.health import states
+from lightning_gans.cli.main import main
+from lightning_gans.cli.rescue import _changes, _classes_in, rescue
+
+RING = [
+    *("fit", "--model=GAN", "--model.generator=MLPGenerator", "--model.generator.width=8"),
+    *("--model.discriminator=MLPDiscriminator", "--model.discriminator.width=8"),
+    *("--data=GaussianRing", "--data.num_samples=512", "--data.num_val_samples=64", "--trainer.accelerator=cpu"),
+    *("--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--experiment=ring"),
+    *("--samples.every_n_epochs=0", "--report.enabled=false", "--trainer.max_steps=8"),
+]
+
+
+def failed(state, *more):
+    """Return the folder of a short run in which the monitor has named a failure."""
+    main([*RING, *more])
+    run = max(Path("runs/ring").glob("version_*"))
+    event = {"batch": 8, "state": state.name, "evidence": "as the test says", "remedies": []}
+    (run / "health.json").write_text(json.dumps({"verdict": state.name, "events": [event], "readings": {}}))
+    return run
+
+
+@pytest.fixture
+def scored(monkeypatch):
+    """Give trials the scores that are asked for, in the order in which they are made."""
+    scores = []
+    monkeypatch.setattr("lightning_gans.trials.trial.score", lambda *_: scores.pop(0))
+    return scores
+
+
+@pytest.mark.usefixtures("in_process")
+def test_each_remedy_is_tried_beside_the_run_unchanged_and_the_best_has_a_config(scored, capsys):
+    scored += [0.3, 0.2, 0.8, 0.5]
+    run = failed(states.BLURRED)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    rescue(str(run), seconds=0.01)
+    said = capsys.readouterr().out
+    place = run / "rescue" / "samples_blurred_or_smeared_0.01s"
+    names = [line.split(" | ")[0] for line in (place / "trials.md").read_text().splitlines()[2:6]]
+    assert names == ["| rates that fall", "| R1Penalty", "| unchanged", "| rate of D five times"]
+    assert "The best is rates that fall" in said and f"lightning-gans fit --config {place / 'winner.yaml'}" in said
+    winner, original = (yaml.safe_load(path.read_text()) for path in (place / "winner.yaml", run / "config.yaml"))
+    assert winner["model"]["init_args"]["generator_scheduler"]["init_args"]["gamma"] == 0.999
+    assert winner["trainer"] == original["trainer"] and winner["data"] == original["data"]
+    assert winner["experiment"] == "ring_rescued"
+    assert {path: path.read_bytes() for path in before} == before, "the run is left as it is"
+
+
+@pytest.mark.usefixtures("in_process")
+def test_where_nothing_is_better_no_config_is_written(scored, capsys):
+    scored += [0.5, 0.51, 0.1, 0.2]
+    run = failed(states.BLURRED)
+    rescue(str(run), seconds=0.01)
+    assert "No remedy is better" in capsys.readouterr().out and not list(run.rglob("winner.yaml"))
+
+
+def test_the_same_command_goes_on_where_it_was(scored, in_process):
+    scored += [0.3, 0.2, 0.8, 0.5]
+    run = failed(states.BLURRED)
+    rescue(str(run), seconds=0.01)
+    trained = [command for command in in_process if "lightning_gans.trials" in command]
+    rescue(str(run), seconds=0.01)
+    assert [command for command in in_process if "lightning_gans.trials" in command] == trained
+    scored += [0.3, 0.2, 0.8, 0.5]
+    rescue(str(run), seconds=0.02)
+    assert len(list((run / "rescue").iterdir())) == 2
+
+
+def test_trials_start_from_the_healthy_checkpoint_where_the_networks_fit(scored, in_process):
+    scored += [0.1] * 9
+    run = failed(states.MODE_COLLAPSE)
+    (run / "checkpoints" / "last.ckpt").rename(run / "checkpoints" / "healthy.ckpt")
+    rescue(str(run), seconds=0.01)
+    started = {
+        command[command.index("--experiment=" + name) - 0]: any(word.startswith("--from=") for word in command)
+        for command in in_process
+        for name in ("unchanged", "Packing", "InstanceNoise")
+        if "--experiment=" + name in command
+    }
+    assert started == {
+        "--experiment=unchanged": True,
+        "--experiment=Packing": False,
+        "--experiment=InstanceNoise": True,
+    }
+
+
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize("state", [one for one in states.STATES if any(r.name for r in one.remedies)], ids=str)
+def test_every_remedy_of_a_state_can_be_tried(scored, state):
+    """Of points those of images alone cannot, and say so."""
+    scored += [0.1] * 9
+    run = failed(state, "--model.objective=Minimax")
+    rescue(str(run), seconds=0.01)
+    (place,) = (run / "rescue").iterdir()
+    outcomes = {path.parent.name: json.loads(path.read_text())["error"] for path in place.glob("*/outcome.json")}
+    assert len(outcomes) == 1 + sum(bool(remedy.name) for remedy in state.remedies)
+    of_images = outcomes.pop("DifferentiableAugmentation", "images")
+    assert "images" in of_images
+    assert not any(outcomes.values()), outcomes
+
+
+def test_rates_are_a_multiple_of_the_runs():
+    config = {"model": {"init_args": {"generator_optimizer": {"init_args": {"lr": 0.002}}}}}
+    remedy = states.SOFT_COLLAPSE.remedies[2]
+    assert remedy.rates == (0.1, 0.5)
+    assert _changes(remedy, config) == ("--model.generator_optimizer.lr=0.0002",)
+
+
+def test_what_a_run_uses_already_is_not_tried():
+    config = {"trainer": {"precision": None, "callbacks": [{"class_path": "lightning_gans.stabilizers.R1Penalty"}]}}
+    assert "R1Penalty" in _classes_in(config)
+    left = states.SOFT_COLLAPSE.left(_classes_in(config))
+    assert left == list(states.SOFT_COLLAPSE.remedies[1:])
+
+
+def refused(capsys, *options):
+    with pytest.raises(SystemExit) as stopped:
+        main(["rescue", *options])
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_what_cannot_be_rescued_gets_one_line(capsys, folder):
+    assert "expected the folder of a run" in refused(capsys, "--run=nowhere")
+    run = failed(states.HEALTHY)
+    assert f"--run {folder}" not in refused(capsys, f"--run={run}")
+    assert "--state 'mode collapse (hard)'" in refused(capsys, f"--run={run}")
+    assert "expected one of" in refused(capsys, f"--run={run}", "--state=collapse")
+    assert "nothing is left that a trial could show" in refused(capsys, f"--run={run}", "--state=labels ignored")
+    assert "expected numbers above 0" in refused(capsys, f"--run={run}", "--state=partial", "--seconds=0")
+    (run / "config.yaml").write_text("- 1\n")
+    assert "does not hold the config of a run" in refused(capsys, f"--run={run}")
