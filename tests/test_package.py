@@ -113,6 +113,7 @@ LAYERS = [  # a part of the package may import the layers above its own in this 
     {"gan"},
     {"stabilizers", "generation"},
     {"models", "callbacks"},
+    {"trials"},
     {"cli"},
     {"__main__"},
 ]

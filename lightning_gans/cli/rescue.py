@@ -35,7 +35,7 @@ def rescue(run: str, seconds: float = 60.0, jobs: int = 1, state: str | None = N
     Each remedy of the failure that the monitor has named, and the run unchanged, is trained for the same CPU time, on
     one thread: from the run's last healthy checkpoint where there is one and the remedy leaves the networks as they
     are, else anew. The samples are scored against the data, 0 to 1. Table, picture and the winner's config are in
-    <run>/rescue; the run itself is left as it is. The same command again goes on after a kill.
+    <run>/rescue; the run itself is left as it is. The same command again resumes after a kill.
 
     Args:
         run: folder of a run of `lightning-gans fit`, such as runs/dcgan_mnist/version_0.

@@ -17,8 +17,8 @@ def run_trials(trials: Sequence[Trial], folder: Path, jobs: int = 1) -> list[Out
     """Make all trials that have not ended yet, each in a process of its own; return the outcomes in their order.
 
     Each trial has a folder with its `trial.json`, from which `python -m lightning_gans.trials FOLDER` makes it, on
-    any machine that sees the folder, and with its `outcome.json` once it has ended. After a kill, the same call goes
-    on: a trial that has ended is not repeated, one that has begun continues from its last checkpoint.
+    any machine that sees the folder, and with its `outcome.json` once it has ended. After a kill, the same
+    call resumes: a trial that has ended is not repeated, one that has begun continues from its last checkpoint.
 
     Args:
         trials: of different names.

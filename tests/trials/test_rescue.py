@@ -52,6 +52,8 @@ def test_each_remedy_is_tried_beside_the_run_unchanged_and_the_best_has_a_config
     assert winner["trainer"] == original["trainer"] and winner["data"] == original["data"]
     assert winner["experiment"] == "ring_rescued"
     assert {path: path.read_bytes() for path in before} == before, "the run is left as it is"
+    main(["fit", f"--config={place / 'winner.yaml'}"])
+    assert Path("runs/ring_rescued/version_0/checkpoints/last.ckpt").is_file()
 
 
 @pytest.mark.usefixtures("in_process")
@@ -122,6 +124,7 @@ def test_what_a_run_uses_already_is_not_tried():
 
 
 def refused(capsys, *options):
+    capsys.readouterr()
     with pytest.raises(SystemExit) as stopped:
         main(["rescue", *options])
     assert stopped.value.code == 2
@@ -129,13 +132,21 @@ def refused(capsys, *options):
     return line
 
 
-def test_what_cannot_be_rescued_gets_one_line(capsys, folder):
-    assert "expected the folder of a run" in refused(capsys, "--run=nowhere")
+@pytest.mark.usefixtures("in_process")
+def test_what_cannot_be_rescued_gets_one_line_whose_remedy_works(capsys, scored):
+    scored += [0.1] * 9
     run = failed(states.HEALTHY)
-    assert f"--run {folder}" not in refused(capsys, f"--run={run}")
+    assert f"expected the folder of a run of `lightning-gans fit`, such as {run}" in refused(capsys, "--run=nowhere")
     assert "--state 'mode collapse (hard)'" in refused(capsys, f"--run={run}")
-    assert "expected one of" in refused(capsys, f"--run={run}", "--state=collapse")
+    assert "expected one of mode collapse (hard), partial collapse" in refused(
+        capsys, f"--run={run}", "--state=collapse"
+    )
     assert "nothing is left that a trial could show" in refused(capsys, f"--run={run}", "--state=labels ignored")
-    assert "expected numbers above 0" in refused(capsys, f"--run={run}", "--state=partial", "--seconds=0")
+    assert "such as 60 and 1" in refused(capsys, f"--run={run}", "--state=partial", "--seconds=0")
+    assert "such as 60 and 1" in refused(capsys, f"--run={run}", "--state=partial", "--jobs=0")
+    main(["rescue", f"--run={run}", "--state=mode collapse (hard)", "--seconds=0.01", "--jobs=1"])
+    assert len(list(run.glob("rescue/*/*/outcome.json"))) == 5
+    config = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text("- 1\n")
-    assert "does not hold the config of a run" in refused(capsys, f"--run={run}")
+    assert "does not hold the config of a run; give the folder of another run" in refused(capsys, f"--run={run}")
+    (run / "config.yaml").write_text(config)

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import shutil
 
 import pytest
 import torch
@@ -61,6 +62,9 @@ def test_a_trial_that_has_ended_is_not_repeated_and_another_of_its_name_refused(
     with pytest.raises(ValueError, match=r"other settings; give another folder, or remove this one\.$"):
         run_trials([trial("plain", seconds=30.0)], folder)
     assert found_in(folder / "plain") == again[0]
+    assert run_trials([trial("plain", seconds=30.0)], folder / "another")[0].batches == 6
+    shutil.rmtree(folder / "plain")
+    assert run_trials([trial("plain", seconds=30.0)], folder)[0].batches == 6
 
 
 @pytest.mark.usefixtures("in_process")
