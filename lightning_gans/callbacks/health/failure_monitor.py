@@ -17,6 +17,7 @@ from lightning_gans import arguments
 from lightning_gans.attached import attached
 from lightning_gans.callbacks.console import print_line
 from lightning_gans.callbacks.health.diagnosis import diagnose
+from lightning_gans.callbacks.health.explaining import explain
 from lightning_gans.callbacks.health.health_probe import HealthProbe
 from lightning_gans.callbacks.health.page import Event, HealthPage
 from lightning_gans.callbacks.health.readings import Reading
@@ -39,15 +40,13 @@ class FailureMonitor(Callback):
     and a few fakes beside real samples; every second time a `Survey` of many), and `diagnose` names the state by fixed
     rules. A state that lasts for `patience` readings is reported: one line on the console with the evidence and what is
     recommended, and an alert in W&B. Readings are logged as `health/…`. The run's folder gets `health.md`, a page with
-    the verdict and curves, and `health.json`. Training is unaffected, random numbers included.
+    the verdict and curves, and `health.json`. Training is unaffected.
 
     With `rollbacks`, a failure restores the networks, optimizers and stabilizers of the last healthy checkpoint, with
     both learning rates halved. Without, a run that logs and saves checkpoints keeps one of its last healthy state every
     twenty readings, `healthy.ckpt`, from which `lightning-gans rescue` starts. NaN or infinity ends a run that does not
-    roll back, with a `NonFiniteError` that names the update; the monitor reports it too.
-
-    `benchmarks/failure_monitor.py --cost` measures what it adds to a step. With several processes the first one decides
-    for all.
+    roll back, with a `NonFiniteError` that names the update; the monitor reports it too. `benchmarks/monitor_cost.py`
+    measures what it adds to a step. With several processes the first one decides for all.
 
     Args:
         every_n_steps: batches between readings, at least 1; 0 switches the monitor off.
@@ -247,4 +246,5 @@ class FailureMonitor(Callback):
 
     def _write(self, trainer: Trainer) -> None:
         if trainer.is_global_zero:
-            self._page.write(self.state, self.events, self.readings)
+            seen = self.readings[self._since :]
+            self._page.write(self.state, self.events, self.readings, explain(self.state, seen, self.thresholds))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lightning_gans.callbacks.curves import curves
-from lightning_gans.callbacks.health.readings import CAPTIONS, Reading
+from lightning_gans.callbacks.health.readings import CAPTIONS, LOGARITHMIC, PANELS, Reading
 from lightning_gans.callbacks.health.states import State
 
 _LAST = 2  # readings among which the page finds each figure: every second one has a survey
@@ -48,45 +48,58 @@ class HealthPage:
         self.folder = folder
         self._shows: tuple[int, int] | None = None  # its last reading, and the number of its events
 
-    def write(self, state: State, events: Sequence[Event], readings: Sequence[Reading]) -> None:
-        """Write all three, which takes most of a second, where there is something new."""
+    def write(
+        self, state: State, events: Sequence[Event], readings: Sequence[Reading], notes: Sequence[str] = ()
+    ) -> None:
+        """Write all three, which takes most of a second, where there is something new.
+
+        Args:
+            state: the verdict.
+            events: its changes.
+            readings: at least one, or nothing is written.
+            notes: why values that look bad are no failure.
+        """
         shows = (readings[-1].batch, len(events)) if readings else None
         if self.folder is not None and shows != self._shows:
-            _write(self.folder, state, events, readings)
+            _write(self.folder, state, events, readings, notes)
             self._shows = shows
 
 
-def _write(folder: Path, state: State, events: Sequence[Event], readings: Sequence[Reading]) -> None:
+def _write(
+    folder: Path, state: State, events: Sequence[Event], readings: Sequence[Reading], notes: Sequence[str]
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     figures = {name: [getattr(reading, name) for reading in readings] for name in ("batch", *CAPTIONS)}
     content = {
         "verdict": state.name,
         "events": [asdict(event) for event in events],
+        "notes": list(notes),
         "readings": {
             name: [value if math.isfinite(value) else None for value in values] for name, values in figures.items()
         },
     }
     (folder / "health.json").write_text(json.dumps(content))
     (folder / "health.svg").write_text(_curves(figures, events))
-    (folder / "health.md").write_text(_page(state, events, readings))
+    (folder / "health.md").write_text(_page(state, events, readings, notes))
 
 
 def _curves(figures: dict[str, list[float]], events: Sequence[Event]) -> str:
     """Return the figures that have a panel, as SVG; those without any value are left out."""
-    panels: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
-    logarithmic = set()
-    for figure in fields(Reading):
-        panel = figure.metadata.get("panel")
-        if panel and not all(map(math.isnan, figures[figure.name])):
-            known = [
-                (at, value) for at, value in zip(figures["batch"], figures[figure.name], strict=True) if value == value
-            ]
-            panels.setdefault(panel, {})[figure.name] = [at for at, _ in known], [value for _, value in known]
-            logarithmic |= {panel} if figure.metadata["log"] else set()
-    return curves(panels, [(event.batch, event.state) for event in events], log=logarithmic)
+    panels = {
+        title: {name: _known(figures["batch"], figures[name]) for name in names} for title, names in PANELS.items()
+    }
+    drawn = {title: {name: line for name, line in lines.items() if line[0]} for title, lines in panels.items()}
+    drawn = {title: lines for title, lines in drawn.items() if lines}
+    return curves(drawn, [(event.batch, event.state) for event in events], log=LOGARITHMIC & drawn.keys())
 
 
-def _page(state: State, events: Sequence[Event], readings: Sequence[Reading]) -> str:
+def _known(batches: list[float], values: list[float]) -> tuple[list[float], list[float]]:
+    """Return a line without the readings that lack the figure."""
+    known = [(batch, value) for batch, value in zip(batches, values, strict=True) if not math.isnan(value)]
+    return [batch for batch, _ in known], [value for _, value in known]
+
+
+def _page(state: State, events: Sequence[Event], readings: Sequence[Reading], notes: Sequence[str]) -> str:
     lines = ["# Health of this run", "", f"**{state.name}** after {readings[-1].batch} batches.", ""]
     if events:
         lines += ["| batch | state | evidence |", "|---|---|---|"]
@@ -94,6 +107,7 @@ def _page(state: State, events: Sequence[Event], readings: Sequence[Reading]) ->
         lines += [""]
     else:
         lines += ["No failure was seen.", ""]
+    lines += [*notes, ""] if notes else []
     failures = [event for event in events if event.remedies]
     if failures:
         lines += [f"What is recommended against *{failures[-1].state}*:", ""]

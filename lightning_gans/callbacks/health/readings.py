@@ -119,7 +119,7 @@ class Reading:
     least: float = _surveyed("Variety inside the class or mode with the least, over that of real samples.")
     outside: float = _surveyed("The share of samples outside of all modes of the data.")
     modes: float = _surveyed("How many modes, classes or clusters the data have.")
-    missing: float = _surveyed("How many of them have hardly any generated sample.", "missing modes")
+    missing: float = _surveyed("How many modes of the data have hardly any generated sample.", "missing modes")
     imbalance: float = _surveyed("How unevenly samples are spread over them: KL divergence from the data, in nats.")
     repeats: float = _surveyed("The share of samples that have a near copy among a few hundred.")
     copies: float = _surveyed("The share of samples that are near copies of a few hundred training images.")
@@ -178,3 +178,12 @@ CAPTIONS: dict[str, str] = {one.name: one.metadata["caption"] for one in fields(
 
 SURVEYED = frozenset(one.name for one in fields(Reading) if one.metadata and one.metadata["survey"])
 """The figures that only readings with a survey have."""
+
+PANELS: dict[str, tuple[str, ...]] = {}
+"""The figures that are drawn together, by the title of their panel, in the order in which they decide."""
+for _one in fields(Reading):
+    if _one.metadata and _one.metadata["panel"]:
+        PANELS[_one.metadata["panel"]] = (*PANELS.get(_one.metadata["panel"], ()), _one.name)
+
+LOGARITHMIC = frozenset(one.metadata["panel"] for one in fields(Reading) if one.metadata and one.metadata["log"])
+"""The titles of panels with a logarithmic axis."""

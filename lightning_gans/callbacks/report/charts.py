@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from lightning_gans.callbacks.curves import curves
-from lightning_gans.callbacks.health.readings import CAPTIONS
+from lightning_gans.callbacks.health.readings import CAPTIONS, LOGARITHMIC, PANELS
 from lightning_gans.metrics import Score
 
 Column = tuple[list[float], list[float]]
 Columns = dict[str, Column]
 
 _MODEL_METRICS = {"discriminator_loss", "generator_loss", "real_logit", "fake_logit"}  # under val/, but no scores
+DECIDING = "What decides the verdict"
 _SIDES = {"generator_": "generator", "discriminator_": "discriminator", "real_": "real", "fake_": "generated"}
 
 
@@ -76,6 +77,10 @@ TRAINING = (
         log=True,
     ),
 )
+_TWINS = {  # panels of the monitor → the columns of the training log that show the same
+    "losses": {"loss/generator", "loss/discriminator"},
+    "gradient norms": {"gradients/generator", "gradients/discriminator"},
+}
 _TERMS = "What stabilizers add to a loss, such as a gradient penalty."
 
 
@@ -93,13 +98,37 @@ def read_columns(path: str | Path) -> Columns:
 
 
 def charts(columns: Columns) -> dict[str, list[Chart]]:
-    """Return what there is to draw, by section: scores, training, health, and whatever else was logged."""
-    drawn = {"Scores": _scores(columns), "Training": _training(columns), "Health": _health(columns)}
+    """Return what there is to draw, by section: scores, what decides the verdict, training, and all other figures.
+
+    Nothing is drawn twice: of losses and gradient norms the training log has the finer curve, and D's separation is
+    among what decides.
+    """
+    training = _training(columns)
+    if "health/separation" in columns:
+        training = [chart for chart in training if chart.title != "Separation"]
+    lines = {line for chart in training for line in chart.lines.values()}
+    known = {panel for panel, twin in _TWINS.items() if lines & twin}
+    panels = {title: names for title, names in PANELS.items() if title not in known}
+    deciding = [_panel(title, names, columns) for title, names in panels.items()]
+    drawn = {"Scores": _scores(columns), DECIDING: [chart for chart in deciding if chart.lines], "Training": training}
     shown = {column for found in drawn.values() for chart in found for column in chart.lines.values()}
     shown |= {column for chart in TRAINING for column in chart.lines.values()}  # a constant rate is not drawn
+    shown |= {f"health/{name}" for panel in known for name in PANELS[panel]}
     rest = [name for name in columns if name not in shown and not name.startswith("progress/")]
-    sections = {**drawn, "Other figures": [Chart(name, {"": name}) for name in rest]}
+    others = _health({name: columns[name] for name in rest})
+    others += [Chart(name, {"": name}) for name in rest if not name.startswith("health/")]
+    sections = {**drawn, "Other figures": others}
     return {title: found for title, found in sections.items() if found}
+
+
+def _panel(title: str, names: Sequence[str], columns: Columns) -> Chart:
+    """Return the chart of a panel of the monitor, with the captions of its lines."""
+    lines = {name.replace("_", " "): f"health/{name}" for name in names if f"health/{name}" in columns}
+    captions = {CAPTIONS[name]: name for name in names if f"health/{name}" in columns}
+    words = [f"{name.capitalize()}: {caption[0].lower()}{caption[1:]}" for caption, name in captions.items()]
+    return Chart(
+        title[0].upper() + title[1:], lines, " ".join(words if len(words) > 1 else captions), title in LOGARITHMIC
+    )
 
 
 def draw(chart: Chart, columns: Columns, marks: Sequence[tuple[float, str]] = ()) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from lightning_gans.callbacks.report.animation import embedded_animation
-from lightning_gans.callbacks.report.charts import Chart, Columns, charts, draw, read_columns
+from lightning_gans.callbacks.report.charts import DECIDING, Chart, Columns, charts, draw, read_columns
 from lightning_gans.callbacks.report.redaction import redacted
 from lightning_gans.callbacks.report.style import STYLE
 
@@ -64,12 +64,13 @@ def page(
         parts.append(_section("Scores", _scores(scores, columns), *_figures(scores, columns, marks)))
     elif not columns:
         parts.append(_section("Curves", '<p class="soft">Nothing was logged before the run ended.</p>'))
-    parts += [_section(name, *_figures(found, columns, marks)) for name, found in sections.items()]
+    if DECIDING in sections:
+        parts.append(_section(DECIDING, *_figures(sections.pop(DECIDING), columns, marks)))
+    folded = {name: "".join(_figures(found, columns, marks)) for name, found in sections.items()}
+    folded |= {"Checkpoints": _checkpoints(folder), "Environment": _list(environment, "wide"), **_config(folder)}
     parts += [
-        _section("Checkpoints", _checkpoints(folder)),
         _section("What to do next", _commands(commands)),
-        _section("Environment", f'<div class="card">{_list(environment, "wide")}</div>'),
-        _section("Config", _config(folder)),
+        _section("More", *(_folded(name, body) for name, body in folded.items() if body)),
     ]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -86,6 +87,11 @@ def _section(title: str, *parts: str) -> str:
     body = "\n".join(part for part in parts if part)
     heading = f"<h2>{escape(title)}</h2>\n" if title else ""
     return f"<section>\n{heading}{body}\n</section>" if body else ""
+
+
+def _folded(title: str, body: str) -> str:
+    """Return what is shown when its title is clicked, so that the page stays short."""
+    return f'<details class="card"><summary>{escape(title)}</summary>{body}</details>'
 
 
 def _list(entries: Mapping[str, str], kind: str = "") -> str:
@@ -131,6 +137,7 @@ def _verdict(health: Mapping[str, Any]) -> str:
     if len(events) > _EVENTS:
         blocks.append(f"<p>{len(events) - _EVENTS} more are in health.json.</p>")
     note = "Dashed lines in the curves below have the numbers of these events." if blocks else "No failure was seen."
+    blocks += [f"<p>{escape(str(one))}</p>" for one in health.get("notes", [])]
     tone = "good" if verdict == "healthy" else "bad"
     return (
         f'<div class="card verdict {tone}"><h3>{escape(verdict)}</h3>{"".join(blocks)}<p class="soft">{note}</p></div>'
@@ -209,7 +216,7 @@ def _scores(found: Sequence[Chart], columns: Columns) -> str:
 def _checkpoints(folder: Path) -> str:
     files = sorted((folder / "checkpoints").glob("*.ckpt"), key=lambda path: path.stat().st_mtime)
     rows = [[f"checkpoints/{path.name}", f"{path.stat().st_size / 1e6:,.1f} MB"] for path in files]
-    return f'<div class="card">{_table(["file", "size"], rows, [1])}</div>' if rows else ""
+    return _table(["file", "size"], rows, [1]) if rows else ""
 
 
 def _commands(commands: Mapping[str, str]) -> str:
@@ -220,9 +227,9 @@ def _commands(commands: Mapping[str, str]) -> str:
     return f'<div class="card">{inner}</div>' if inner else ""
 
 
-def _config(folder: Path) -> str:
+def _config(folder: Path) -> dict[str, str]:
     for name in ("config.yaml", "hparams.yaml"):
         text = (folder / name).read_text() if (folder / name).is_file() else ""
         if text.strip() not in ("", "{}"):
-            return f'<details class="card"><summary>{name}</summary><pre>{escape(redacted(text))}</pre></details>'
-    return ""
+            return {name: f"<pre>{escape(redacted(text))}</pre>"}
+    return {}

@@ -10,7 +10,7 @@ body{margin:0;background:var(--page);color:var(--text);
 font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 main{max-width:1160px;margin:0 auto;padding:28px 20px 60px}
 h1{font-size:1.75rem;line-height:1.2;margin:0 0 4px;overflow-wrap:anywhere}
-h2{font-size:1.2rem;margin:36px 0 12px}
+h2{font-size:1.2rem;margin:28px 0 10px}
 h3{font-size:1rem;margin:0 0 6px}
 p{margin:0 0 8px}
 p,li{overflow-wrap:anywhere}
@@ -20,12 +20,14 @@ a{color:var(--link)}
 font-weight:600;margin-top:8px}
 .good{color:var(--good)}.bad{color:var(--bad)}.calm{color:var(--calm)}
 .card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:16px;margin:0;min-width:0}
-.grid{display:grid;gap:16px;grid-template-columns:repeat(auto-fill,minmax(min(100%,440px),1fr))}
+.grid{display:grid;gap:16px;grid-template-columns:repeat(auto-fill,minmax(min(100%,340px),1fr))}
 .strip{display:grid;gap:12px;grid-template-columns:repeat(auto-fill,minmax(min(calc(50% - 6px),230px),1fr))}
 .strip figure{padding:10px}
 .strip img{width:100%;height:auto;display:block;border-radius:5px;background:#fff}
 .chart svg{width:100%;height:auto;display:block;color:var(--text)}
 figcaption{margin-top:6px}
+.chart{padding:12px}.chart figcaption{font-size:.75rem;line-height:1.4}
+details{margin-bottom:12px}
 dl{display:grid;gap:12px 24px;grid-template-columns:repeat(auto-fill,minmax(130px,1fr));margin:0}
 dt{color:var(--soft);font-size:.8125rem}
 dd{margin:0;font-weight:600;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}

@@ -58,7 +58,10 @@ def test_the_page_has_the_verdict_the_events_remedies_and_every_figure(make_gan,
 def test_a_healthy_run_has_a_page_too(make_gan, logged, monkeypatch):
     script(monkeypatch, GOOD)
     folder, _ = logged(make_gan(), make_monitor())
-    assert "**healthy** after 6 batches.\n\nNo failure was seen." in (folder / "health.md").read_text()
+    page, content = (folder / "health.md").read_text(), json.loads((folder / "health.json").read_text())
+    assert "**healthy** after 6 batches.\n\nNo failure was seen." in page
+    assert content["notes"] == ["It is too early to tell: the rules need 10 readings, and there are 6."]
+    assert content["notes"][0] in page, "why what looks bad is no failure"
 
 
 def test_the_page_is_whole_before_the_last_checkpoint_after_which_nothing_is_resumed(make_gan, logged, monkeypatch):

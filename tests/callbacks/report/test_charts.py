@@ -7,7 +7,7 @@ import pytest
 
 from lightning_gans import metrics
 from lightning_gans.callbacks.health.readings import Reading
-from lightning_gans.callbacks.report.charts import TRAINING, charts, read_columns
+from lightning_gans.callbacks.report.charts import DECIDING, TRAINING, charts, read_columns
 from lightning_gans.metrics import Score
 
 
@@ -48,14 +48,34 @@ def test_a_floor_is_drawn_beside_its_figure():
     assert alone.lines == {"x_floor": "val/x_floor"}
 
 
-def test_both_sides_of_a_health_figure_share_a_panel():
-    found = charts(of("health/fake_slope", "health/generator_gradient", "health/energy", "health/real_slope"))["Health"]
-    assert list(found[0].lines) == ["real", "generated"], "in the same colours everywhere"
-    assert {chart.title: chart.lines for chart in found} == {
-        "Slope": {"real": "health/real_slope", "generated": "health/fake_slope"},
-        "Gradient": {"generator": "health/generator_gradient"},
-        "Energy": {"": "health/energy"},
+def test_what_decides_the_verdict_is_drawn_by_panels_and_other_readings_apart():
+    names = ("fake_slope", "separation", "energy", "real_slope", "real_score", "fake_score", "width")
+    sections = charts(of(*(f"health/{name}" for name in names)))
+    assert {chart.title: list(chart.lines) for chart in sections[DECIDING]} == {
+        "Distance of the samples from the data": ["energy"],
+        "How well D tells real from fake": ["separation"],
+        "Slope of D": ["real slope", "fake slope"],
     }
+    assert [chart.log for chart in sections[DECIDING]] == [False, False, True]
+    assert {chart.title: list(chart.lines) for chart in sections["Other figures"]} == {
+        "Score": ["real", "generated"],
+        "Width": [""],
+    }
+
+
+def test_what_the_training_log_and_the_monitor_both_measure_is_drawn_once():
+    log = ("loss/generator", "gradients/discriminator", "discriminator/separation")
+    health = ("health/generator_loss", "health/discriminator_gradient", "health/separation")
+    sections = charts(of(*log, *health))
+    assert [chart.title for chart in sections["Training"]] == ["Losses", "Gradient norms"]
+    assert [chart.title for chart in sections[DECIDING]] == ["How well D tells real from fake"]
+    assert "Other figures" not in sections
+    assert [chart.title for chart in charts(of(*log))["Training"]] == ["Losses", "Separation", "Gradient norms"]
+    assert [chart.title for chart in charts(of(*health))[DECIDING]] == [
+        "How well D tells real from fake",
+        "Gradient norms",
+        "Losses",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -90,4 +110,5 @@ def test_every_score_has_captions():
 def test_every_panel_of_training_and_of_readings_has_a_caption():
     assert all(chart.caption for chart in TRAINING)
     names = [f"health/{name}" for name in Reading(0).figures()]
-    assert [chart.title for chart in charts(of(*names))["Health"] if not chart.caption] == []
+    sections = charts(of(*names))
+    assert [chart.title for found in sections.values() for chart in found if not chart.caption] == []

@@ -100,8 +100,10 @@ def test_the_page_shows_what_the_run_did(made):
         "48",
         "6",
     )
-    for title in ("Verdict", "Samples", "Scores", "Training", "Health", "Other figures", "Config"):
+    for title in ("Verdict", "Samples", "Scores", "What decides the verdict", "More"):
         assert f"<h2>{title}</h2>" in made[0], title
+    for title in ("Training", "Other figures", "Checkpoints", "Environment", "config.yaml"):
+        assert f"<summary>{title}</summary>" in made[0], title
 
 
 def test_the_verdict_of_another_callback_is_shown_and_marked_in_the_curves(made):
