@@ -4,9 +4,9 @@
     python benchmarks/constructed_failures.py --pictures PATH  # and colour pictures, a folder for each class
     python benchmarks/constructed_failures.py --data ring --draws 100
 
-Each case is ten readings whose samples are real ones, held out, with one defect; nothing else is wrong: D is right in
-70 % of pairs, gradients are moderate, nothing moves. A case names the states that are correct. "real samples" are data
-against data, in `--draws` draws, each with a pool of its own: all must be healthy. The CSV has the verdict, its
+Each case is thirty readings whose samples are real ones, held out, with one defect; nothing else is wrong: D is right
+in 70 % of pairs, gradients are moderate, nothing moves. A case names the states that are correct. "real samples" are
+data against data, in `--draws` draws, each with a pool of its own: all must be healthy. The CSV has the verdict, its
 evidence, and every measure; data that have rows in it are not repeated.
 """
 
@@ -87,7 +87,7 @@ def verdict(survey: Survey, real: Tensor, case: Case) -> tuple[State, str, dict[
         **survey.of_modes(),
         **figures,
     )
-    state, evidence = diagnose([reading] * 10)
+    state, evidence = diagnose([reading] * 30)
     return state, evidence, {"energy": reading.energy, "diversity": reading.diversity, **figures}
 
 

@@ -86,6 +86,7 @@ def work(pictures: Path | None, run: Run) -> dict[str, Any]:
     wrong = ", ".join(scores.seen[-1].wrong) or scores.seen[-1].state
     last = {name: getattr(scores.seen[-1], name) for name in FIGURES}
     said = {"said": shown.state if shown else HEALTHY.name, "at": shown.batch if shown else ""}
+    said["evidence"] = shown.evidence if shown else ""
     begun = {"truth": state, "wrong": wrong, "begins": begins or ""}
     events = "; ".join(f"{event.batch} {event.state}" for event in monitor.events)
     return {"verdict": found, **begun, **said, **last, "reported": events, "CPU s": round(time.process_time() - start)}

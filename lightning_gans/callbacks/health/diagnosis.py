@@ -138,6 +138,7 @@ def blind_discriminator(s: Signs, t: Thresholds) -> Finding | None:
 
 RULES: tuple[Callable[[Signs, Thresholds], Finding | None], ...] = (
     inverted_discriminator,
+    rules_of_samples.one_sample,
     progress,
     fooled_discriminator,
     memorising_discriminator,
@@ -158,6 +159,7 @@ RULES: tuple[Callable[[Signs, Thresholds], Finding | None], ...] = (
 
 
 OF_VARIETY = (
+    rules_of_samples.one_sample,
     progress,
     exploded_gradient,
     exploded_samples,
@@ -177,7 +179,7 @@ def diagnose(readings: Sequence[Reading], thresholds: Thresholds = Thresholds())
 
     NaN or infinity in the last reading is named at once. Otherwise `RULES` see medians of the last five readings, and
     say nothing before there are ten. While the fakes are closer to the data than in all of the twenty readings before,
-    only a D that always prefers fakes is a failure: a GAN that still learns is healthy.
+    only a D that always prefers fakes and a G that makes one sample are failures: a GAN that still learns is healthy.
 
     Reference:
         Goodfellow, NIPS 2016 Tutorial: Generative Adversarial Networks, 2016, arXiv 1701.00160, and the sources of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lightning_gans.callbacks.health.signs import Finding, Signs
+from lightning_gans.callbacks.health.signs import MEMORY, WINDOW, Finding, Signs
 from lightning_gans.callbacks.health.states import (
     BLURRED,
     COLLAPSE_IN_CLASSES,
@@ -26,6 +26,13 @@ def repeated_samples(s: Signs, t: Thresholds) -> Finding | None:
     if s.now.spread < t.spread and s.now.missing < s.now.modes / 2:
         return COLLAPSE_IN_CLASSES, _inside(s)
     return MODE_COLLAPSE, f"{min(s.now.repeats, 1):.0%} of a few hundred samples have a near copy among the others"
+
+
+def one_sample(s: Signs, t: Thresholds) -> Finding | None:
+    """Detect a generator that makes one sample only, whatever else is wrong."""
+    if s.now.diversity < t.constant:
+        return MODE_COLLAPSE, f"all fakes are the same: they vary {s.now.diversity:.2g} times as much as the data"
+    return None
 
 
 def little_variety(s: Signs, t: Thresholds) -> Finding | None:
@@ -83,8 +90,8 @@ def noisy_images(s: Signs, t: Thresholds) -> Finding | None:
 
 
 def missing_modes(s: Signs, t: Thresholds) -> Finding | None:
-    """Detect modes or classes of the data without samples."""
-    if not s.now.missing >= 1:
+    """Detect modes or classes of the data without samples, unless most images are of no certain class."""
+    if not s.now.missing >= 1 or (s.unread > t.outside and s.now.missing < s.now.modes / 2):
         return None
     names = list(s.now.missing_names)
     shown = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
@@ -94,8 +101,8 @@ def missing_modes(s: Signs, t: Thresholds) -> Finding | None:
 
 
 def unequal_modes(s: Signs, t: Thresholds) -> Finding | None:
-    """Detect modes that have far more or fewer samples than in the data."""
-    if s.now.imbalance > t.imbalance:
+    """Detect modes that have far more or fewer samples than in the data, unless most images are of no certain class."""
+    if s.now.imbalance > t.imbalance and not s.unread > t.outside:
         return PARTIAL_COLLAPSE, f"samples are spread unevenly over the data's modes (KL {s.now.imbalance:.2f} nats)"
     return None
 
@@ -122,8 +129,11 @@ def copied_images(s: Signs, t: Thresholds) -> Finding | None:
 
 
 def stalled(s: Signs, t: Thresholds) -> Finding | None:
-    """Detect samples that stay far from the data in any other way."""
-    if s.now.distance > t.stalled_distance or s.now.coverage < t.stalled_coverage:
+    """Detect samples that have stayed far from the data in any other way for long."""
+    if len(s.readings) < MEMORY + WINDOW:
+        return None
+    scattered = s.now.coverage < t.stalled_coverage and s.now.density < t.stalled_density
+    if s.now.distance > t.stalled_distance or scattered:
         return STALLED, (
             f"samples are {s.now.distance:.2g} from the data in features, 1 being far apart, and near "
             f"{s.now.coverage:.0%} of what real samples are near"

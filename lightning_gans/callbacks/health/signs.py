@@ -46,6 +46,11 @@ class Signs:
         return best(self._medians(name, self.readings[-MEMORY - WINDOW : -WINDOW]), default=math.nan)
 
     @property
+    def unread(self) -> float:
+        """The share of images of no certain class, among which classes cannot be counted; 0 for points."""
+        return 0.0 if math.isnan(self.now.contrast) else self.now.outside
+
+    @property
     def far(self) -> str:
         """How far the samples are from the data, in words."""
         return f"the samples are far from the data (energy {self.now.energy:.2f} of 1)"

@@ -43,8 +43,8 @@ class Survey:
         spread      mean distance of two fakes of one mode over that of two real samples, median over the modes; a ratio
         least       the same of the mode with the least
         outside     share of fakes outside of all modes, or of no certain class
-        missing     number of modes with less than .15 of the fakes that the data lead to expect, at least 12; of the
-                    bins of a continuum at least two
+        missing     number of modes with less than .15 of those fakes of any mode that the data lead to expect, at least
+                    12; of the bins of a continuum at least two
         imbalance   KL(modes of fakes ‖ modes of real samples) in nats, less the floor
         repeats     share of fakes that are the same as another fake, less the floor
         copies      share of fakes that are copies of real images, less the floor; NaN for points
@@ -118,7 +118,7 @@ class Survey:
         real, nan = self._real, torch.tensor(torch.nan)
         inside = across <= real.radii[:, None]
         counts = fake.modes[fake.modes >= 0].bincount(minlength=len(real.shares))
-        expected = real.shares * len(fake.x)
+        expected = real.shares * counts.sum()
         missing = (counts < _MISSING * expected) & (expected >= _EXPECTED)
         if self.modes.kind == "clusters" and missing.sum() < _BINS_MISSING:
             missing = torch.zeros_like(missing)

@@ -46,6 +46,7 @@ class Thresholds:
         memorised: memorised above which D knows the training samples,
         memorised_separation: if its separation is above this.
         repeats: share of samples with a near copy among the others, above which there are only a few.
+        constant: diversity below which all samples are the same.
         little_diversity: diversity below which samples have collapsed, however near to the data.
         ignored: sensitivity below which the latents are ignored.
         unlike: coverage below which no sample lies among real ones,
@@ -63,7 +64,8 @@ class Thresholds:
         agreement: agreement below which labels are ignored.
         copies: share of copies of training images above which the generator has memorised them.
         stalled_distance: distance above which samples stay far from the data.
-        stalled_coverage: coverage below which they do.
+        stalled_coverage: coverage below which they do,
+        stalled_density: if the density is below this.
     """
 
     poor_energy: float = 0.15
@@ -99,6 +101,7 @@ class Thresholds:
     memorised: float = 0.5
     memorised_separation: float = 0.9
     repeats: float = 0.5
+    constant: float = 0.02
     little_diversity: float = 0.3
     ignored: float = 0.05
     unlike: float = 0.1
@@ -117,3 +120,4 @@ class Thresholds:
     copies: float = 0.3
     stalled_distance: float = 0.04
     stalled_coverage: float = 0.4
+    stalled_density: float = 0.6

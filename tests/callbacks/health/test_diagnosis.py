@@ -8,7 +8,7 @@ import pytest
 
 from lightning_gans.callbacks.health.diagnosis import OF_VARIETY, RULES, diagnose, lost_variety, progress
 from lightning_gans.callbacks.health.readings import SURVEYED, Reading
-from lightning_gans.callbacks.health.signs import Signs
+from lightning_gans.callbacks.health.signs import MEMORY, WINDOW, Signs
 from lightning_gans.callbacks.health.states import (
     BLURRED,
     COLLAPSE_IN_CLASSES,
@@ -135,13 +135,15 @@ CASES = {
     "labels that do not matter": (LABELS_IGNORED, {"agreement": 0.1}),
     "training images": (COPIES, {"copies": 0.7}),
     "far in features": (STALLED, {"distance": 0.2}),
-    "little covered": (STALLED, {"coverage": 0.2}),
+    "little covered": (STALLED, {"coverage": 0.2, "density": 0.3}),
+    "one sample": (MODE_COLLAPSE, {"diversity": 0.001, "discriminator_gradient": 500.0, "energy": 0.5}),
 }
+LONG = MEMORY + WINDOW
 
 
 @pytest.mark.parametrize(("expected", "figures"), CASES.values(), ids=CASES)
 def test_a_state_is_named_by_its_signs(expected, figures):
-    found, evidence = diagnose(readings(**figures))
+    found, evidence = diagnose(readings(LONG, **figures))
     assert found == expected
     assert len(evidence) > 20 and "nan" not in evidence
 
@@ -149,9 +151,29 @@ def test_a_state_is_named_by_its_signs(expected, figures):
 def test_every_rule_has_a_case():
     found = set()
     for _, figures in CASES.values():
-        signs = Signs(readings(**figures))
+        signs = Signs(readings(LONG, **figures))
         found |= {next((rule for rule in RULES if rule(signs, Thresholds()) is not None), None)}
     assert found - {None} == set(RULES) - {progress, lost_variety}, "those two need earlier readings"
+
+
+def test_learning_has_stalled_only_where_it_has_for_long():
+    figures = {"coverage": 0.2, "density": 0.3}
+    assert state(readings(LONG - 1, **figures)) == HEALTHY
+    assert state(readings(LONG, **figures)) == STALLED
+
+
+@pytest.mark.parametrize("figures", [{"missing": 2, "missing_names": ("5", "7")}, {"imbalance": 0.4}], ids=str)
+def test_classes_are_not_counted_among_images_of_no_certain_class(figures):
+    assert state(readings(**figures, outside=0.5)) == HEALTHY
+    assert state(readings(**figures, outside=0.3)) == PARTIAL_COLLAPSE
+    assert state(readings(**figures, outside=0.5, contrast=math.nan)) == PARTIAL_COLLAPSE, "of points they are"
+
+
+def test_a_generator_that_makes_one_sample_has_collapsed_though_it_comes_closer():
+    closer = [replace(GOOD, diversity=0.01, energy=0.9 - 0.02 * place) for place in range(30)]
+    assert state(closer) == MODE_COLLAPSE
+    several = [replace(one, diversity=0.1) for one in closer]
+    assert state(several) == HEALTHY and state(several, constant=0.2) == MODE_COLLAPSE
 
 
 def test_good_readings_are_healthy():
@@ -340,21 +362,22 @@ NUDGES = {
     "agreement": ({"agreement": 0.6}, 0.7),
     "copies": ({"copies": 0.2}, 0.1),
     "stalled_distance": ({"distance": 0.03}, 0.02),
-    "stalled_coverage": ({"coverage": 0.5}, 0.6),
+    "stalled_coverage": ({"coverage": 0.5, "density": 0.3}, 0.6),
+    "stalled_density": ({"coverage": 0.3, "density": 0.7}, 0.8),
 }
 
 
 @pytest.mark.parametrize("name", NUDGES)
 def test_every_threshold_separates_healthy_from_failing(name):
     figures, stricter = NUDGES[name]
-    assert state(readings(**figures)) == HEALTHY
-    assert state(readings(**figures), **{name: stricter}) != HEALTHY
+    assert state(readings(LONG, **figures)) == HEALTHY
+    assert state(readings(LONG, **figures), **{name: stricter}) != HEALTHY
 
 
 def test_the_thresholds_of_progress():
-    slow = readings(5, energy=0.6, diversity=0.0), readings(5, energy=0.55, diversity=0.0)
+    slow = readings(5, energy=0.6, diversity=0.1), readings(5, energy=0.55, diversity=0.1)
     assert state(*slow) == MODE_COLLAPSE and state(*slow, progress=0.05) == HEALTHY
-    slight = readings(5, energy=0.26, diversity=0.0), readings(5, energy=0.21, diversity=0.0)
+    slight = readings(5, energy=0.26, diversity=0.1), readings(5, energy=0.21, diversity=0.1)
     assert state(*slight) == HEALTHY and state(*slight, energy_noise=0.06) == MODE_COLLAPSE
 
 
@@ -372,6 +395,7 @@ def test_every_threshold_is_tested():
     noises = {f"{name}_noise" for name in ("energy", *FALLING, *RISING)}
     assert {field.name for field in fields(Thresholds)} == {
         *NUDGES,
+        "constant",
         "progress",
         "outside",
         "unlike_density",

@@ -165,7 +165,7 @@ def test_a_collapsed_generator_is_named(fit):
     monitor = make_monitor(every_n_steps=2)
     fit(gan, [torch.randn(16, 2) for _ in range(30)], callbacks=[monitor])
     assert reported(monitor) == [(22, MODE_COLLAPSE.name)]
-    assert monitor.events[0].evidence.startswith("fakes vary 0.0")
+    assert monitor.events[0].evidence.startswith("all fakes are the same: they vary 0.0")
 
 
 def test_a_gan_that_learns_is_healthy(fit):

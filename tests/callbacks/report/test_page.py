@@ -102,7 +102,7 @@ def test_the_page_shows_what_the_run_did(made):
     )
     for title in ("Verdict", "Samples", "Scores", "What decides the verdict", "More"):
         assert f"<h2>{title}</h2>" in made[0], title
-    for title in ("Training", "Other figures", "Checkpoints", "Environment", "config.yaml"):
+    for title in ("Training", "Other figures", "Environment", "hparams.yaml"):
         assert f"<summary>{title}</summary>" in made[0], title
 
 
