@@ -3,6 +3,7 @@
     python benchmarks/failure_monitor.py --pictures PATH      # every new set-up, two seeds; two hours on two CPU cores
     python benchmarks/failure_monitor.py --tasks "batch of 4"  # one family
     python benchmarks/failure_monitor.py --tasks tuned "held out"  # the set-ups of before, one seed is enough
+    python benchmarks/failure_monitor.py --again       # the rules as they are now, on the readings of those runs
 
 PATH is a folder with train/, and in it a folder for each of ten classes, such as CIFAR-10 as pictures; without it the
 family of colour pictures is left out. MNIST is read from data/.
@@ -18,10 +19,12 @@ scores are good. The last samples of each run are in runs/benchmarks/failure_mon
 from __future__ import annotations
 
 import contextlib
+import json
 import statistics
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,11 +33,14 @@ from failure_families import families
 from failure_setups import HELD_OUT, TUNED, Setup
 from failure_truth import GOOD, UNCLEAR, Score, Scores, truth
 from lightning.pytorch import Trainer, seed_everything
-from training_runs import HOME, RESULTS, Run, parser, perform, require_known
+from training_runs import HOME, RESULTS, Run, append, parser, perform, require_known, rows_of, shown
 
 from lightning_gans.callbacks import FailureMonitor
+from lightning_gans.callbacks.health.diagnosis import diagnose
 from lightning_gans.callbacks.health.page import Event
+from lightning_gans.callbacks.health.readings import Reading
 from lightning_gans.callbacks.health.states import HEALTHY
+from lightning_gans.callbacks.health.verdict import verdict as lasting_of
 from lightning_gans.generation import picture, save_picture
 
 WITHIN = 500
@@ -78,18 +84,53 @@ def work(pictures: Path | None, run: Run) -> dict[str, Any]:
         trainer.fit(gan, data)
     if not scores.seen or scores.seen[-1].batch < gan.batches_seen:
         scores.take(gan)
-    if scores.samples.dim() == 4 and scores.samples.isfinite().all():
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        save_picture(picture(scores.samples[:40], columns=10), FOLDER / f"{run.name}.png")
-    state, begins = truth(scores.seen)
-    found, shown = verdict(state, begins, setup, scores.seen, monitor.events)
-    wrong = ", ".join(scores.seen[-1].wrong) or scores.seen[-1].state
-    last = {name: getattr(scores.seen[-1], name) for name in FIGURES}
-    said = {"said": shown.state if shown else HEALTHY.name, "at": shown.batch if shown else ""}
-    said["evidence"] = shown.evidence if shown else ""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    samples = scores.samples
+    if samples.isfinite().all():
+        real = None if samples.dim() == 4 else scores.real
+        save_picture(picture(samples[:40] if samples.dim() == 4 else samples, real, 10), FOLDER / f"{run.name}.png")
+    kept = {"readings": list(map(asdict, monitor.readings)), "scores": list(map(asdict, scores.seen))}
+    (FOLDER / f"{run.name}.json").write_text(json.dumps(kept))
+    return row(setup, scores.seen, monitor.events, round(time.process_time() - start))
+
+
+def again(pictures: Path | None, rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Return the rows of runs as they would be with the rules as they are, from the readings that were kept."""
+    known, found = groups(pictures), []
+    for old in rows:
+        run = Run(old["task"], old["method"], int(old["seed"]))
+        kept = json.loads((FOLDER / f"{run.name}.json").read_text())
+        setup = next(one for one in known[run.task] if one.name == run.method)
+        readings = [Reading(**reading) for reading in kept["readings"]]
+        new = row(setup, [Score(**score) for score in kept["scores"]], replay(readings), int(old["CPU s"]))
+        found.append({**old, **{name: shown(value) for name, value in new.items()}})
+    return found
+
+
+def replay(readings: Sequence[Reading]) -> list[Event]:
+    """Return what the monitor reports on readings."""
+    state, recent, events = HEALTHY, [], []
+    for number, reading in enumerate(readings, 1):
+        recent = [*recent, diagnose(readings[:number])][-8:]
+        lasting = lasting_of(state, [one for one, _ in recent], 4, False)
+        if lasting != state:
+            state = lasting
+            evidence = next(words for one, words in reversed(recent) if one == lasting)
+            events.append(Event(reading.batch, state.name, evidence, []))
+    return events
+
+
+def row(setup: Setup, scores: Sequence[Score], events: Sequence[Event], seconds: int) -> dict[str, Any]:
+    """Return what the scores and the monitor say of a run."""
+    state, begins = truth(list(scores))
+    found, decisive = verdict(state, begins, setup, scores, events)
+    wrong = ", ".join(scores[-1].wrong) or scores[-1].state
+    last = {name: getattr(scores[-1], name) for name in FIGURES}
+    said = {"said": decisive.state if decisive else HEALTHY.name, "at": decisive.batch if decisive else ""}
+    said["evidence"] = decisive.evidence if decisive else ""
     begun = {"truth": state, "wrong": wrong, "begins": begins or ""}
-    events = "; ".join(f"{event.batch} {event.state}" for event in monitor.events)
-    return {"verdict": found, **begun, **said, **last, "reported": events, "CPU s": round(time.process_time() - start)}
+    reported = "; ".join(f"{event.batch} {event.state}" for event in events)
+    return {"verdict": found, **begun, **said, **last, "reported": reported, "CPU s": seconds}
 
 
 def verdict(
@@ -104,12 +145,12 @@ def verdict(
             alarms = alarms or [events[-1]]
         return (ALARM, alarms[0]) if alarms else (SILENT, None)
     right = [event for event in said if event.state in allowed(setup, scores, event.batch)]
-    shown = (right or said or [None])[0]
+    first = (right or said or [None])[0]
     if state == UNCLEAR or begins is None:
-        return UNCLEAR, shown
+        return UNCLEAR, first
     if right:
-        return (NAMED if right[0].batch <= begins + WITHIN else LATE), shown
-    return (OTHER if said else MISSED), shown
+        return (NAMED if right[0].batch <= begins + WITHIN else LATE), first
+    return (OTHER if said else MISSED), first
 
 
 def allowed(setup: Setup, scores: Sequence[Score], batch: int) -> set[str]:
@@ -149,6 +190,7 @@ def report(rows: list[dict[str, str]]) -> None:
 
 def main() -> None:
     made = parser(__doc__, seeds=2)
+    made.add_argument("--again", action="store_true", help="apply the rules as they are to the runs in the CSV")
     made.add_argument("--pictures", type=Path, help="colour pictures, with train/ and a folder for each of ten classes")
     options = made.parse_args()
     pictures = options.pictures and options.pictures.resolve()
@@ -166,8 +208,15 @@ def main() -> None:
         for setup in known[task]
         if not options.methods or setup.name in options.methods
     ]
-    rows = perform(runs, partial(work, pictures), options.out or RESULTS / "failure_monitor.csv", options.jobs)
-    report(rows)
+    out = options.out or RESULTS / "failure_monitor.csv"
+    if options.again:
+        old = rows_of(out)
+        out.unlink()
+        for new in again(pictures, old):
+            append(out, new)
+        report(rows_of(out))
+    else:
+        report(perform(runs, partial(work, pictures), out, options.jobs))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ samples are .25 as far apart as real ones, or less. It is good where none of thi
 
 A run ends in what most of the last third of its scores are. A failure begins when it has lasted until the end, and the
 best so far has not become better since: a Fréchet distance lower by a tenth, .05 more of the samples near the data, a
-missing mode found; but not before batch 300. One that begins less than 800 batches before the end is undecided: such a
+missing mode found; but not before batch 300. One that begins less than 600 batches before the end is undecided: such a
 run may still learn.
 """
 
@@ -58,7 +58,7 @@ from lightning_gans.data import GANData
 from lightning_gans.metrics import FrechetDistance
 from lightning_gans.randomness import seeded
 
-EVERY, FIRST, LASTS = 100, 300, 800
+EVERY, FIRST, LASTS = 100, 300, 600
 POINTS, IMAGES = 2_500, 600
 MISSING = 0.15  # of its share of the samples, below which a mode or class is missing
 GOOD, FAILING, UNCLEAR = "good", "failing", "unclear"
