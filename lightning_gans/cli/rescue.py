@@ -17,7 +17,7 @@ from lightning_gans.trials import Trial, run_trials, write_standings
 
 _UNCHANGED = "unchanged"
 _BETTER = 0.02  # by which the score of a remedy must be above that of the unchanged run
-_TRIAL = (  # settings of the run that would end a trial early, or change its cost
+TRIAL = (  # settings of the run that would end a trial early, or change its cost
     "--trainer.max_epochs=-1",
     "--trainer.max_steps=-1",
     "--trainer.max_time=null",
@@ -44,7 +44,7 @@ def rescue(run: str, seconds: float = 60.0, jobs: int = 1, state: str | None = N
         state: the failure, a few letters of its name, if not the one that the monitor has named last.
     """
     folder = Path(run)
-    config, named = _config_of(folder), _failure_of(folder)
+    config, named = config_of(folder), _failure_of(folder)
     failure = _state(state) if state else named
     if failure is None or failure == HEALTHY:
         raise ValueError(
@@ -52,16 +52,16 @@ def rescue(run: str, seconds: float = 60.0, jobs: int = 1, state: str | None = N
         )
     if not seconds > 0 or jobs < 1:
         raise ValueError(f"--seconds {seconds:g} --jobs {jobs}: expected numbers above 0, such as 60 and 1.")
-    remedies = [remedy for remedy in failure.left(_classes_in(config)) if remedy.name]
+    remedies = [remedy for remedy in failure.left(classes_in(config)) if remedy.name]
     if not remedies:
         raise ValueError(
             f"against '{failure.name}' nothing is left that a trial could show; do what {folder / 'health.md'} says."
         )
-    trials = [Trial(_UNCHANGED, (*_start(folder, restarts=False), *_TRIAL), seconds)]
+    trials = [Trial(_UNCHANGED, (*_start(folder, restarts=False), *TRIAL), seconds)]
     for remedy in remedies:
-        changes = _changes(remedy, config)
-        options = (*_start(folder, remedy.restarts), *changes, *_TRIAL)
-        trials.append(Trial(remedy.name, options, seconds, " ".join(changes)))
+        options = changes(remedy, config)
+        start = _start(folder, remedy.restarts)
+        trials.append(Trial(remedy.name, (*start, *options, *TRIAL), seconds, " ".join(options)))
     place = folder / "rescue" / f"{_slug(failure.name)}_{seconds:g}s"
     print(f"{failure.name}: {len(trials)} trials of {seconds:g} CPU seconds each, in {place}")
     run_trials(trials, place, jobs)
@@ -75,12 +75,12 @@ def rescue(run: str, seconds: float = 60.0, jobs: int = 1, state: str | None = N
         return
     remedy = next(one for one in remedies if one.name == best.name)
     winner = place / "winner.yaml"
-    _write_config(folder, _changes(remedy, config), winner)
+    _write_config(folder, changes(remedy, config), winner)
     print(f"The best is {best.name}, {best.verdict or 'not monitored'}. Train with it, from the beginning:")
     print(f"  lightning-gans fit --config {winner}")
 
 
-def _config_of(folder: Path) -> dict[str, Any]:
+def config_of(folder: Path) -> dict[str, Any]:
     """Return the config of a run.
 
     Raises:
@@ -126,7 +126,7 @@ def _start(folder: Path, restarts: bool) -> tuple[str, ...]:
     return (config,) if restarts or not healthy.is_file() else (config, f"--from={healthy}")
 
 
-def _changes(remedy: Remedy, config: dict[str, Any]) -> tuple[str, ...]:
+def changes(remedy: Remedy, config: dict[str, Any]) -> tuple[str, ...]:
     """Return the options of a remedy, with learning rates that are a multiple of the run's."""
     rates = []
     for player, factor in zip(("generator", "discriminator"), remedy.rates, strict=True):
@@ -137,7 +137,7 @@ def _changes(remedy: Remedy, config: dict[str, Any]) -> tuple[str, ...]:
     return (*remedy.arguments, *rates)
 
 
-def _classes_in(part: Any) -> set[str]:
+def classes_in(part: Any) -> set[str]:
     """Return the names of the classes in a config, and the precision of the Trainer."""
     return set(_named(part)) | {str(part["trainer"].get("precision"))}
 
@@ -151,7 +151,7 @@ def _named(part: Any) -> Iterator[str]:
         yield from _named(one)
 
 
-def _write_config(folder: Path, changes: tuple[str, ...], path: Path) -> None:
+def _write_config(folder: Path, options: tuple[str, ...], path: Path) -> None:
     """Write the config of the run with some changes.
 
     Raises:
@@ -160,7 +160,7 @@ def _write_config(folder: Path, changes: tuple[str, ...], path: Path) -> None:
     command = [sys.executable, "-m", "lightning_gans", "fit", f"--config={folder / 'config.yaml'}"]
     name = f"--experiment={folder.parent.name}_rescued"
     made = subprocess.run(
-        [*command, *changes, name, "--ckpt_path=null", "--print_config"], capture_output=True, text=True, check=False
+        [*command, *options, name, "--ckpt_path=null", "--print_config"], capture_output=True, text=True, check=False
     )
     if made.returncode:
         raise ValueError(made.stderr.strip().splitlines()[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,12 @@ class Trained:
     checkpoint: Path
     batches: int
     seconds: float
+
+    @property
+    def verdict(self) -> str:
+        """Return the last state that `FailureMonitor` has named, "" for a run that was too short for it."""
+        path = self.folder / "health.json"
+        return str(json.loads(path.read_text())["verdict"]) if path.is_file() else ""
 
 
 def train(arguments: Sequence[str], runs: Path, experiment: str, seconds: float | None = None) -> Trained:

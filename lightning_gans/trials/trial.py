@@ -73,11 +73,10 @@ def perform(folder: Path) -> Outcome:
         real = generation.training_data.some_training_samples(data) if samples.dim() == 2 else None
         shown = generation.picture(samples, real, columns=generation.columns_of(classes))
         generation.save_picture(shown, folder / _PICTURE)
-        health = trained.folder / "health.json"
         outcome = Outcome(
             trial.name,
             score(gan, data),
-            json.loads(health.read_text())["verdict"] if health.is_file() else "",
+            trained.verdict,
             trained.batches,
             trained.seconds,
             _largest_memory(),

@@ -8,7 +8,7 @@ import yaml
 
 from lightning_gans.callbacks.health import states
 from lightning_gans.cli.main import main
-from lightning_gans.cli.rescue import _changes, _classes_in, rescue
+from lightning_gans.cli.rescue import changes, classes_in, rescue
 
 RING = [
     *("fit", "--model=GAN", "--model.generator=MLPGenerator", "--model.generator.width=8"),
@@ -113,13 +113,13 @@ def test_rates_are_a_multiple_of_the_runs():
     config = {"model": {"init_args": {"generator_optimizer": {"init_args": {"lr": 0.002}}}}}
     remedy = states.SOFT_COLLAPSE.remedies[2]
     assert remedy.rates == (0.1, 0.5)
-    assert _changes(remedy, config) == ("--model.generator_optimizer.lr=0.0002",)
+    assert changes(remedy, config) == ("--model.generator_optimizer.lr=0.0002",)
 
 
 def test_what_a_run_uses_already_is_not_tried():
     config = {"trainer": {"precision": None, "callbacks": [{"class_path": "lightning_gans.stabilizers.R1Penalty"}]}}
-    assert "R1Penalty" in _classes_in(config)
-    left = states.SOFT_COLLAPSE.left(_classes_in(config))
+    assert "R1Penalty" in classes_in(config)
+    left = states.SOFT_COLLAPSE.left(classes_in(config))
     assert left == list(states.SOFT_COLLAPSE.remedies[1:])
 
 

@@ -1,0 +1,168 @@
+"""Whether what the failure monitor recommends helps, on trainings that fail in the way it is recommended for.
+
+    python benchmarks/remedies.py              # an hour and a quarter on one core
+    python benchmarks/remedies.py --tasks "ring" --seeds 1
+
+Each set-up is trained as it is, for 25 CPU seconds. The monitor's last verdict names the failure, as it would for a
+user; set-ups that end healthy are left out. Then each remedy of that failure is trained in the same way, from the
+beginning, for as many CPU seconds. Trainings are scored as `lightning-gans rescue` scores them: 0 to 1, the harmonic
+mean of density and coverage over those of real samples. A remedy helps where the score is higher by .05 or more, and
+harms where it is lower by as much.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from training_runs import HOME, RESULTS, Run, parser, perform, require_known, save_samples, sheet
+
+from lightning_gans import generation
+from lightning_gans.callbacks.health.states import STATES, State
+from lightning_gans.cli.rescue import TRIAL, changes, classes_in, config_of
+from lightning_gans.generation.training_data import data_of
+from lightning_gans.trials import train
+from lightning_gans.trials.scoring import score
+
+SECONDS = 25.0
+UNCHANGED = "unchanged"
+HELPS = 0.05
+
+
+def rates(g: float, d: float) -> list[str]:
+    return [f"--model.generator_optimizer.lr={g}", f"--model.discriminator_optimizer.lr={d}"]
+
+
+def mlps(data: str, *more: str, g: float = 1e-3, d: float = 1e-3) -> list[str]:
+    """Two MLPs with ReLU on points."""
+    networks = ["--model=GAN", "--model.generator=MLPGenerator", "--model.discriminator=MLPDiscriminator"]
+    small = ["--model.generator.latents=16", "--model.discriminator.activation=torch.nn.ReLU"]
+    return [*networks, *small, f"--data={data}", "--data.batch_size=64", *rates(g, d), *more]
+
+
+def dcgan(*more: str, g: float = 1e-3, d: float = 4e-4) -> list[str]:
+    """A small DCGAN on 16 × 16 digits."""
+    return [
+        *("--model=DCGAN", "--model.width=16", "--model.latent_dim=32", "--data=Digits", "--data.size=16"),
+        *("--data.batch_size=64", *rates(g, d), *more),
+    ]
+
+
+PAPER = [  # the ring of the unrolled GAN's paper, on which players chase each other
+    *("--model.generator.latents=256", "--model.generator.orthogonal_gain=0.8", "--model.discriminator.depth=1"),
+    *("--model.discriminator.input_scale=0.25", "--model.discriminator.orthogonal_gain=0.8", "--data.sigma=0.02"),
+    *("--model.objective=ZeroSum", "--data.batch_size=128"),
+]
+DIGIT_MLPS = [
+    *("--model=GAN", "--model.generator=MLPGenerator", "--model.discriminator=MLPDiscriminator"),
+    *("--data=Digits", "--data.size=16", "--data.batch_size=64"),
+]
+SET_UPS: dict[str, list[str]] = {
+    "ring": mlps("GaussianRing"),
+    "grid": mlps("GaussianGrid"),
+    "ring of 5": mlps("GaussianRing", "--data.num_modes=5"),
+    "wide ring": mlps("GaussianRing", "--data.sigma=0.05"),
+    "ring of the paper": mlps("GaussianRing", *PAPER, "--data.radius=2.0"),
+    "grid of 9, zero sum": mlps("GaussianGrid", *PAPER, "--data.side=3"),
+    "vanilla_ring.yaml": ["--config=configs/vanilla_ring.yaml"],
+    "mixed_ring.yaml without code": ["--config=configs/mixed_ring.yaml", "--model.generator.latents=16"],
+    "wgan_gp_ring.yaml": ["--config=configs/wgan_gp_ring.yaml"],
+    "ring, minimax, fast D": mlps("GaussianRing", "--model.objective=Minimax", g=1e-5, d=1e-2),
+    "grid of 9, minimax, fast D": mlps("GaussianGrid", "--model.objective=Minimax", "--data.side=3", g=1e-5, d=1e-2),
+    "digits, minimax, fast D": dcgan("--model.objective=Minimax", g=1e-5, d=5e-3),
+    "digits, least squares, fast D": dcgan("--model.objective=LeastSquares", g=1e-5, d=1e-2),
+    "ring, slow D": mlps("GaussianRing", g=1e-3, d=1e-6),
+    "digits, slow D": dcgan(d=1e-6),
+    "digits, MLPs, slow D": [*DIGIT_MLPS, *rates(2e-3, 1e-5)],
+    "digits, MLPs": [*DIGIT_MLPS, *rates(1e-3, 1e-3)],
+    "ring, high rates": mlps("GaussianRing", g=0.1, d=0.05),
+    "grid, Wasserstein without a bound": mlps("GaussianGrid", "--model.objective=Wasserstein"),
+    "ring, Wasserstein without a bound": mlps("GaussianRing", "--model.objective=Wasserstein"),
+    "digits, high rates": dcgan(g=3e-2, d=3e-2),
+    "digits, hinge, high rates": dcgan("--model.objective=Hinge", g=2e-2, d=2e-2),
+    "digits, RpGAN, no penalty": dcgan("--model.objective=Relativistic", g=1e-3, d=1e-3),
+    "ring, float16": mlps("GaussianRing", "--trainer.precision=16-true"),
+    "digits, float16": dcgan("--trainer.precision=16-true"),
+    "ring of 5, hinge, float16": mlps(
+        "GaussianRing", "--data.num_modes=5", "--model.objective=Hinge", "--trainer.precision=16-true"
+    ),
+}
+
+
+def work(run: Run) -> dict[str, Any]:
+    """Train once, as it is or with a remedy, and score the samples."""
+    first = Run(run.task, UNCHANGED, run.seed)
+    options = [*SET_UPS[run.task], *TRIAL, f"--seed_everything={run.seed}"]
+    if run.method != UNCHANGED:
+        config = config_of(first.folder / "version_0")
+        remedy = next(one for state in STATES for one in state.remedies if one.name == run.method)
+        options += changes(remedy, config)
+    try:
+        trained = train(options, HOME / "runs" / "benchmarks", run.name, SECONDS)
+    except RuntimeError as error:  # NaN, or a remedy that does not apply
+        failed = any(word in str(error) for word in ("NaN", "nan", "infinit"))
+        return {"score": 0.0, "verdict": "NaN or infinity" if failed else str(error)[:200], "updates": 0, "CPU s": 0}
+    gan = generation.load(trained.checkpoint)
+    samples, _ = generation.draw(gan, 64 if len(gan.generator.sample_shape) == 3 else 1_000, seed=0)
+    save_samples(run, samples)
+    return {
+        "score": score(gan, data_of(str(trained.checkpoint))),
+        "verdict": trained.verdict,
+        "updates": gan.generator_updates,
+        "CPU s": round(trained.seconds),
+    }
+
+
+def remedied(rows: Sequence[dict[str, str]]) -> list[Run]:
+    """Return the trainings with remedies, for the failures in the rows of unchanged ones."""
+    runs = []
+    for row in rows:
+        run = Run(row["task"], row["method"], int(row["seed"]))
+        state = named(row["verdict"])
+        if state is not None:
+            used = classes_in(config_of(run.folder / "version_0"))
+            runs += [Run(run.task, remedy.name, run.seed) for remedy in state.left(used) if remedy.name]
+    return runs
+
+
+def named(verdict: str) -> State | None:
+    return next((state for state in STATES if state.name == verdict and state.remedies), None)
+
+
+def report(unchanged: Sequence[dict[str, str]], rows: Sequence[dict[str, str]]) -> list[str]:
+    """Return, for each failure and remedy, how often it helped and by how much, as a table in Markdown."""
+    before = {(row["task"], row["seed"]): row for row in unchanged}
+    lines = ["| failure | remedy | helps | harms | of | mean score before → after |", "|---|---|---|---|---|---|"]
+    for state in STATES:
+        for remedy in state.remedies:
+            own = [row for row in rows if row["method"] == remedy.name]
+            own = [row for row in own if before[row["task"], row["seed"]]["verdict"] == state.name]
+            if not own:
+                continue
+            old = [float(before[row["task"], row["seed"]]["score"]) for row in own]
+            new = [float(row["score"]) for row in own]
+            helps = sum(after >= start + HELPS for start, after in zip(old, new, strict=True))
+            harms = sum(after <= start - HELPS for start, after in zip(old, new, strict=True))
+            mean = f"{statistics.mean(old):.2f} → {statistics.mean(new):.2f}"
+            lines.append(f"| {state.name} | {remedy.name} | {helps} | {harms} | {len(own)} | {mean} |")
+    return lines
+
+
+def main() -> None:
+    made = parser(__doc__, seeds=1)
+    options = made.parse_args()
+    tasks = options.tasks or list(SET_UPS)
+    require_known(made, tasks, list(SET_UPS))
+    out: Path = options.out or RESULTS / "remedies.csv"
+    first = [Run(task, UNCHANGED, seed) for task in tasks for seed in range(options.seeds)]
+    unchanged = perform(first, partial(work), out, options.jobs)
+    rows = perform(remedied(unchanged), partial(work), out, options.jobs)
+    print("\n".join(report(unchanged, rows)))
+    sheet(out, columns=6)
+
+
+if __name__ == "__main__":
+    main()
