@@ -17,10 +17,14 @@ from lightning_gans.trials import Trial, run_trials, write_standings
 
 _UNCHANGED = "unchanged"
 _BETTER = 0.02  # by which the score of a remedy must be above that of the unchanged run
-TRIAL = (  # settings of the run that would end a trial early, or change its cost
+TRIAL = (  # in place of settings of the run that would end a trial early, change its cost, or log it elsewhere
     "--trainer.max_epochs=-1",
     "--trainer.max_steps=-1",
     "--trainer.max_time=null",
+    "--trainer.devices=1",
+    "--trainer.num_nodes=1",
+    "--trainer.strategy=auto",
+    "--trainer.logger=null",
     "--monitor.stop=false",
     "--monitor.rollbacks=0",
     "--report.enabled=false",

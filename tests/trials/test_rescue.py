@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from helpers import few
 
 from lightning_gans.callbacks.health import states
 from lightning_gans.cli.main import main
@@ -26,6 +27,9 @@ def failed(state, *more):
     event = {"batch": 8, "state": state.name, "evidence": "as the test says", "remedies": []}
     (run / "health.json").write_text(json.dumps({"verdict": state.name, "events": [event], "readings": {}}))
     return run
+
+
+TRIED = {one.name: one for one in states.STATES if any(remedy.name for remedy in one.remedies)}
 
 
 @pytest.fixture
@@ -95,9 +99,10 @@ def test_trials_start_from_the_healthy_checkpoint_where_the_networks_fit(scored,
 
 
 @pytest.mark.usefixtures("in_process")
-@pytest.mark.parametrize("state", [one for one in states.STATES if any(r.name for r in one.remedies)], ids=str)
-def test_every_remedy_of_a_state_can_be_tried(scored, state):
+@pytest.mark.parametrize("name", few(TRIED, "soft collapse / oscillation"))
+def test_every_remedy_of_a_state_can_be_tried(scored, name):
     """Of points those of images alone cannot, and say so."""
+    state = TRIED[name]
     scored += [0.1] * 9
     run = failed(state, "--model.objective=Minimax")
     rescue(str(run), seconds=0.01)

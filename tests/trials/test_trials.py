@@ -8,7 +8,6 @@ import shutil
 
 import pytest
 import torch
-from helpers import slow
 from PIL import Image
 
 from lightning_gans.data import Digits, GaussianRing
@@ -158,7 +157,7 @@ def test_outcomes_are_ranked_by_score():
     assert [one.name for one in ranked(outcomes)] == ["c", "a", "b"]
 
 
-@slow
+@pytest.mark.slow
 def test_a_trial_in_processes_of_its_own(folder):
     (outcome,) = run_trials([trial("plain")], folder)
     assert outcome.batches == 6 and outcome.memory > 100 and not outcome.error
