@@ -68,8 +68,7 @@ def rescue(run: str, seconds: float = 60.0, jobs: int = 1, state: str | None = N
         trials.append(Trial(remedy.name, (*start, *options, *TRIAL), seconds, " ".join(options)))
     place = folder / "rescue" / f"{_slug(failure.name)}_{seconds:g}s"
     print(f"{failure.name}: {len(trials)} trials of {seconds:g} CPU seconds each, in {place}")
-    run_trials(trials, place, jobs)
-    ranked = write_standings(trials, place)
+    ranked = write_standings(trials, run_trials(trials, place, jobs), place)
     print((place / "trials.md").read_text().partition("\n\n")[0])
     print(f"Pictures of their samples: {place / 'trials.png'}")
     best = ranked[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from lightning_gans.trials.trial import Outcome, Trial, found_in, picture_in
+from lightning_gans.trials.trial import Outcome, Trial, picture_in
 
 _WIDTH, _TEXT, _GAP = 320, 56, 12  # of a cell of the picture, in pixels
 
@@ -19,14 +19,14 @@ def ranked(outcomes: Sequence[Outcome]) -> list[Outcome]:
     return sorted(outcomes, key=lambda one: -math.inf if math.isnan(one.score) else one.score, reverse=True)
 
 
-def write_standings(trials: Sequence[Trial], folder: Path) -> list[Outcome]:
-    """Write `trials.csv`, `trials.md` and `trials.png` of the trials that have ended; return these ranked."""
-    outcomes = ranked([found for trial in trials if (found := found_in(folder / trial.name)) is not None])
+def write_standings(trials: Sequence[Trial], outcomes: Sequence[Outcome], folder: Path) -> list[Outcome]:
+    """Write `trials.csv`, `trials.md` and `trials.png` into the folder of the trials; return the outcomes ranked."""
+    outcomes = ranked(outcomes)
     about = {trial.name: trial.about for trial in trials}
     names = ["trial", "score", "verdict", "batches", "CPU s", "MiB", "what", "error"]
     rows = []
     for one in outcomes:
-        cost = one.batches, round(one.seconds), round(one.memory)
+        cost = one.batches, _number(one.seconds, 0), _number(one.memory, 0)
         rows.append([one.name, _number(one.score), one.verdict, *cost, about[one.name], one.error])
     with open(folder / "trials.csv", "w", newline="") as file:
         csv.writer(file).writerows([names, *rows])
@@ -34,7 +34,7 @@ def write_standings(trials: Sequence[Trial], folder: Path) -> list[Outcome]:
     lines += [f"| {' | '.join(str(cell).replace('|', '/') for cell in row)} |" for row in rows]
     (folder / "trials.md").write_text("\n".join(lines) + "\n\n![samples](trials.png)\n")
     _sheet(outcomes, folder)
-    return outcomes
+    return list(outcomes)
 
 
 def _sheet(outcomes: Sequence[Outcome], folder: Path) -> None:
@@ -58,5 +58,5 @@ def _sheet(outcomes: Sequence[Outcome], folder: Path) -> None:
     sheet.save(folder / "trials.png")
 
 
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"
+def _number(value: float, digits: int = 3) -> str:
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"

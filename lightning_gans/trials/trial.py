@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import resource
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -113,7 +112,11 @@ def picture_in(folder: Path) -> Path | None:
 
 
 def _largest_memory() -> float:
-    """Return the largest memory of the processes that this one has waited for, in MiB."""
+    """Return the largest memory of the processes that this one has waited for, in MiB; NaN on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return math.nan
     unit = 1024.0**2 if sys.platform == "darwin" else 1024.0
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
 

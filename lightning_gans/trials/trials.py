@@ -14,7 +14,7 @@ from lightning_gans.trials.trial import Outcome, Trial, ask, asked_in, found_in
 
 
 def run_trials(trials: Sequence[Trial], folder: Path, jobs: int = 1) -> list[Outcome]:
-    """Make all trials that have not ended yet, each in a process of its own; return the outcomes in their order.
+    """Make all trials that have not ended yet, each in a process of its own; return all outcomes, in their order.
 
     Each trial has a folder with its `trial.json`, from which `python -m lightning_gans.trials FOLDER` makes it, on
     any machine that sees the folder, and with its `outcome.json` once it has ended. After a kill, the same
@@ -29,20 +29,22 @@ def run_trials(trials: Sequence[Trial], folder: Path, jobs: int = 1) -> list[Out
         ValueError: where a folder holds another trial of the same name.
     """
     for trial in trials:
-        known = asked_in(folder / trial.name)
-        if known is not None and known != trial:
+        asked = asked_in(folder / trial.name)
+        if asked is not None and asked != trial:
             raise ValueError(
                 f"{folder / trial.name} holds a trial with other settings; give another folder, or remove this one."
             )
         ask(folder / trial.name, trial)
-    missing = [trial for trial in trials if found_in(folder / trial.name) is None]
+    known = {trial.name: found_in(folder / trial.name) for trial in trials}
+    missing = [trial for trial in trials if known[trial.name] is None]
     bar = tqdm(total=len(trials), initial=len(trials) - len(missing), unit="trial", disable=not missing)
     with bar, ThreadPoolExecutor(jobs) as pool:
         waiting = {pool.submit(_in_a_process, folder / trial.name): trial for trial in missing}
         for done in as_completed(waiting):
+            known[waiting[done].name] = outcome = done.result()
             bar.update()
-            bar.write(line(done.result()))
-    return [outcome for trial in trials if (outcome := found_in(folder / trial.name)) is not None]
+            bar.write(line(outcome))
+    return [outcome for outcome in known.values() if outcome is not None]
 
 
 def line(outcome: Outcome) -> str:

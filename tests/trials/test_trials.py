@@ -5,6 +5,8 @@ import json
 import math
 import os
 import shutil
+import subprocess
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -43,7 +45,7 @@ def test_trials_leave_outcomes_a_table_and_a_picture_side_by_side(folder):
     assert (first.name, second.name) == ("slow G", "plain")
     assert first.batches == second.batches == 6 and first.seconds > 0
     assert 0 <= first.score <= 1 and not first.error
-    write_standings(trials, folder / "tried")
+    write_standings(trials, [first, second], folder / "tried")
     with open(folder / "tried" / "trials.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["trial"] for row in rows] == [one.name for one in ranked([first, second])]
@@ -83,8 +85,20 @@ def test_a_trial_that_fails_says_why_and_is_last(folder):
     wrong, plain = run_trials(trials, folder)
     assert math.isnan(wrong.score) and "depth" in wrong.error
     assert ranked([wrong, plain]) == [plain, wrong]
-    write_standings(trials, folder)
+    write_standings(trials, [wrong, plain], folder)
     assert "depth" in (folder / "trials.md").read_text()
+
+
+def test_a_trial_whose_process_dies_is_reported_and_made_again(folder, monkeypatch, in_process):
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "run", died)
+        (outcome,) = run_trials([trial("plain")], folder)
+    assert outcome.error == "it was killed" and math.isnan(outcome.score)
+    assert run_trials([trial("plain")], folder)[0].batches == 6
+
+
+def died(*_, **__):
+    return SimpleNamespace(returncode=-9, stdout="", stderr="first\nit was killed\n")
 
 
 def test_the_budget_ends_a_training(make_gan, fit):
@@ -114,20 +128,20 @@ def test_a_budget_of_nothing_is_refused(limit):
 # ---------------------------------------------------------------- the score
 
 
-def ring(modes=range(8), width=1.0, number=4_000, seed=0):
+def ring(modes=range(8), width=1.0, number=1_000, seed=0):
     data, source = GaussianRing(), torch.Generator().manual_seed(seed)
     chosen = torch.tensor(list(modes))[torch.randint(len(modes), (number,), generator=source)]
     return data.means[chosen] + width * data.sigma * torch.randn(number, 2, generator=source)
 
 
 def test_the_score_of_real_samples_is_one_and_defects_lower_it():
-    real = ring(number=8_000)
-    assert _among(real, ring(seed=1)) == pytest.approx(1, abs=0.03)
-    assert _among(real, ring(range(7), seed=1)) == pytest.approx(0.93, abs=0.04)
-    assert _among(real, ring(range(4), seed=1)) == pytest.approx(0.67, abs=0.05), "2 · 1 · ½ / (1 + ½)"
+    real = ring(number=2_000)
+    assert _among(real, ring(seed=1)) == pytest.approx(1, abs=0.05)
+    assert _among(real, ring(range(7), seed=1)) == pytest.approx(0.93, abs=0.06)
+    assert _among(real, ring(range(4), seed=1)) == pytest.approx(0.67, abs=0.06), "2 · 1 · ½ / (1 + ½)"
     assert _among(real, ring(width=8.0, seed=1)) < 0.5
     assert _among(real, ring(width=0.0, seed=1)) < 0.3
-    assert _among(real, real[:1].expand(4_000, 2)) < 0.05
+    assert _among(real, real[:1].expand(1_000, 2)) < 0.05
     assert _among(real, 10 + ring(seed=1)) == 0
 
 
