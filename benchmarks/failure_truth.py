@@ -147,11 +147,12 @@ class Scores(Callback):
         dataset = self.data.load("train")
         with seeded(0):
             rows = torch.randperm(len(dataset))[: 4 * self.num].tolist()
-            self.real = gan.unpack_batch(dataset.__getitems__(rows))[0]
+            self.real, labels = gan.unpack_batch(dataset.__getitems__(rows))
         if not self.points:
             self.network, self.head = classifier_of(self.data, self.real.shape[1:], self.kept)
             self.classes = self.head.out_features
             guesses = self.head(self.network(self.real)).argmax(1)
+            self.accuracy = 1.0 if labels is None else float((guesses == labels).float().mean())
             self.shares = guesses.bincount(minlength=self.classes) / len(guesses)
             self.spreads = spread_by_class(self.real[: 2 * self.num], guesses[: 2 * self.num], self.classes)
             features = self.network(self.real)
@@ -214,7 +215,7 @@ class Scores(Callback):
         spreads = spreads[spreads.isfinite()]
         score.spread = float(spreads.median()) if len(spreads) else math.nan
         if labels is not None:
-            score.right = float((guesses == labels).float().mean())
+            score.right = float((guesses == labels).float().mean()) / self.accuracy
 
 
 def mean_of_pairs(x: Tensor) -> float:
