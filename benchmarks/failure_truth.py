@@ -8,7 +8,8 @@ Every 100 batches, on samples of latents of its own, a run is scored:
 - images, 600 samples, in the features of a small network that is trained for the purpose to classify the data: coverage
   (Naeem 2020, arXiv 2002.09797), relative to that of real images; classes with less than .15 of their share; the mean
   distance of two images of one class, over the data's; of conditional generators the share in whose class the network
-  agrees. Good: a coverage of .65 and more; at .4 to .6 half of the digits were malformed to the eye. Far: below .2.
+  agrees, over that of real images. Good: a coverage of .65 and more; at .4 to .6 half of the digits were malformed to
+  the eye. Far: below .2.
 - both: the mean distance of two samples, over the data's, of images in pixels or in features, whichever is less; the
   Fréchet distance to the data and to the last samples. SEP-GAN, whose samples nothing compares with data, has this
   first figure alone.
@@ -16,7 +17,7 @@ Every 100 batches, on samples of latents of its own, a run is scored:
 A score is failing where samples are far from the data, where a mode or class is missing (of images two), where the
 spread inside the modes or classes is below .4, where fewer than half of the samples are of their class, or where two
 samples are .25 as far apart as real ones, or less. It is good where none of this is so, and unclear in between: .5 to
-.7 and .2 to .4, one class of images missing, a spread of .4 to .6, an agreement of .5 to .7.
+.7 and .2 to .65, one class of images missing, a spread of .4 to .6, an agreement of .5 to .7.
 
 A run ends in what most of the last third of its scores are. A failure begins when it has lasted until the end, and the
 best so far has not become better since: a Fréchet distance lower by a tenth, .05 more of the samples near the data, a
