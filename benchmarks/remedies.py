@@ -2,6 +2,7 @@
 
     python benchmarks/remedies.py              # an hour and a quarter on one core
     python benchmarks/remedies.py --tasks "ring" --seeds 1
+    python benchmarks/remedies.py --methods "Relativistic, R1Penalty, R2Penalty"   # and this one against every failure
 
 Each set-up is trained as it is, for 25 CPU seconds. The monitor's last verdict names the failure, as it would for a
 user; set-ups that end healthy are left out. Then each remedy of that failure is trained in the same way, from the
@@ -14,13 +15,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from training_runs import HOME, RESULTS, Run, parser, perform, require_known, save_samples, sheet
+from training_runs import HOME, RESULTS, Run, parser, perform, require_known, rows_of, save_samples, sheet
 
 from lightning_gans import generation
+from lightning_gans.callbacks.health import remedies
 from lightning_gans.callbacks.health.states import STATES, State
 from lightning_gans.cli.rescue import TRIAL, changes, classes_in, config_of
 from lightning_gans.generation.training_data import data_of
@@ -30,6 +31,7 @@ from lightning_gans.trials.scoring import score
 SECONDS = 25.0
 UNCHANGED = "unchanged"
 HELPS = 0.05
+KNOWN = {one.name: one for one in vars(remedies).values() if isinstance(one, remedies.Remedy) and one.name}
 
 
 def rates(g: float, d: float) -> list[str]:
@@ -98,8 +100,7 @@ def work(run: Run) -> dict[str, Any]:
     options = [*SET_UPS[run.task], *TRIAL, f"--seed_everything={run.seed}"]
     if run.method != UNCHANGED:
         config = config_of(first.folder / "version_0")
-        remedy = next(one for state in STATES for one in state.remedies if one.name == run.method)
-        options += changes(remedy, config)
+        options += changes(KNOWN[run.method], config)
     try:
         trained = train(options, HOME / "runs" / "benchmarks", run.name, SECONDS)
     except RuntimeError as error:  # NaN, or a remedy that does not apply
@@ -116,15 +117,17 @@ def work(run: Run) -> dict[str, Any]:
     }
 
 
-def remedied(rows: Sequence[dict[str, str]]) -> list[Run]:
-    """Return the trainings with remedies, for the failures in the rows of unchanged ones."""
+def remedied(rows: Sequence[dict[str, str]], also: Sequence[str]) -> list[Run]:
+    """Return the trainings with remedies, recommended ones and others, for the failures in the rows of unchanged ones."""
     runs = []
     for row in rows:
         run = Run(row["task"], row["method"], int(row["seed"]))
         state = named(row["verdict"])
         if state is not None:
             used = classes_in(config_of(run.folder / "version_0"))
-            runs += [Run(run.task, remedy.name, run.seed) for remedy in state.left(used) if remedy.name]
+            names = [remedy.name for remedy in state.left(used) if remedy.name]
+            others = [name for name in also if not used & set(KNOWN[name].present)]
+            runs += [Run(run.task, name, run.seed) for name in dict.fromkeys([*names, *others])]
     return runs
 
 
@@ -137,8 +140,8 @@ def report(unchanged: Sequence[dict[str, str]], rows: Sequence[dict[str, str]]) 
     before = {(row["task"], row["seed"]): row for row in unchanged}
     lines = ["| failure | remedy | helps | harms | of | mean score before → after |", "|---|---|---|---|---|---|"]
     for state in STATES:
-        for remedy in state.remedies:
-            own = [row for row in rows if row["method"] == remedy.name]
+        for name in KNOWN:
+            own = [row for row in rows if row["method"] == name]
             own = [row for row in own if before[row["task"], row["seed"]]["verdict"] == state.name]
             if not own:
                 continue
@@ -147,7 +150,7 @@ def report(unchanged: Sequence[dict[str, str]], rows: Sequence[dict[str, str]]) 
             helps = sum(after >= start + HELPS for start, after in zip(old, new, strict=True))
             harms = sum(after <= start - HELPS for start, after in zip(old, new, strict=True))
             mean = f"{statistics.mean(old):.2f} → {statistics.mean(new):.2f}"
-            lines.append(f"| {state.name} | {remedy.name} | {helps} | {harms} | {len(own)} | {mean} |")
+            lines.append(f"| {state.name} | {name} | {helps} | {harms} | {len(own)} | {mean} |")
     return lines
 
 
@@ -158,8 +161,10 @@ def main() -> None:
     require_known(made, tasks, list(SET_UPS))
     out: Path = options.out or RESULTS / "remedies.csv"
     first = [Run(task, UNCHANGED, seed) for task in tasks for seed in range(options.seeds)]
-    unchanged = perform(first, partial(work), out, options.jobs)
-    rows = perform(remedied(unchanged), partial(work), out, options.jobs)
+    unchanged = perform(first, work, out, options.jobs)
+    require_known(made, options.methods or [], list(KNOWN))
+    perform(remedied(unchanged, options.methods or []), work, out, options.jobs)
+    rows = [row for row in rows_of(out) if row["task"] in tasks and row["method"] != UNCHANGED]
     print("\n".join(report(unchanged, rows)))
     sheet(out, columns=6)
 

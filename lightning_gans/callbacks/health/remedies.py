@@ -125,6 +125,20 @@ WASSERSTEIN = Remedy(
     "Wasserstein, GradientPenalty",
     ("--model.objective=Wasserstein", *GRADIENT_PENALTY.arguments),
 )
+RELATIVISTIC = Remedy(
+    "compare fakes with real samples, and penalise D's slope at both (Huang 2024, arXiv 2501.05441)",
+    "--model.objective Relativistic --config configs/stabilizers/r1_penalty.yaml --config "
+    "configs/stabilizers/r2_penalty.yaml",
+    ("Relativistic", "R2Penalty"),
+    "Relativistic, R1Penalty, R2Penalty",
+    (
+        "--model.objective=Relativistic",
+        "--trainer.callbacks+=R1Penalty",
+        "--trainer.callbacks.weight=0.2",
+        "--trainer.callbacks+=R2Penalty",
+        "--trainer.callbacks.weight=0.2",
+    ),
+)
 SLOW_D = Remedy(
     "lower D's learning rate, or make fewer of its updates (Heusel 2017, arXiv 1706.08500)",
     "--model.discriminator_optimizer.lr, --model.n_critic 1",
