@@ -33,6 +33,7 @@ from failure_families import families
 from failure_setups import HELD_OUT, TUNED, Setup
 from failure_truth import GOOD, UNCLEAR, Score, Scores, truth
 from lightning.pytorch import Trainer, seed_everything
+from PIL import Image, ImageDraw, ImageFont
 from training_runs import HOME, RESULTS, Run, append, parser, perform, require_known, rows_of, shown
 
 from lightning_gans.callbacks import FailureMonitor
@@ -188,6 +189,35 @@ def report(rows: list[dict[str, str]]) -> None:
     )
 
 
+def draw(rows: Sequence[dict[str, str]], out: Path) -> None:
+    """Save the last samples of the runs of seed 0 in one picture, each under what the monitor said of it.
+
+    Green: named, or silent in a good run; red: late, another name, missed or a false alarm; grey: undecided.
+    """
+    found = [(one, FOLDER / f"{Run(one['task'], one['method'], 0).name}.png") for one in rows if one["seed"] == "0"]
+    found = [(one, path) for one, path in found if path.is_file()]
+    if not found:
+        return
+    side, text, columns = 150, 44, 10
+    page = Image.new("RGB", (columns * (side + 6), -(-len(found) // columns) * (side + text)), "white")
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(11)
+    colours = {NAMED: "#1b7f4d", SILENT: "#1b7f4d", UNCLEAR: "#777777"}
+    for place, (one, path) in enumerate(found):
+        x, y = place % columns * (side + 6) + 3, place // columns * (side + text)
+        for line, (words, colour) in enumerate(
+            [
+                (one["task"][:26], "black"),
+                (one["method"][:26], "black"),
+                (one["said"].partition(" (")[0][:26], colours.get(one["verdict"], "#b3361e")),
+            ]
+        ):
+            pen.text((x, y + 2 + 13 * line), words, colour, font)
+        picture_of = Image.open(path).convert("RGB")
+        picture_of.thumbnail((side, side))
+        page.paste(picture_of, (x, y + text))
+    page.save(out, quality=85)
+
+
 def main() -> None:
     made = parser(__doc__, seeds=2)
     made.add_argument("--again", action="store_true", help="apply the rules as they are to the runs in the CSV")
@@ -214,9 +244,11 @@ def main() -> None:
         out.unlink()
         for new in again(pictures, old):
             append(out, new)
-        report(rows_of(out))
+        rows = rows_of(out)
     else:
-        report(perform(runs, partial(work, pictures), out, options.jobs))
+        rows = perform(runs, partial(work, pictures), out, options.jobs)
+    report(rows)
+    draw(rows, out.with_suffix(".jpg"))
 
 
 if __name__ == "__main__":

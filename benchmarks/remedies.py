@@ -118,7 +118,7 @@ def work(run: Run) -> dict[str, Any]:
 
 
 def remedied(rows: Sequence[dict[str, str]], also: Sequence[str]) -> list[Run]:
-    """Return the trainings with remedies, recommended ones and others, for the failures in the rows of unchanged ones."""
+    """Return the trainings with remedies, recommended or not, for the failures in the rows of unchanged ones."""
     runs = []
     for row in rows:
         run = Run(row["task"], row["method"], int(row["seed"]))
