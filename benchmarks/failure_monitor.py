@@ -199,11 +199,11 @@ def draw(rows: Sequence[dict[str, str]], out: Path) -> None:
     if not found:
         return
     side, text, columns = 150, 44, 10
-    page = Image.new("RGB", (columns * (side + 6), -(-len(found) // columns) * (side + text)), "white")
+    page = Image.new("RGB", (columns * (side + 6), -(-len(found) // columns) * (side + text + 6)), "white")
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(11)
     colours = {NAMED: "#1b7f4d", SILENT: "#1b7f4d", UNCLEAR: "#777777"}
     for place, (one, path) in enumerate(found):
-        x, y = place % columns * (side + 6) + 3, place // columns * (side + text)
+        x, y = place % columns * (side + 6) + 3, place // columns * (side + text + 6)
         for line, (words, colour) in enumerate(
             [
                 (one["task"][:26], "black"),
@@ -212,9 +212,9 @@ def draw(rows: Sequence[dict[str, str]], out: Path) -> None:
             ]
         ):
             pen.text((x, y + 2 + 13 * line), words, colour, font)
-        picture_of = Image.open(path).convert("RGB")
-        picture_of.thumbnail((side, side))
-        page.paste(picture_of, (x, y + text))
+        shown_of = Image.open(path).convert("RGB")
+        least = min(shown_of.size)
+        page.paste(shown_of.crop((0, 0, least, least)).resize((side, side)), (x, y + text))
     page.save(out, quality=85)
 
 

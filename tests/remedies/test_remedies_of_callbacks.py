@@ -306,7 +306,7 @@ def test_only_splits_that_there_are_are_offered(data, splits, tmp_path):
 def test_what_the_failure_monitor_advises_is_accepted_by_the_command(tmp_path, monkeypatch):
     """Its files are tried in test_configs.py."""
     monkeypatch.chdir(tmp_path)
-    advised = " ".join(remedy.option for state in STATES for remedy in state.remedies)
+    advised = " ".join(remedy.option for state in STATES for remedy in state.left({"GAN"}))
     options = re.findall(r"(--(?:model|trainer)[.\w]*) (?!and)(\w[\w-]*)", advised)
     rates = {name: "1e-5" for name in re.findall(r"--model\.\w+_optimizer\.lr", advised)}
     assert dict(options).keys() >= {"--model", "--model.objective", "--model.n_critic", "--trainer.precision"}

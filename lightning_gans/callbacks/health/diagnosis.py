@@ -168,6 +168,7 @@ OF_VARIETY = (
     rules_of_samples.repeated_samples,
     rules_of_samples.little_variety,
     rules_of_samples.ignored_latents,
+    rules_of_samples.narrow_classes,
     collapse,
     lost_variety,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 
@@ -13,6 +14,7 @@ class Remedy:
         advice: what to do, with the source.
         option: what to add to the command line.
         present: classes, or precisions of the Trainer, whose use makes the advice pointless.
+        needs: the class without whose use it is pointless; "" for none.
         name: of a trial of it, such as `lightning-gans rescue` makes; "" where a person must act.
         arguments: what such a trial adds to the command line.
         rates: factors of G's and D's learning rates in it.
@@ -26,12 +28,18 @@ class Remedy:
     arguments: tuple[str, ...] = ()
     rates: tuple[float, float] = (1.0, 1.0)
     restarts: bool = False
+    needs: str = ""
+
+    def fits(self, used: Collection[str]) -> bool:
+        """Return whether it is of use in a run with these classes and this precision."""
+        return not set(used) & set(self.present) and (not self.needs or self.needs in used)
 
 
 def _stabilizer(advice: str, file: str, kind: str, *options: str, restarts: bool = False) -> Remedy:
-    """Return the remedy of adding a stabilizer: advice, its config, its class, and the options of a trial."""
+    """Return the remedy of adding a stabilizer of D: advice, its config, its class, and the options of a trial."""
     arguments = f"--trainer.callbacks+={kind}", *(f"--trainer.callbacks.{option}" for option in options)
-    return Remedy(advice, f"--config configs/stabilizers/{file}.yaml", (kind,), kind, arguments, restarts=restarts)
+    option, without = f"--config configs/stabilizers/{file}.yaml", (kind, "SEPGAN")
+    return Remedy(advice, option, without, kind, arguments, restarts=restarts)
 
 
 GRADIENT_PENALTY = _stabilizer(
@@ -61,10 +69,18 @@ STDDEV = _stabilizer(
 CODE = Remedy(
     "give the latents a one-hot code (Metz 2017, arXiv 1611.02163, unrolls D instead)",
     "see configs/mixed_ring.yaml and configs/unrolled_ring.yaml",
-    ("UnrolledGAN",),
+    ("UnrolledGAN", "SEPGAN"),
     "one-hot code",
     ("--model.generator.latents=GaussianWithCode",),
     restarts=True,
+)
+MORE_ROUTES = Remedy(
+    "give the ensemble more routes (Chaplygin 2018, arXiv 1802.02436)",
+    "--model.generator.groups 64",
+    name="64 groups",
+    arguments=("--model.generator.groups=64",),
+    restarts=True,
+    needs="SEPGAN",
 )
 UNROLL = Remedy(
     "unroll some of D's steps (Metz 2017, arXiv 1611.02163)",
@@ -89,6 +105,7 @@ CLIP = Remedy(
 LOWER_RATES = Remedy(
     "lower both learning rates",
     "--model.generator_optimizer.lr and --model.discriminator_optimizer.lr",
+    ("SEPGAN",),
     name="both rates a quarter",
     rates=(0.25, 0.25),
 )

@@ -28,14 +28,18 @@ class State:
 
     def left(self, present: Iterable[str]) -> list[Remedy]:
         """Return the remedies that a run with these classes and this precision does not use yet."""
-        return [remedy for remedy in self.remedies if not set(present) & set(remedy.present)]
+        used = set(present)
+        return [remedy for remedy in self.remedies if remedy.fits(used)]
 
 
 HEALTHY = State("healthy")
-MODE_COLLAPSE = State("mode collapse (hard)", (remedies.PACKING, remedies.STDDEV, remedies.NOISE, remedies.CODE))
+MODE_COLLAPSE = State(
+    "mode collapse (hard)", (remedies.PACKING, remedies.STDDEV, remedies.NOISE, remedies.CODE, remedies.MORE_ROUTES)
+)
 PARTIAL_COLLAPSE = State("partial collapse", (remedies.PACKING, remedies.STDDEV, remedies.CODE))
 COLLAPSE_IN_CLASSES = State(
-    "collapse inside classes", (remedies.PACKING, remedies.STDDEV, remedies.R1, remedies.LOWER_RATES)
+    "collapse inside classes",
+    (remedies.PACKING, remedies.STDDEV, remedies.R1, remedies.LOWER_RATES, remedies.MORE_ROUTES),
 )
 LATENTS_IGNORED = State("latents ignored", (remedies.READ_LATENTS, remedies.PACKING, remedies.STDDEV))
 LABELS_IGNORED = State("labels ignored", (remedies.CHECK_LABELS, remedies.TRAIN_LONGER))

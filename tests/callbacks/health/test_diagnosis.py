@@ -252,6 +252,7 @@ def test_a_generator_without_a_discriminator_is_not_compared_with_the_data():
         assert state(readings(**CASES[name][1] | alone)) == HEALTHY
     for name in ("a few samples again and again", "little variety near the data", "routes without latents"):
         assert state(readings(**CASES[name][1] | alone)) == CASES[name][0]
+    assert state(readings(spread=0.3, **alone)) == COLLAPSE_IN_CLASSES, "one texture for each class"
     assert set(OF_VARIETY) < set(RULES)
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lightning_gans.callbacks.health.states import MODE_COLLAPSE, NON_FINITE, STATES, classes_of
+from lightning_gans.callbacks.health import remedies
+from lightning_gans.callbacks.health.states import COLLAPSE_IN_CLASSES, MODE_COLLAPSE, NON_FINITE, STATES, classes_of
 from lightning_gans.stabilizers import Packing
 
 ROOT = Path(__file__).parents[3]
@@ -47,6 +48,12 @@ def test_what_is_in_use_is_not_recommended():
     assert any(first.advice in line for line in MODE_COLLAPSE.advice())
     assert not any(first.advice in line for line in MODE_COLLAPSE.advice({"Packing"}))
     assert len(MODE_COLLAPSE.advice(at_most=1)) == 1
+
+
+def test_a_generator_without_a_discriminator_is_not_told_to_change_one():
+    for state in (MODE_COLLAPSE, COLLAPSE_IN_CLASSES):
+        assert remedies.MORE_ROUTES not in state.left({"GAN"})
+        assert state.left({"SEPGAN"}) == [remedies.MORE_ROUTES]
 
 
 def test_classes_in_use_are_those_of_the_model_its_objective_and_stabilizers(make_gan):
