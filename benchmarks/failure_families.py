@@ -1,4 +1,4 @@
-"""Set-ups of `failure_monitor.py` in families that played no part when the monitor's thresholds were set.
+"""Set-ups of `failure_monitor.py` in families that took no part when the monitor's thresholds were set.
 
 About half of each family was meant to fail. What was meant decides nothing but `cause`: the states that also name the
 failure of a set-up that does fail, beside those that follow from its scores.

@@ -8,7 +8,7 @@
 PATH is a folder with train/, and in it a folder for each of ten classes, such as CIFAR-10 as pictures; without it the
 family of colour pictures is left out. MNIST is read from data/.
 
-The set-ups are in families (`failure_families.py`) that played no part when the thresholds of the monitor were set, and
+The set-ups are in families (`failure_families.py`) that took no part when the thresholds of the monitor were set, and
 in two older halves (`failure_setups.py`) that did. How the scores decide is said in `failure_truth.py`. A failure may
 be named by what is wrong in the scores of the last 300 batches by then, or by a state for which the set-up was made. It
 is named in time where the monitor reports such a name within 500 batches of its beginning. A false alarm is any failure
