@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training_runs import HOME, RESULTS, Run, parser, perform, require_known, rows_of, save_samples, sheet
+from PIL import Image, ImageDraw, ImageFont
+from training_runs import HOME, RESULTS, Run, parser, perform, require_known, rows_of, save_samples
 
 from lightning_gans import generation
 from lightning_gans.callbacks.health import remedies
@@ -154,6 +155,40 @@ def report(unchanged: Sequence[dict[str, str]], rows: Sequence[dict[str, str]]) 
     return lines
 
 
+def winners(unchanged: Sequence[dict[str, str]], rows: Sequence[dict[str, str]]) -> list[tuple[dict[str, str], ...]]:
+    """Return the row of each training that fails, and that of the remedy with the best score on it."""
+    pairs = []
+    for before in unchanged:
+        own = [row for row in rows if (row["task"], row["seed"]) == (before["task"], before["seed"])]
+        if own:
+            pairs.append((before, max(own, key=lambda row: float(row["score"]))))
+    return pairs
+
+
+def draw(pairs: Sequence[tuple[dict[str, str], ...]], out: Path) -> None:
+    """Save the samples of each training of seed 0 that fails, and those with the best remedy beside them."""
+    side, text, columns = 150, 44, 5
+    pairs = [pair for pair in pairs if pair[0]["seed"] == "0"]
+    page = Image.new("RGB", (columns * (2 * side + 16), -(-len(pairs) // columns) * (side + text + 8)), "white")
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(11)
+    for place, pair in enumerate(pairs):
+        left, y = place % columns * (2 * side + 16) + 6, place // columns * (side + text + 8)
+        for x, row in zip((left, left + side + 4), pair, strict=True):
+            lines = [
+                row["task"] if row is pair[0] else row["method"],
+                row["verdict"],
+                f"score {float(row['score']):.2f}",
+            ]
+            for line, words in enumerate(lines):
+                pen.text((x, y + 2 + 13 * line), words[:25], "black", font)
+            path = Run(row["task"], row["method"], 0).folder / "samples.png"
+            if path.is_file():
+                shown = Image.open(path).convert("RGB")
+                least = min(shown.size)
+                page.paste(shown.crop((0, 0, least, least)).resize((side, side)), (x, y + text))
+    page.save(out, quality=85)
+
+
 def main() -> None:
     made = parser(__doc__, seeds=1)
     options = made.parse_args()
@@ -166,7 +201,11 @@ def main() -> None:
     perform(remedied(unchanged, options.methods or []), work, out, options.jobs)
     rows = [row for row in rows_of(out) if row["task"] in tasks and row["method"] != UNCHANGED]
     print("\n".join(report(unchanged, rows)))
-    sheet(out, columns=6)
+    pairs = winners(unchanged, rows)
+    for before, after in pairs:
+        words = f"{before['task']}, {before['verdict']}: {float(before['score']):.2f}"
+        print(f"{words} → {after['method']}, {after['verdict']}: {float(after['score']):.2f}")
+    draw(pairs, out.with_suffix(".jpg"))
 
 
 if __name__ == "__main__":
