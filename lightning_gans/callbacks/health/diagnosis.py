@@ -23,6 +23,9 @@ from lightning_gans.callbacks.health.thresholds import Thresholds
 _FALLING, _RISING = ("energy", "distance", "width", "missing", "imbalance"), ("coverage", "spread")
 """Figures that change as a GAN learns; each has a change that may be chance among the thresholds."""
 
+_DISTANCES = ("energy", "distance", "coverage")
+"""Those of all samples and all data."""
+
 # ---------------------------------------------------------------- the rules
 
 
@@ -34,8 +37,14 @@ def inverted_discriminator(s: Signs, t: Thresholds) -> Finding | None:
 
 
 def progress(s: Signs, t: Thresholds) -> Finding | None:
-    """Detect samples that come closer to the data: a GAN that learns is healthy, and no later rule applies."""
+    """Detect samples that come closer to the data: a GAN that learns is healthy, and no later rule applies.
+
+    Modes that are found, and others of their figures, count while the samples as a whole do not move away.
+    """
+    moves_away = s.now.energy > s.before("energy") + t.energy_noise
     for name in (*_FALLING, *_RISING):
+        if moves_away and name not in _DISTANCES:
+            continue
         before, now = s.before(name, max if name in _RISING else min), getattr(s.now, name)
         gain = min(now, 1) - before if name in _RISING else before - now
         share = 0.0 if name in _RISING else t.progress * before

@@ -176,6 +176,13 @@ def test_a_generator_that_makes_one_sample_has_collapsed_though_it_comes_closer(
     assert state(several) == HEALTHY and state(several, constant=0.2) == MODE_COLLAPSE
 
 
+def test_modes_that_are_found_are_no_progress_while_samples_move_away():
+    found = [replace(GOOD, missing=6 - place // 6, missing_names=("a",), energy=0.1) for place in range(24)]
+    assert state(found) == HEALTHY
+    away = [replace(one, energy=0.05 + 0.01 * place) for place, one in enumerate(found)]
+    assert state(away) == PARTIAL_COLLAPSE
+
+
 def test_good_readings_are_healthy():
     assert state(readings()) == HEALTHY
     assert "energy 0.01" in diagnose(readings())[1]
