@@ -109,6 +109,13 @@ LOWER_RATES = Remedy(
     name="both rates a quarter",
     rates=(0.25, 0.25),
 )
+USUAL_RATES = Remedy(
+    "give both players a usual learning rate, such as 5e-4 with Adam (Radford 2016, arXiv 1511.06434, has 2e-4)",
+    "--model.generator_optimizer.lr 5e-4 --model.discriminator_optimizer.lr 5e-4",
+    ("SEPGAN",),
+    "both rates 5e-4",
+    ("--model.generator_optimizer.lr=5e-4", "--model.discriminator_optimizer.lr=5e-4"),
+)
 LOWER_G = Remedy(
     "lower both learning rates, G's more (Heusel 2017, arXiv 1706.08500)",
     "--model.generator_optimizer.lr and --model.discriminator_optimizer.lr",
