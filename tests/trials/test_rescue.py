@@ -7,7 +7,7 @@ import pytest
 import yaml
 from helpers import few
 
-from lightning_gans.callbacks.health import states
+from lightning_gans.callbacks.health import remedies, states
 from lightning_gans.cli.main import main
 from lightning_gans.cli.rescue import changes, classes_in, rescue
 
@@ -49,10 +49,10 @@ def test_each_remedy_is_tried_beside_the_run_unchanged_and_the_best_has_a_config
     said = capsys.readouterr().out
     place = run / "rescue" / "samples_blurred_or_smeared_0.01s"
     names = [line.split(" | ")[0] for line in (place / "trials.md").read_text().splitlines()[2:6]]
-    assert names == ["| rates that fall", "| R1Penalty", "| unchanged", "| rate of D five times"]
-    assert "The best is rates that fall" in said and f"lightning-gans fit --config {place / 'winner.yaml'}" in said
+    assert names == ["| both rates 5e-4", "| R1Penalty", "| unchanged", "| rates that fall"]
+    assert "The best is both rates 5e-4" in said and f"lightning-gans fit --config {place / 'winner.yaml'}" in said
     winner, original = (yaml.safe_load(path.read_text()) for path in (place / "winner.yaml", run / "config.yaml"))
-    assert winner["model"]["init_args"]["generator_scheduler"]["init_args"]["gamma"] == 0.999
+    assert winner["model"]["init_args"]["discriminator_optimizer"]["init_args"]["lr"] == 5e-4
     assert winner["trainer"] == original["trainer"] and winner["data"] == original["data"]
     assert winner["experiment"] == "ring_rescued"
     assert {path: path.read_bytes() for path in before} == before, "the run is left as it is"
@@ -82,20 +82,16 @@ def test_the_same_command_goes_on_where_it_was(scored, in_process):
 
 def test_trials_start_from_the_healthy_checkpoint_where_the_networks_fit(scored, in_process):
     scored += [0.1] * 9
-    run = failed(states.MODE_COLLAPSE)
+    run = failed(states.COLLAPSE_IN_CLASSES)
     (run / "checkpoints" / "last.ckpt").rename(run / "checkpoints" / "healthy.ckpt")
     rescue(str(run), seconds=0.01)
     started = {
         command[command.index("--experiment=" + name) - 0]: any(word.startswith("--from=") for word in command)
         for command in in_process
-        for name in ("unchanged", "Packing", "InstanceNoise")
+        for name in ("unchanged", "Packing", "R1Penalty")
         if "--experiment=" + name in command
     }
-    assert started == {
-        "--experiment=unchanged": True,
-        "--experiment=Packing": False,
-        "--experiment=InstanceNoise": True,
-    }
+    assert started == {"--experiment=unchanged": True, "--experiment=Packing": False, "--experiment=R1Penalty": True}
 
 
 @pytest.mark.usefixtures("in_process")
@@ -116,16 +112,15 @@ def test_every_remedy_of_a_state_can_be_tried(scored, name):
 
 def test_rates_are_a_multiple_of_the_runs():
     config = {"model": {"init_args": {"generator_optimizer": {"init_args": {"lr": 0.002}}}}}
-    remedy = states.SOFT_COLLAPSE.remedies[2]
-    assert remedy.rates == (0.1, 0.5)
-    assert changes(remedy, config) == ("--model.generator_optimizer.lr=0.0002",)
+    assert remedies.LOWER_RATES.rates == (0.25, 0.25)
+    assert changes(remedies.LOWER_RATES, config) == ("--model.generator_optimizer.lr=0.0005",)
 
 
 def test_what_a_run_uses_already_is_not_tried():
     config = {"trainer": {"precision": None, "callbacks": [{"class_path": "lightning_gans.stabilizers.R1Penalty"}]}}
     assert "R1Penalty" in classes_in(config)
-    left = states.SOFT_COLLAPSE.left(classes_in(config))
-    assert left == list(states.SOFT_COLLAPSE.remedies[1:])
+    left = states.BLURRED.left(classes_in(config))
+    assert left == list(states.BLURRED.remedies[:2])
 
 
 def refused(capsys, *options):
@@ -150,7 +145,7 @@ def test_what_cannot_be_rescued_gets_one_line_whose_remedy_works(capsys, scored)
     assert "such as 60 and 1" in refused(capsys, f"--run={run}", "--state=partial", "--seconds=0")
     assert "such as 60 and 1" in refused(capsys, f"--run={run}", "--state=partial", "--jobs=0")
     main(["rescue", f"--run={run}", "--state=mode collapse (hard)", "--seconds=0.01", "--jobs=1"])
-    assert len(list(run.glob("rescue/*/*/outcome.json"))) == 5
+    assert len(list(run.glob("rescue/*/*/outcome.json"))) == 4
     config = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text("- 1\n")
     assert "does not hold the config of a run; give the folder of another run" in refused(capsys, f"--run={run}")

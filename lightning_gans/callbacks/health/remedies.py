@@ -48,12 +48,6 @@ GRADIENT_PENALTY = _stabilizer(
 R1 = _stabilizer(
     "penalise D's slope at real samples (Mescheder 2018, arXiv 1801.04406)", "r1_penalty", "R1Penalty", "weight=1.0"
 )
-NOISE = _stabilizer(
-    "add noise to real and generated samples, so that they overlap (Sønderby 2016, arXiv 1610.04490)",
-    "instance_noise",
-    "InstanceNoise",
-    "sigma=0.1",
-)
 SPECTRAL_NORM = _stabilizer(
     "normalise D's weights (Miyato 2018, arXiv 1802.05957)", "spectral_norm", "SpectralNorm", restarts=True
 )
@@ -116,24 +110,6 @@ USUAL_RATES = Remedy(
     "both rates 5e-4",
     ("--model.generator_optimizer.lr=5e-4", "--model.discriminator_optimizer.lr=5e-4"),
 )
-LOWER_G = Remedy(
-    "lower both learning rates, G's more (Heusel 2017, arXiv 1706.08500)",
-    "--model.generator_optimizer.lr and --model.discriminator_optimizer.lr",
-    name="rates of G a tenth, of D a half",
-    rates=(0.1, 0.5),
-)
-LOWER_D = Remedy(
-    "lower D's learning rate (Heusel 2017, arXiv 1706.08500)",
-    "--model.discriminator_optimizer.lr",
-    name="rate of D a tenth",
-    rates=(1.0, 0.1),
-)
-HIGHER_D = Remedy(
-    "raise D's learning rate (Heusel 2017, arXiv 1706.08500)",
-    "--model.discriminator_optimizer.lr",
-    name="rate of D five times",
-    rates=(1.0, 5.0),
-)
 _WIDE = ("32-true", "64-true", "bf16-mixed", "bf16-true")  # precisions with the range of float32, or more
 NON_SATURATING = Remedy(
     "let G maximise D(G(z)) (Goodfellow 2014, arXiv 1406.2661)",
@@ -141,40 +117,6 @@ NON_SATURATING = Remedy(
     ("NonSaturating",),
     "NonSaturating",
     ("--model.objective=NonSaturating",),
-)
-WASSERSTEIN = Remedy(
-    "use a loss that does not saturate, and bound D's slope (Gulrajani 2017, arXiv 1704.00028)",
-    f"--model.objective Wasserstein {GRADIENT_PENALTY.option}",
-    ("Wasserstein",),
-    "Wasserstein, GradientPenalty",
-    ("--model.objective=Wasserstein", *GRADIENT_PENALTY.arguments),
-)
-RELATIVISTIC = Remedy(
-    "compare fakes with real samples, and penalise D's slope at both (Huang 2024, arXiv 2501.05441)",
-    "--model.objective Relativistic --config configs/stabilizers/r1_penalty.yaml --config "
-    "configs/stabilizers/r2_penalty.yaml",
-    ("Relativistic", "R2Penalty"),
-    "Relativistic, R1Penalty, R2Penalty",
-    (
-        "--model.objective=Relativistic",
-        "--trainer.callbacks+=R1Penalty",
-        "--trainer.callbacks.weight=0.2",
-        "--trainer.callbacks+=R2Penalty",
-        "--trainer.callbacks.weight=0.2",
-    ),
-)
-SLOW_D = Remedy(
-    "lower D's learning rate, or make fewer of its updates (Heusel 2017, arXiv 1706.08500)",
-    "--model.discriminator_optimizer.lr, --model.n_critic 1",
-    name="rate of D a tenth, one update of D",
-    arguments=("--model.n_critic=1",),
-    rates=(1.0, 0.1),
-)
-MORE_UPDATES_OF_D = Remedy(
-    "make more updates of D for each of G (Arjovsky 2017, arXiv 1701.07875)",
-    "--model.n_critic 5",
-    name="five updates of D",
-    arguments=("--model.n_critic=5",),
 )
 FALLING_RATES = Remedy(
     "let both learning rates fall",

@@ -33,33 +33,29 @@ class State:
 
 
 HEALTHY = State("healthy")
-MODE_COLLAPSE = State(
-    "mode collapse (hard)", (remedies.PACKING, remedies.STDDEV, remedies.NOISE, remedies.CODE, remedies.MORE_ROUTES)
-)
-PARTIAL_COLLAPSE = State("partial collapse", (remedies.PACKING, remedies.STDDEV, remedies.CODE))
+MODE_COLLAPSE = State("mode collapse (hard)", (remedies.CODE, remedies.STDDEV, remedies.PACKING, remedies.MORE_ROUTES))
+PARTIAL_COLLAPSE = State("partial collapse", (remedies.CODE, remedies.STDDEV, remedies.PACKING))
 COLLAPSE_IN_CLASSES = State(
     "collapse inside classes",
     (remedies.PACKING, remedies.STDDEV, remedies.R1, remedies.LOWER_RATES, remedies.MORE_ROUTES),
 )
 LATENTS_IGNORED = State("latents ignored", (remedies.READ_LATENTS, remedies.PACKING, remedies.STDDEV))
 LABELS_IGNORED = State("labels ignored", (remedies.CHECK_LABELS, remedies.TRAIN_LONGER))
-SOFT_COLLAPSE = State("soft collapse / oscillation", (remedies.R1, remedies.UNROLL, remedies.LOWER_G, remedies.AVERAGE))
+SOFT_COLLAPSE = State("soft collapse / oscillation", (remedies.AVERAGE, remedies.UNROLL))
 VANISHING_GRADIENT = State(
-    "vanishing generator gradient (D too strong)",
-    (remedies.NON_SATURATING, remedies.NOISE, remedies.WASSERSTEIN, remedies.SLOW_D),
+    "vanishing generator gradient (D too strong)", (remedies.USUAL_RATES, remedies.NON_SATURATING)
 )
 WEAK_DISCRIMINATOR = State(
-    "D too weak (generator fools it with garbage)",
-    (remedies.SWAPPED, remedies.HIGHER_D, remedies.MORE_UPDATES_OF_D, remedies.LARGER_D),
+    "D too weak (generator fools it with garbage)", (remedies.SWAPPED, remedies.USUAL_RATES, remedies.LARGER_D)
 )
 MEMORISING_DISCRIMINATOR = State("D memorises the training set", (remedies.AUGMENTATION, remedies.R1, remedies.DROPOUT))
 EXPLODING_GRADIENTS = State(
     "exploding gradients", (remedies.GRADIENT_PENALTY, remedies.SPECTRAL_NORM, remedies.CLIP, remedies.LOWER_RATES)
 )
-BLURRED = State("samples blurred or smeared", (remedies.HIGHER_D, remedies.FALLING_RATES, remedies.R1))
+BLURRED = State("samples blurred or smeared", (remedies.FALLING_RATES, remedies.USUAL_RATES, remedies.R1))
 NOISY = State("samples noisy", (remedies.AVERAGE, remedies.R1, remedies.LOWER_RATES))
 COPIES = State("copies of training samples", (remedies.AUGMENTATION, remedies.MORE_DATA))
-STALLED = State("learning has stalled far from the data", (remedies.CHECK_RANGE, remedies.R1, remedies.LOWER_D))
+STALLED = State("learning has stalled far from the data", (remedies.CHECK_RANGE, remedies.USUAL_RATES, remedies.R1))
 NON_FINITE = State("NaN or infinity", (remedies.WIDER_FLOATS, remedies.LOWER_RATES, remedies.CLIP, remedies.FIND_NAN))
 STATES = (
     HEALTHY,
