@@ -16,8 +16,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from lightning_gans import GAN
 from lightning_gans.callbacks import Evaluation, FailureMonitor, Report, StartFrom
 from lightning_gans.callbacks.curves import curves
-from lightning_gans.callbacks.health import failure_monitor
-from lightning_gans.callbacks.health.states import STATES, VANISHING_GRADIENT
+from lightning_gans.callbacks.health.states import STATES
 from lightning_gans.data import GANData, GaussianRing, Samples
 from lightning_gans.metrics import FrechetDistance, ModeCoverage, Score
 from lightning_gans.networks import MLPDiscriminator, MLPGenerator
@@ -168,12 +167,6 @@ class Announcing(FailureMonitor):
         warnings.warn(text, stacklevel=2)
 
 
-def announced():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(failure_monitor, "diagnose", lambda *_: (VANISHING_GRADIENT, "as the test says"))
-        fit(small_gan(), BATCHES, callbacks=[Announcing(every_n_steps=1, patience=1, num_samples=8)])
-
-
 def started_from_a_deeper_one(folder):
     command(*QUIET, *NETWORKS, "--model.discriminator.depth=2")
     shallower = GAN(MLPGenerator((2,), 3, 4), MLPDiscriminator((2,), 4, depth=1))
@@ -252,14 +245,6 @@ REMEDIES = {
         },
     ),
     # ------------------------------------------------------------ others
-    "lower D's learning rate, or make fewer": (
-        announced,
-        {
-            "lower D's learning rate, or make fewer of its updates (Heusel 2017, arXiv 1706.08500): {}, {} {}": (
-                lambda rate, option, number: command(*RING, rate, "1e-5", option, number)
-            )
-        },
-    ),
     "Report(every_n_minutes=": (
         lambda: beside(Report(every_n_minutes=-1.0)),
         {"such as {}": lambda value: beside(Report(every_n_minutes=float(value)))},

@@ -39,9 +39,9 @@ def inverted_discriminator(s: Signs, t: Thresholds) -> Finding | None:
 def progress(s: Signs, t: Thresholds) -> Finding | None:
     """Detect samples that come closer to the data: a GAN that learns is healthy, and no later rule applies.
 
-    Modes that are found, and others of their figures, count while the samples as a whole do not move away.
+    Modes that are found, and others of their figures, count unless the samples as a whole are far and move away.
     """
-    moves_away = s.now.energy > s.before("energy") + t.energy_noise
+    moves_away = s.now.energy > max(t.poor_energy, s.before("energy") + t.energy_noise)
     for name in (*_FALLING, *_RISING):
         if moves_away and name not in _DISTANCES:
             continue
