@@ -33,8 +33,20 @@ from failure_families import families
 from failure_setups import HELD_OUT, TUNED, Setup
 from failure_truth import GOOD, UNCLEAR, Score, Scores, truth
 from lightning.pytorch import Trainer, seed_everything
-from PIL import Image, ImageDraw, ImageFont
-from training_runs import HOME, RESULTS, Run, append, parser, perform, require_known, rows_of, shown
+from PIL import Image
+from training_runs import (
+    HOME,
+    RESULTS,
+    THUMBNAIL,
+    Run,
+    append,
+    parser,
+    perform,
+    require_known,
+    rows_of,
+    shown,
+    thumbnail,
+)
 
 from lightning_gans.callbacks import FailureMonitor
 from lightning_gans.callbacks.health.diagnosis import diagnose
@@ -198,23 +210,14 @@ def draw(rows: Sequence[dict[str, str]], out: Path) -> None:
     found = [(one, path) for one, path in found if path.is_file()]
     if not found:
         return
-    side, text, columns = 150, 44, 10
-    page = Image.new("RGB", (columns * (side + 6), -(-len(found) // columns) * (side + text + 6)), "white")
-    pen, font = ImageDraw.Draw(page), ImageFont.load_default(11)
+    columns, (width, height) = 10, THUMBNAIL
+    page = Image.new("RGB", (columns * (width + 6), -(-len(found) // columns) * (height + 6)), "white")
     colours = {NAMED: "#1b7f4d", SILENT: "#1b7f4d", UNCLEAR: "#777777"}
     for place, (one, path) in enumerate(found):
-        x, y = place % columns * (side + 6) + 3, place // columns * (side + text + 6)
-        for line, (words, colour) in enumerate(
-            [
-                (one["task"][:26], "black"),
-                (one["method"][:26], "black"),
-                (one["said"].partition(" (")[0][:26], colours.get(one["verdict"], "#b3361e")),
-            ]
-        ):
-            pen.text((x, y + 2 + 13 * line), words, colour, font)
-        shown_of = Image.open(path).convert("RGB")
-        least = min(shown_of.size)
-        page.paste(shown_of.crop((0, 0, least, least)).resize((side, side)), (x, y + text))
+        x, y = place % columns * (width + 6) + 3, place // columns * (height + 6)
+        said = one["said"].partition(" (")[0]
+        colour = colours.get(one["verdict"], "#b3361e")
+        thumbnail(page, (x, y), path, [(one["task"], "black"), (one["method"], "black"), (said, colour)])
     page.save(out, quality=85)
 
 
@@ -240,11 +243,17 @@ def main() -> None:
     ]
     out = options.out or RESULTS / "failure_monitor.csv"
     if options.again:
-        old = rows_of(out)
-        out.unlink()
-        for new in again(pictures, old):
-            append(out, new)
-        rows = rows_of(out)
+        kept = [FOLDER / f"{Run(one['task'], one['method'], int(one['seed'])).name}.json" for one in rows_of(out)]
+        if lost := [path.name for path in kept if not path.is_file()]:
+            made.error(f"--again: {FOLDER} lacks the readings of {len(lost)} runs, such as {lost[0]}; make them again.")
+        if not kept:
+            made.error(f"--again: {out} has no runs; make some first.")
+        rows = again(pictures, rows_of(out))
+        part = out.with_suffix(".part")
+        part.unlink(missing_ok=True)
+        for row in rows:
+            append(part, row)
+        part.replace(out)
     else:
         rows = perform(runs, partial(work, pictures), out, options.jobs)
     report(rows)

@@ -18,8 +18,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
-from training_runs import HOME, RESULTS, Run, parser, perform, require_known, rows_of, save_samples
+from PIL import Image
+from training_runs import (
+    HOME,
+    RESULTS,
+    THUMBNAIL,
+    Run,
+    parser,
+    perform,
+    require_known,
+    rows_of,
+    save_samples,
+    thumbnail,
+)
 
 from lightning_gans import generation
 from lightning_gans.callbacks.health import remedies
@@ -185,25 +196,15 @@ def winners(unchanged: Sequence[dict[str, str]], rows: Sequence[dict[str, str]])
 
 def draw(pairs: Sequence[tuple[dict[str, str], ...]], out: Path) -> None:
     """Save the samples of each training of seed 0 that fails, and those with the best remedy beside them."""
-    side, text, columns = 150, 44, 5
+    columns, (width, height) = 5, THUMBNAIL
     pairs = [pair for pair in pairs if pair[0]["seed"] == "0"]
-    page = Image.new("RGB", (columns * (2 * side + 16), -(-len(pairs) // columns) * (side + text + 8)), "white")
-    pen, font = ImageDraw.Draw(page), ImageFont.load_default(11)
+    page = Image.new("RGB", (columns * (2 * width + 16), -(-len(pairs) // columns) * (height + 8)), "white")
     for place, pair in enumerate(pairs):
-        left, y = place % columns * (2 * side + 16) + 6, place // columns * (side + text + 8)
-        for x, row in zip((left, left + side + 4), pair, strict=True):
-            lines = [
-                row["task"] if row is pair[0] else row["method"],
-                row["verdict"],
-                f"score {float(row['score']):.2f}",
-            ]
-            for line, words in enumerate(lines):
-                pen.text((x, y + 2 + 13 * line), words[:25], "black", font)
-            path = Run(row["task"], row["method"], 0).folder / "samples.png"
-            if path.is_file():
-                shown = Image.open(path).convert("RGB")
-                least = min(shown.size)
-                page.paste(shown.crop((0, 0, least, least)).resize((side, side)), (x, y + text))
+        left, y = place % columns * (2 * width + 16) + 6, place // columns * (height + 8)
+        for x, row in zip((left, left + width + 4), pair, strict=True):
+            name = row["task"] if row is pair[0] else row["method"]
+            lines = [(words, "black") for words in (name, row["verdict"], f"score {float(row['score']):.2f}")]
+            thumbnail(page, (x, y), Run(row["task"], row["method"], 0).folder / "samples.png", lines)
     page.save(out, quality=85)
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from tqdm import tqdm
 
@@ -190,6 +190,21 @@ def sheet(out: Path, columns: int) -> None:
         page.paste(one, corner)
         ImageDraw.Draw(page).text((corner[0], corner[1] - 14), f"{run.task}, {run.method}", fill="black")
     page.save(out.with_suffix(".png"))
+
+
+THUMBNAIL = (150, 194)
+"""Width and height of a `thumbnail`, its text included, in pixels."""
+
+
+def thumbnail(page: Image.Image, corner: tuple[int, int], path: Path, lines: Sequence[tuple[str, str]]) -> None:
+    """Put a picture, cropped to a square, on a page below lines of text, each with its colour, if there is one."""
+    (x, y), (side, height), font = corner, THUMBNAIL, ImageFont.load_default(11)
+    for place, (words, colour) in enumerate(lines):
+        ImageDraw.Draw(page).text((x, y + 2 + 13 * place), words[:26], colour, font)
+    if path.is_file():
+        shown = Image.open(path).convert("RGB")
+        least = min(shown.size)
+        page.paste(shown.crop((0, 0, least, least)).resize((side, side)), (x, y + height - side))
 
 
 def _end_with(parent: int) -> None:
