@@ -6,11 +6,12 @@ import math
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from lightning_gans.batches import samples_and_labels
 from lightning_gans.callbacks.health.space import space_of
 from lightning_gans.data import GANData
-from lightning_gans.data.base import BatchDataset
+from lightning_gans.data.base import collate_of
 from lightning_gans.data.order import size_of
 from lightning_gans.gan import GAN
 from lightning_gans.generation import draw
@@ -76,9 +77,6 @@ def _training_samples(data: GANData, number: int, num_classes: int) -> tuple[Ten
     dataset = data.load("train")
     with seeded(0):
         rows = torch.randperm(size_of(dataset))[:number].tolist()
-        if isinstance(dataset, BatchDataset):
-            x, y = samples_and_labels(dataset.__getitems__(rows), num_classes)
-            return x.float(), y
-        parts = [samples_and_labels(dataset[row], num_classes) for row in rows]
-    labels = [y for _, y in parts if y is not None]
-    return torch.stack([x for x, _ in parts]).float(), torch.as_tensor(labels) if labels else None
+        (batch,) = DataLoader(dataset, batch_size=len(rows), sampler=rows, collate_fn=collate_of(dataset))
+    x, y = samples_and_labels(batch, num_classes)
+    return x.float(), y

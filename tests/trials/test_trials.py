@@ -166,6 +166,22 @@ def test_a_class_is_compared_with_its_own_samples(monkeypatch, shift, least, mos
     assert least <= scoring.score(stored, Digits(labels=True)) <= most
 
 
+class OneByOne(Digits):
+    """Digits in a data set that gives one sample and its class at a time."""
+
+    def load(self, split):
+        x, y = super().load(split).__getitems__(list(range(200)))
+        return [(one, int(label)) for one, label in zip(x, y, strict=True)]
+
+
+def test_samples_of_a_data_set_of_single_samples_are_read_with_their_classes():
+    x, y = scoring._training_samples(OneByOne(labels=True), 150, 10)
+    assert x.shape == (150, 1, 8, 8) and y.shape == (150,) and set(y.tolist()) == set(range(10))
+    known, classes = Digits(labels=True).load("train").__getitems__(list(range(200)))
+    first = (known == x[0]).flatten(1).all(1).nonzero()[0]
+    assert classes[first] == y[0], "each with its own"
+
+
 def test_outcomes_are_ranked_by_score():
     outcomes = [Outcome("a", 0.2), Outcome("b"), Outcome("c", 0.9)]
     assert [one.name for one in ranked(outcomes)] == ["c", "a", "b"]
