@@ -10,6 +10,7 @@ from lightning.pytorch import Trainer
 
 from lightning_gans.attached import attached
 from lightning_gans.callbacks import FailureMonitor, SampleGrid
+from lightning_gans.callbacks.health.states import classes_of
 from lightning_gans.training.kept_checkpoints import best_or_last, folders, monitoring
 
 
@@ -39,7 +40,8 @@ def print_closing_lines(trainer: Trainer, folder: Path, further: str) -> None:
             page = folder / "health.md"
             more = f" See {os.path.relpath(page)} for its beginning and remedies." if page.is_file() else ""
             print(f"The run ended in a failure: {monitor.state.name}.{more}")
-            if (folder / "config.yaml").is_file() and any(remedy.name for remedy in monitor.state.remedies):
+            left = monitor.state.left({*classes_of(trainer.lightning_module), trainer.precision})  # type: ignore[arg-type]
+            if (folder / "config.yaml").is_file() and any(remedy.name for remedy in left):
                 print(f"Try these side by side: lightning-gans rescue --run {os.path.relpath(folder)}")
     _print_checkpoint(trainer, further)
 

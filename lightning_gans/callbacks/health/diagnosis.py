@@ -184,6 +184,11 @@ OF_VARIETY = (
 """The rules for a generator that no discriminator compares with the data, such as SEP-GAN's."""
 
 
+def rules_for(signs: Signs) -> tuple[Callable[[Signs, Thresholds], Finding | None], ...]:
+    """Return the rules that apply: without a discriminator, which has no separation, those of variety alone."""
+    return OF_VARIETY if math.isnan(signs.now.separation) else RULES
+
+
 def diagnose(readings: Sequence[Reading], thresholds: Thresholds = Thresholds()) -> Finding:  # noqa: B008
     """Return the state of a training after its last reading, and the evidence in words.
 
@@ -203,7 +208,7 @@ def diagnose(readings: Sequence[Reading], thresholds: Thresholds = Thresholds())
     if len(readings) < FEWEST:
         return HEALTHY, "too early to tell"
     signs = Signs(readings)
-    for rule in OF_VARIETY if math.isnan(signs.now.separation) else RULES:
+    for rule in rules_for(signs):
         finding = rule(signs, thresholds)
         if finding is not None:
             return finding

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from lightning_gans.callbacks.health.diagnosis import OF_VARIETY, RULES, diagnose, progress
+from lightning_gans.callbacks.health.diagnosis import progress, rules_for
 from lightning_gans.callbacks.health.readings import Reading
 from lightning_gans.callbacks.health.signs import FEWEST, Signs
 from lightning_gans.callbacks.health.states import HEALTHY, State
@@ -26,15 +26,14 @@ def explain(state: State, readings: Sequence[Reading], thresholds: Thresholds) -
         return [f"It is too early to tell: the rules need {FEWEST} readings, and there are {len(readings)}."]
     signs = Signs(readings)
     learning = progress(signs, thresholds)
-    rules = OF_VARIETY if math.isnan(signs.now.separation) else RULES
-    found = next((one for rule in rules if rule is not progress and (one := rule(signs, thresholds))), None)
-    if found is not None and found[0] != HEALTHY:
-        looks = f"It looks like *{found[0].name}*: {found[1]}. That is not reported"
-        if learning is not None:
-            return [f"{looks} while {learning[1]}."]
-        if diagnose(readings, thresholds)[0] != HEALTHY:
-            return [f"{looks} before as many readings in a row say so as the monitor's patience asks for."]
-    return _single(signs.now, thresholds)
+    others = [rule for rule in rules_for(signs) if rule is not progress]
+    found = next((one for rule in others if (one := rule(signs, thresholds))), None)
+    if found is None:
+        return _single(signs.now, thresholds)
+    looks = f"It looks like *{found[0].name}*: {found[1]}. That is not reported"
+    if learning is not None:
+        return [f"{looks} while {learning[1]}."]
+    return [f"{looks} before as many readings in a row say so as the monitor's patience asks for."]
 
 
 def _single(now: Reading, t: Thresholds) -> list[str]:
