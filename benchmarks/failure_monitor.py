@@ -13,7 +13,8 @@ in two older halves (`failure_setups.py`) that did. How the scores decide is sai
 be named by what is wrong in the scores of the last 300 batches by then, or by a state for which the set-up was made. It
 is named in time where the monitor reports such a name within 500 batches of its beginning. A false alarm is any failure
 that the monitor reports in a run that ends good, if it still stands at the end, or that it reports later than the
-scores are good. The last samples of each run are in runs/benchmarks/failure_monitor, to look at.
+scores are good. A run that the scores leave undecided at its end trains on, up to three times as long. The last samples
+of each run are in runs/benchmarks/failure_monitor, to look at.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from typing import Any
 from failure_families import families
 from failure_setups import HELD_OUT, TUNED, Setup
 from failure_truth import GOOD, UNCLEAR, Score, Scores, truth
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import Callback, Trainer, seed_everything
 from PIL import Image
 from training_runs import (
     HOME,
@@ -57,6 +58,7 @@ from lightning_gans.callbacks.health.verdict import verdict as lasting_of
 from lightning_gans.generation import picture, save_picture
 
 WITHIN = 500
+LONGEST = 3  # times as many batches as planned, which an undecided run makes
 FOLDER = HOME / "runs" / "benchmarks" / "failure_monitor"
 NAMED, LATE, OTHER, MISSED, ALARM, SILENT = "named", "late", "another name", "missed", "false alarm", "silent"
 FIGURES = ["near", "missing", "spread", "right", "variety", "distance"]
@@ -67,6 +69,22 @@ class Silent(FailureMonitor):
 
     def announce(self, trainer: Trainer, text: str) -> None:
         pass
+
+
+class UntilDecided(Callback):
+    """End a run after its planned batches, or after twice as many where the scores had not decided.
+
+    Args:
+        scores: of the run.
+        batches: planned; the Trainer's own limit is three times as many.
+    """
+
+    def __init__(self, scores: Scores, batches: int):
+        self.scores, self.batches = scores, batches
+
+    def on_train_batch_end(self, trainer: Trainer, gan: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if gan.batches_seen % self.batches == 0 and truth(self.scores.seen)[0] != UNCLEAR:
+            trainer.should_stop = True
 
 
 def groups(pictures: Path | None) -> dict[str, list[Setup]]:
@@ -82,7 +100,7 @@ def work(pictures: Path | None, run: Run) -> dict[str, Any]:
     scores, monitor = Scores(data, FOLDER), Silent()
     start = time.process_time()
     trainer = Trainer(
-        max_steps=setup.batches,
+        max_steps=LONGEST * setup.batches,
         max_epochs=-1,
         accelerator="cpu",
         logger=False,
@@ -90,7 +108,7 @@ def work(pictures: Path | None, run: Run) -> dict[str, Any]:
         enable_progress_bar=False,
         enable_model_summary=False,
         limit_val_batches=0,
-        callbacks=[*setup.stabilizers(), scores, monitor],
+        callbacks=[*setup.stabilizers(), scores, UntilDecided(scores, setup.batches), monitor],
         **setup.trainer,
     )
     with contextlib.suppress(FloatingPointError):  # NaN or infinity ends a run
@@ -138,7 +156,7 @@ def row(setup: Setup, scores: Sequence[Score], events: Sequence[Event], seconds:
     state, begins = truth(list(scores))
     found, decisive = verdict(state, begins, setup, scores, events)
     wrong = ", ".join(scores[-1].wrong) or scores[-1].state
-    last = {name: getattr(scores[-1], name) for name in FIGURES}
+    last = {"batches": scores[-1].batch, **{name: getattr(scores[-1], name) for name in FIGURES}}
     said = {"said": decisive.state if decisive else HEALTHY.name, "at": decisive.batch if decisive else ""}
     said["evidence"] = decisive.evidence if decisive else ""
     begun = {"truth": state, "wrong": wrong, "begins": begins or ""}

@@ -45,9 +45,9 @@ def kept(batch: int, player: str, step: Step | None, norms: list[Tensor], parame
 
 def are_finite(updates: list[Update]) -> list[bool]:
     """Return for each update whether its loss and gradient are finite."""
-    values = [value for update in updates for value in (update.loss, *update.norms)]
-    finite = iter(torch.stack([value.float().reshape(()) for value in values]).isfinite().tolist())
-    return [all([next(finite) for _ in range(1 + len(update.norms))]) for update in updates]
+    values = [value for update in updates for value in (update.loss.reshape(()), *update.norms)]
+    finite = torch.stack(values).isfinite().split([1 + len(update.norms) for update in updates])
+    return torch.stack([own.all() for own in finite]).tolist()
 
 
 def describe(gan: Any, update: Update) -> str:

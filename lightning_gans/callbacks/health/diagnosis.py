@@ -169,19 +169,22 @@ RULES: tuple[Callable[[Signs, Thresholds], Finding | None], ...] = (
 
 OF_VARIETY = (
     rules_of_samples.one_sample,
-    progress,
     exploded_gradient,
     exploded_samples,
     saturated_generator,
     oscillation,
     rules_of_samples.repeated_samples,
     rules_of_samples.little_variety,
+    rules_of_samples.alike_in_features,
     rules_of_samples.ignored_latents,
     rules_of_samples.narrow_classes,
     collapse,
     lost_variety,
 )
-"""The rules for a generator that no discriminator compares with the data, such as SEP-GAN's."""
+"""The rules for a generator that no discriminator compares with the data, such as SEP-GAN's.
+
+Coming closer to the data is no progress of such a generator: it is not trained to.
+"""
 
 
 def rules_for(signs: Signs) -> tuple[Callable[[Signs, Thresholds], Finding | None], ...]:

@@ -25,8 +25,9 @@ def explain(state: State, readings: Sequence[Reading], thresholds: Thresholds) -
     if len(readings) < FEWEST:
         return [f"It is too early to tell: the rules need {FEWEST} readings, and there are {len(readings)}."]
     signs = Signs(readings)
-    learning = progress(signs, thresholds)
-    others = [rule for rule in rules_for(signs) if rule is not progress]
+    rules = rules_for(signs)
+    learning = progress(signs, thresholds) if progress in rules else None
+    others = [rule for rule in rules if rule is not progress]
     found = next((one for rule in others if (one := rule(signs, thresholds))), None)
     if found is None:
         return _single(signs.now, thresholds)

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from lightning_gans import generation
@@ -18,6 +18,7 @@ from lightning_gans.gan import GAN
 from lightning_gans.networks import StochasticGenerator
 from lightning_gans.randomness import seeded
 from lightning_gans.step import Batch, Step, per_sample
+from lightning_gans.training.gradients import gradient_norms, total_norm
 
 _LAST_STEPS = 8  # steps whose logits are kept, so that D's figures rest on more than one batch
 _SLOPES_AT = 16  # samples of each kind at which D is differentiated
@@ -62,10 +63,9 @@ class HealthProbe:
 
     def note_gradient(self, gan: GAN, optimizer: Optimizer) -> None:
         """Keep the norm of a player's gradient."""
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        if gradients:
-            self._gradients[gan.player_of(optimizer)].append(nn.utils.get_total_norm(gradients))
+        _, norms = gradient_norms(optimizer)
+        if norms:
+            self._gradients[gan.player_of(optimizer)].append(total_norm(norms))
 
     def note_real(self, gan: GAN, batch: Batch) -> None:
         """Keep real samples until there are enough to compare with."""
@@ -144,7 +144,6 @@ class HealthProbe:
             return {}
         logits = [(per_sample(real), per_sample(fake)) for real, fake in self._logits]
         real, fake = (torch.cat([pair[kind] for pair in logits]).float() for kind in (0, 1))
-        pairs = [real[:, None] - fake for real, fake in logits]
         spread = ((real.var(correction=0) + fake.var(correction=0)) / 2).sqrt()
         if self._guess is None:
             constant = torch.linspace(-4, 4, 81, device=real.device).unsqueeze(1)
@@ -152,7 +151,7 @@ class HealthProbe:
         loss = torch.stack([gan.objective.discriminator_loss(*pair) for pair in self._logits]).mean()
         return {
             "advantage": torch.where(self._guess > 1e-6, 1 - loss / self._guess, NAN),
-            "separation": torch.stack([((pair > 0).float() + (pair >= 0).float()).mean() / 2 for pair in pairs]).mean(),
+            "separation": torch.stack([_separation(*pair) for pair in logits]).mean(),
             "margin": (real.mean() - fake.mean()) / spread.clamp_min(1e-8),
             "real_score": real.sigmoid().mean(),
             "fake_score": fake.sigmoid().mean(),
@@ -236,3 +235,10 @@ class HealthProbe:
             fake = logits[1].requires_grad_()
             (pull,) = torch.autograd.grad(gan.objective.generator_loss(fake, logits[0]), fake)
         return {"real_slope": slopes[0], "fake_slope": slopes[1], "pull": pull.numel() * pull.abs().mean()}
+
+
+def _separation(real: Tensor, fake: Tensor) -> Tensor:
+    """Return the share of pairs of logits in which the real one is higher; equal ones count half."""
+    fake = fake.sort().values
+    below = torch.searchsorted(fake, real, out_int32=True) + torch.searchsorted(fake, real, out_int32=True, right=True)
+    return below.float().mean() / (2 * len(fake))

@@ -42,6 +42,7 @@ class Reading:
         sensitivity: the same over pairs that differ in z alone, of one class and along one route.
         distance: energy between features of fakes and of real samples; this and the figures to `agreement` are those of
             a `Survey`, NaN in readings without one.
+        variety: mean distance between features of fakes, over that between features of real samples.
         coverage: share of real samples with a fake among their nearest neighbours, over that of real samples.
         density: how many of those neighbourhoods a fake lies in, over how many a real sample does.
         width: median distance of a fake from the nearest real sample, over that of real samples.
@@ -101,6 +102,10 @@ class Reading:
     distance: float = _surveyed(
         "Distance of the distributions in features, which see structure that pixels do not show: 0 is the same.",
         "distance of the samples from the data",
+    )
+    variety: float = _surveyed(
+        "Mean distance between generated samples in features over that between real ones: near 0 all look the same.",
+        "variety, relative to the data",
     )
     coverage: float = _surveyed(
         "The share of real samples with a generated one nearby, over what real ones have: low where modes are missing.",

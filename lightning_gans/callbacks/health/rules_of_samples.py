@@ -42,6 +42,13 @@ def little_variety(s: Signs, t: Thresholds) -> Finding | None:
     return None
 
 
+def alike_in_features(s: Signs, t: Thresholds) -> Finding | None:
+    """Detect samples that differ in pixels, and not in what is seen in them."""
+    if s.now.variety < t.alike:
+        return MODE_COLLAPSE, f"fakes vary {s.now.variety:.2f} times as much as the data in features: all look the same"
+    return None
+
+
 def ignored_latents(s: Signs, t: Thresholds) -> Finding | None:
     """Detect samples that depend on something, such as a route, but not on the latents."""
     if s.now.sensitivity < t.ignored and s.now.diversity > t.ignored and not s.now.spread < t.spread:

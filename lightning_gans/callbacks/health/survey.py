@@ -24,7 +24,7 @@ _EXPECTED = 12  # samples that a mode must lead to expect before its absence cou
 _BINS_MISSING = 2  # bins of a continuum, below which their absence is within what a GAN's training moves
 _MISSING = 0.15  # share of the expected samples below which a mode is missing
 
-_RATIOS = ("coverage", "density", "width", "gap", "spread", "least", "contrast", "sharpness", "agreement")
+_RATIOS = ("variety", "coverage", "density", "width", "gap", "spread", "least", "contrast", "sharpness", "agreement")
 
 Figures = dict[str, float]
 
@@ -36,6 +36,7 @@ class Survey:
     samples score against the others. Ratios are to this floor, so that real samples have 1.
 
         distance    energy distance in the space's features, 0 to 1
+        variety     mean distance of two fakes in the space's features; a ratio
         coverage    share of real samples with a fake among their five nearest neighbours; a ratio
         density     how many of these neighbourhoods a fake lies in; a ratio
         width       median distance of a fake from the nearest real sample; a ratio
@@ -81,17 +82,16 @@ class Survey:
         self.names: list[str] = []
         pool = _Samples(real, features, self.modes.of(features, labels), labels)
         among = torch.cdist(features, features)
-        flat_among = torch.cdist(pool.flat, pool.flat) if self.images else among
+        flat_among = torch.cdist(pool.flat, pool.flat) if self.images else None
         source, floors = torch.Generator().manual_seed(0), []
         for _ in range(_DRAWS):
-            order = torch.randperm(len(real), generator=source).to(real.device)
-            held, kept = order[: self.number], order[self.number :]
-            self._real = _Reference(pool.at(kept), among[kept][:, kept], flat_among[kept][:, kept], self.modes)
+            held, kept = torch.randperm(len(real), generator=source).to(real.device).tensor_split([self.number])
+            self._real = _Reference(pool.at(kept), *_parts(kept, kept, among, flat_among), self.modes)
             if not (self._real.gap > 0 and self._real.flat_gap > 0):  # most samples are the same as another
                 self.number = 0
                 return
-            distances = among[kept][:, held], among[held][:, held], flat_among[kept][:, held], flat_among[held][:, held]
-            floors.append(self._figures(pool.at(held), *distances))
+            (across, flat_across), (own, flat_own) = (_parts(rows, held, among, flat_among) for rows in (kept, held))
+            floors.append(self._figures(pool.at(held), across, own, flat_across, flat_own))
         self.floor = {name: _mean([floor[name] for floor in floors]) for name in floors[0]}
 
     def compare(self, fake: Tensor, labels: Tensor | None = None) -> Figures:
@@ -128,6 +128,7 @@ class Survey:
         spreads = spreads[spreads.isfinite()]
         figures = {
             "distance": _energy(real.among, among, across),
+            "variety": mean_of_pairs(among) / mean_of_pairs(real.among),
             "coverage": inside.any(1).float().mean(),
             "density": inside.float().sum(0).mean() / _NEIGHBOURS,
             "width": across.min(0).values.median() / real.gap,
@@ -178,6 +179,12 @@ class _Reference(_Samples):
         if real.x.dim() == 4:
             self.contrast = _contrast(self.x).median()
             self.sharpness = _sharpness(self.x).clamp_min(1e-6)
+
+
+def _parts(rows: Tensor, columns: Tensor, among: Tensor, flat_among: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the distances between some samples in features and between the samples themselves, where they differ."""
+    part = among[rows[:, None], columns]
+    return part, part if flat_among is None else flat_among[rows[:, None], columns]
 
 
 def _gaps(among: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import pytest
 
 from lightning_gans.callbacks.health.diagnosis import OF_VARIETY, RULES, diagnose, lost_variety, progress
 from lightning_gans.callbacks.health.readings import SURVEYED, Reading
+from lightning_gans.callbacks.health.rules_of_samples import alike_in_features
 from lightning_gans.callbacks.health.signs import MEMORY, WINDOW, Signs
 from lightning_gans.callbacks.health.states import (
     BLURRED,
@@ -260,7 +261,12 @@ def test_a_generator_without_a_discriminator_is_not_compared_with_the_data():
     for name in ("a few samples again and again", "little variety near the data", "routes without latents"):
         assert state(readings(**CASES[name][1] | alone)) == CASES[name][0]
     assert state(readings(spread=0.3, **alone)) == COLLAPSE_IN_CLASSES, "one texture for each class"
-    assert set(OF_VARIETY) < set(RULES)
+    assert state(readings(variety=0.2, **alone)) == MODE_COLLAPSE, "textures that all look the same"
+    assert state(readings(variety=0.2, **alone), alike=0.1) == HEALTHY
+    assert state(readings(variety=0.2)) == HEALTHY, "blurred images, too, vary little in features"
+    closer = readings(5, spread=0.3, energy=0.5, **alone), readings(5, spread=0.3, energy=0.2, **alone)
+    assert state(*closer) == COLLAPSE_IN_CLASSES, "it is not trained to come closer to the data"
+    assert set(OF_VARIETY) - set(RULES) == {alike_in_features}
 
 
 def test_samples_outside_of_all_modes_have_not_gathered_in_one():
