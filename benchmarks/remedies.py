@@ -36,7 +36,8 @@ from lightning_gans import generation
 from lightning_gans.callbacks.health import remedies
 from lightning_gans.callbacks.health.remedies import Remedy
 from lightning_gans.callbacks.health.states import STATES, State
-from lightning_gans.cli.rescue import TRIAL, changes, classes_in, config_of
+from lightning_gans.cli.remedied import changes, classes_in, config_of
+from lightning_gans.cli.rescue import TRIAL
 from lightning_gans.generation.training_data import data_of
 from lightning_gans.trials import train
 from lightning_gans.trials.scoring import score

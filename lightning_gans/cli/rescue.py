@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
+import math
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from lightning_gans.callbacks.health.remedies import Remedy
 from lightning_gans.callbacks.health.states import HEALTHY, STATES, State
-from lightning_gans.trials import Trial, run_trials, write_standings
+from lightning_gans.cli.remedied import changes, classes_in, config_of, write_config
+from lightning_gans.trials import Outcome, Trial, run_trials, write_standings
 
 _UNCHANGED = "unchanged"
 _BETTER = 0.02  # by which the score of a remedy must be above that of the unchanged run
+_GOOD = 0.5  # score below which a healthy trial is still to be made better
 TRIAL = (  # in place of settings of the run that would end a trial early, change its cost, or log it elsewhere
     "--trainer.max_epochs=-1",
     "--trainer.max_steps=-1",
@@ -33,19 +31,21 @@ TRIAL = (  # in place of settings of the run that would end a trial early, chang
 )
 
 
-def rescue(run: str, seconds: float = 60.0, jobs: int = 1, state: str | None = None) -> None:
+def rescue(run: str, seconds: float = 60.0, jobs: int = 1, state: str | None = None, rounds: int = 2) -> None:
     """Try what is recommended against the failure of a run, side by side, and write the config of the best.
 
     Each remedy of the failure that the monitor has named, and the run unchanged, is trained for the same CPU time, on
     one thread: from the run's last healthy checkpoint where there is one and the remedy leaves the networks as they
-    are, else anew. The samples are scored against the data, 0 to 1. Table, picture and the winner's config are in
-    <run>/rescue; the run itself is left as it is. The same command again resumes after a kill.
+    are, else anew. The samples are scored against the data, 0 to 1. If the best has a failure too, the remedies of that
+    one are tried on top of it in the next round. Table, picture and the winner's config are in <run>/rescue; the run
+    itself is left as it is. The same command again resumes after a kill.
 
     Args:
         run: folder of a run of `lightning-gans fit`, such as runs/dcgan_mnist/version_0.
         seconds: CPU seconds of each trial; a trial should be as long as it takes a good run to get on its way.
         jobs: trials at a time.
         state: the failure, a few letters of its name, if not the one that the monitor has named last.
+        rounds: how many remedies may be combined.
     """
     folder = Path(run)
     config, named = config_of(folder), _failure_of(folder)
@@ -54,50 +54,94 @@ def rescue(run: str, seconds: float = 60.0, jobs: int = 1, state: str | None = N
         raise ValueError(
             f"the monitor has named no failure in {run}; name one with --state, such as --state '{STATES[1].name}'."
         )
-    if not seconds > 0 or jobs < 1:
-        raise ValueError(f"--seconds {seconds:g} --jobs {jobs}: expected numbers above 0, such as 60 and 1.")
-    remedies = [remedy for remedy in failure.left(classes_in(config)) if remedy.name]
-    if not remedies:
+    if not 0 < seconds < math.inf or jobs < 1 or rounds < 1:
+        raise ValueError(
+            f"--seconds {seconds:g} --jobs {jobs} --rounds {rounds}: expected numbers above 0, such as 60, 1 and 2."
+        )
+    if not any(remedy.name for remedy in failure.left(classes_in(config))):
         raise ValueError(
             f"against '{failure.name}' nothing is left that a trial could show; do what {folder / 'health.md'} says."
         )
-    trials = [Trial(_UNCHANGED, (*_start(folder, restarts=False), *TRIAL), seconds)]
-    for remedy in remedies:
-        options = changes(remedy, config)
-        start = _start(folder, remedy.restarts)
-        trials.append(Trial(remedy.name, (*start, *options, *TRIAL), seconds, " ".join(options)))
-    place = folder / "rescue" / f"{_slug(failure.name)}_{seconds:g}s"
-    print(f"{failure.name}: {len(trials)} trials of {seconds:g} CPU seconds each, in {place}")
-    ranked = write_standings(trials, run_trials(trials, place, jobs), place)
-    print((place / "trials.md").read_text().partition("\n\n")[0])
-    print(f"Pictures of their samples: {place / 'trials.png'}")
-    best = ranked[0]
-    unchanged = next(one for one in ranked if one.name == _UNCHANGED)
-    if best.name == _UNCHANGED or not best.score > (0 if unchanged.error else unchanged.score + _BETTER):
-        print(f"No remedy is better than the run unchanged by {_BETTER} or more; try longer with --seconds.")
-        return
-    remedy = next(one for one in remedies if one.name == best.name)
-    winner = place / "winner.yaml"
-    _write_config(folder, changes(remedy, config), winner)
-    print(f"The best is {best.name}, {best.verdict or 'not monitored'}. Train with it, from the beginning:")
-    print(f"  lightning-gans fit --config {winner}")
+    tries = _Tries(folder, seconds, folder / "rescue" / f"{_slug(failure.name)}_{seconds:g}s")
+    base = _UNCHANGED
+    for number in range(1, rounds + 1):
+        remedies = tries.add(base, failure, config)
+        if not remedies:
+            break
+        print(f"Round {number}, {failure.name}: {', '.join(remedies)}; {seconds:g} CPU seconds each, in {tries.place}")
+        best = tries.make(jobs)
+        if not tries.is_better(best, base) or (best.verdict in ("", HEALTHY.name) and best.score >= _GOOD):
+            break
+        base, config = best.name, config_of(Path(best.checkpoint).parents[1])
+        failure = next((one for one in STATES[1:] if one.name == best.verdict), failure)
+    tries.report()
 
 
-def config_of(folder: Path) -> dict[str, Any]:
-    """Return the config of a run.
+@dataclass
+class _Tries:
+    """The trials of one rescue.
 
-    Raises:
-        ValueError: where the folder is not that of a run of the command line.
+    Attributes:
+        folder: of the run.
+        seconds: of each trial.
+        place: the folder of the trials.
+        trials: all of them.
+        remedies: what each tries, by its name.
+        ranked: the outcomes, the best first.
     """
-    path = folder / "config.yaml"
-    if not path.is_file():
-        runs = sorted(str(one.parent) for one in Path("runs").glob("*/version_*/config.yaml"))
-        hint = f"such as {runs[-1]}" if runs else "which has a config.yaml"
-        raise ValueError(f"--run {folder}: expected the folder of a run of `lightning-gans fit`, {hint}.")
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict) or "model" not in content:
-        raise ValueError(f"{path} does not hold the config of a run; give the folder of another run.")
-    return content
+
+    folder: Path
+    seconds: float
+    place: Path
+    trials: list[Trial] = field(default_factory=list)
+    remedies: dict[str, tuple[Remedy, ...]] = field(default_factory=dict)
+    options: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    ranked: list[Outcome] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._ask(_UNCHANGED, (), ())
+
+    def add(self, base: str, failure: State, config: dict[str, object]) -> list[str]:
+        """Add a trial for each remedy of a failure, on top of those of a trial with a config; return their names."""
+        before, names = self.remedies[base], []
+        for remedy in failure.left(classes_in(config)):
+            name = remedy.name if base == _UNCHANGED else f"{base} + {remedy.name}"
+            if remedy.name and remedy not in before and name not in self.remedies:
+                names.append(name)
+                self._ask(name, (*before, remedy), (*self.options[base], *changes(remedy, config)))
+        return names
+
+    def make(self, jobs: int) -> Outcome:
+        """Make the trials that have not been made; return the best of all."""
+        self.ranked = write_standings(self.trials, run_trials(self.trials, self.place, jobs), self.place)
+        return self.ranked[0]
+
+    def is_better(self, best: Outcome, name: str) -> bool:
+        """Return whether the best is clearly better than a trial, which may have failed."""
+        other = next(one for one in self.ranked if one.name == name)
+        return not best.error and best.score > (0 if other.error else other.score + _BETTER)
+
+    def report(self) -> None:
+        """Print the table, and write the config of the best, if it is better than the run unchanged."""
+        print((self.place / "trials.md").read_text().partition("\n\n")[0])
+        print(f"Pictures of their samples: {self.place / 'trials.png'}")
+        best = self.ranked[0]
+        if not self.is_better(best, _UNCHANGED):
+            print(f"No remedy is better than the run unchanged by {_BETTER} or more; try longer with --seconds.")
+            return
+        winner = self.place / "winner.yaml"
+        write_config(self.folder, self.options[best.name], winner)
+        print(f"The best is {best.name}, {best.verdict or 'not monitored'}. Train with it, from the beginning:")
+        print(f"  lightning-gans fit --config {winner}")
+
+    def _ask(self, name: str, remedies: tuple[Remedy, ...], options: tuple[str, ...]) -> None:
+        """Add a trial: of the run's config, from its last healthy checkpoint if the networks fit."""
+        start = [f"--config={self.folder / 'config.yaml'}"]
+        healthy = self.folder / "checkpoints" / "healthy.ckpt"
+        if healthy.is_file() and not any(remedy.restarts for remedy in remedies):
+            start.append(f"--from={healthy}")
+        self.remedies[name], self.options[name] = remedies, options
+        self.trials.append(Trial(name, (*start, *options, *TRIAL), self.seconds, " ".join(options)))
 
 
 def _failure_of(folder: Path) -> State | None:
@@ -120,54 +164,6 @@ def _state(text: str) -> State:
         names = ", ".join(state.name for state in found or STATES if state != HEALTHY)
         raise ValueError(f"--state '{text}': expected one of {names}.")
     return (exact or found)[0]
-
-
-def _start(folder: Path, restarts: bool) -> tuple[str, ...]:
-    """Return the options with which a trial begins: the run's config, and its last healthy checkpoint, if it fits."""
-    healthy = folder / "checkpoints" / "healthy.ckpt"
-    config = f"--config={folder / 'config.yaml'}"
-    return (config,) if restarts or not healthy.is_file() else (config, f"--from={healthy}")
-
-
-def changes(remedy: Remedy, config: dict[str, Any]) -> tuple[str, ...]:
-    """Return the options of a remedy, with learning rates that are a multiple of the run's."""
-    rates = []
-    for player, factor in zip(("generator", "discriminator"), remedy.rates, strict=True):
-        optimizer = config["model"].get("init_args", {}).get(f"{player}_optimizer")
-        rate = optimizer.get("init_args", {}).get("lr") if isinstance(optimizer, dict) else None
-        if factor != 1 and isinstance(rate, int | float):
-            rates.append(f"--model.{player}_optimizer.lr={rate * factor:g}")
-    return (*remedy.arguments, *rates)
-
-
-def classes_in(part: Any) -> set[str]:
-    """Return the names of the classes in a config, and the precision of the Trainer."""
-    return set(_named(part)) | {str(part["trainer"].get("precision"))}
-
-
-def _named(part: Any) -> Iterator[str]:
-    if isinstance(part, dict):
-        if isinstance(path := part.get("class_path"), str):
-            yield path.rpartition(".")[2]
-        part = list(part.values())
-    for one in part if isinstance(part, list) else ():
-        yield from _named(one)
-
-
-def _write_config(folder: Path, options: tuple[str, ...], path: Path) -> None:
-    """Write the config of the run with some changes.
-
-    Raises:
-        ValueError: where the command line refuses it.
-    """
-    command = [sys.executable, "-m", "lightning_gans", "fit", f"--config={folder / 'config.yaml'}"]
-    name = f"--experiment={folder.parent.name}_rescued"
-    made = subprocess.run(
-        [*command, *options, name, "--ckpt_path=null", "--print_config"], capture_output=True, text=True, check=False
-    )
-    if made.returncode:
-        raise ValueError(made.stderr.strip().splitlines()[-1])
-    path.write_text(made.stdout, encoding="utf-8")
 
 
 def _slug(text: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from lightning_gans.trials.trial import Outcome, Trial, ask, asked_in, found_in
@@ -26,8 +27,17 @@ def run_trials(trials: Sequence[Trial], folder: Path, jobs: int = 1) -> list[Out
         jobs: trials at a time.
 
     Raises:
-        ValueError: where a folder holds another trial of the same name.
+        ValueError: where a folder holds another trial of the same name, or another process makes trials in it.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            return _run(trials, folder, jobs)
+    except Timeout:
+        raise ValueError(f"another process makes the trials in {folder}; wait until it has ended.") from None
+
+
+def _run(trials: Sequence[Trial], folder: Path, jobs: int) -> list[Outcome]:
     for trial in trials:
         asked = asked_in(folder / trial.name)
         if asked is not None and asked != trial:

@@ -9,7 +9,9 @@ from helpers import few
 
 from lightning_gans.callbacks.health import remedies, states
 from lightning_gans.cli.main import main
-from lightning_gans.cli.rescue import changes, classes_in, rescue
+from lightning_gans.cli.remedied import changes, classes_in
+from lightning_gans.cli.rescue import rescue
+from lightning_gans.trials import Trained
 
 RING = [
     *("fit", "--model=GAN", "--model.generator=MLPGenerator", "--model.generator.width=8"),
@@ -40,6 +42,14 @@ def scored(monkeypatch):
     return scores
 
 
+@pytest.fixture
+def verdicts(monkeypatch):
+    """Give trials the verdicts that are asked for, in the order in which they are made."""
+    found = []
+    monkeypatch.setattr(Trained, "verdict", property(lambda _: found.pop(0)))
+    return found
+
+
 @pytest.mark.usefixtures("in_process")
 def test_each_remedy_is_tried_beside_the_run_unchanged_and_the_best_has_a_config(scored, capsys):
     scored += [0.3, 0.2, 0.8, 0.5]
@@ -58,6 +68,35 @@ def test_each_remedy_is_tried_beside_the_run_unchanged_and_the_best_has_a_config
     assert {path: path.read_bytes() for path in before} == before, "the run is left as it is"
     main(["fit", f"--config={place / 'winner.yaml'}"])
     assert Path("runs/ring_rescued/version_0/checkpoints/last.ckpt").is_file()
+
+
+@pytest.mark.usefixtures("in_process")
+def test_what_fails_after_the_first_remedy_is_tried_on_top_of_it(scored, verdicts, capsys):
+    scored += [0.1, 0.2, 0.3, 0.2, *[0.2, 0.6, 0.1]]
+    verdicts += ["samples blurred or smeared", "", states.MODE_COLLAPSE.name, "", *["", "healthy", ""]]
+    run = failed(states.BLURRED)
+    rescue(str(run), seconds=0.01, rounds=3)
+    said = capsys.readouterr().out
+    (place,) = (run / "rescue").iterdir()
+    assert "Round 2, mode collapse (hard): both rates 5e-4 + one-hot code, " in said and "Round 3" not in said
+    assert "The best is both rates 5e-4 + MinibatchStdDev, healthy" in said
+    assert "lr=5e-4" in (place / "trials.md").read_text().splitlines()[2]
+    winner = yaml.safe_load((place / "winner.yaml").read_text())
+    assert winner["model"]["init_args"]["discriminator_optimizer"]["init_args"]["lr"] == 5e-4
+    assert [one["class_path"].rpartition(".")[2] for one in winner["trainer"]["callbacks"]] == ["MinibatchStdDev"]
+    trained = len(list(place.glob("*/outcome.json")))
+    rescue(str(run), seconds=0.01, rounds=3)
+    assert len(list(place.glob("*/outcome.json"))) == trained == 7
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_healthy_trial_with_a_low_score_gets_the_other_remedies_too(scored, verdicts, capsys):
+    scored += [0.1, 0.2, 0.3, 0.2, 0.1, 0.1]
+    verdicts += ["samples blurred or smeared", *["healthy"] * 5]
+    rescue(str(failed(states.BLURRED)), seconds=0.01)
+    assert "Round 2, samples blurred or smeared: both rates 5e-4 + rates that fall, both rates 5e-4 + R1Penalty" in (
+        capsys.readouterr().out
+    )
 
 
 @pytest.mark.usefixtures("in_process")
@@ -142,8 +181,10 @@ def test_what_cannot_be_rescued_gets_one_line_whose_remedy_works(capsys, scored)
         capsys, f"--run={run}", "--state=collapse"
     )
     assert "nothing is left that a trial could show" in refused(capsys, f"--run={run}", "--state=labels ignored")
-    assert "such as 60 and 1" in refused(capsys, f"--run={run}", "--state=partial", "--seconds=0")
-    assert "such as 60 and 1" in refused(capsys, f"--run={run}", "--state=partial", "--jobs=0")
+    assert "such as 60, 1 and 2" in refused(capsys, f"--run={run}", "--state=partial", "--seconds=0")
+    assert "such as 60, 1 and 2" in refused(capsys, f"--run={run}", "--state=partial", "--seconds=.inf")
+    assert "such as 60, 1 and 2" in refused(capsys, f"--run={run}", "--state=partial", "--jobs=0")
+    assert "such as 60, 1 and 2" in refused(capsys, f"--run={run}", "--state=partial", "--rounds=0")
     main(["rescue", f"--run={run}", "--state=mode collapse (hard)", "--seconds=0.01", "--jobs=1"])
     assert len(list(run.glob("rescue/*/*/outcome.json"))) == 4
     config = (run / "config.yaml").read_text()

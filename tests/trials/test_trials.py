@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 
 from lightning_gans.data import Digits, GaussianRing
@@ -66,6 +67,13 @@ def test_a_trial_that_has_ended_is_not_repeated_and_another_of_its_name_refused(
     assert run_trials([trial("plain", seconds=30.0)], folder / "another")[0].batches == 6
     shutil.rmtree(folder / "plain")
     assert run_trials([trial("plain", seconds=30.0)], folder)[0].batches == 6
+
+
+def test_two_processes_do_not_make_the_same_trials(folder, in_process):
+    with FileLock(folder / ".lock"), pytest.raises(ValueError, match=r"another process .* wait until it has ended\.$"):
+        run_trials([trial("plain")], folder)
+    assert not in_process
+    assert run_trials([trial("plain")], folder)[0].batches == 6
 
 
 @pytest.mark.usefixtures("in_process")

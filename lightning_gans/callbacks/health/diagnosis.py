@@ -175,7 +175,7 @@ OF_VARIETY = (
     oscillation,
     rules_of_samples.repeated_samples,
     rules_of_samples.little_variety,
-    rules_of_samples.alike_in_features,
+    rules_of_samples.same_in_features,
     rules_of_samples.ignored_latents,
     rules_of_samples.narrow_classes,
     collapse,

@@ -42,9 +42,9 @@ def little_variety(s: Signs, t: Thresholds) -> Finding | None:
     return None
 
 
-def alike_in_features(s: Signs, t: Thresholds) -> Finding | None:
+def same_in_features(s: Signs, t: Thresholds) -> Finding | None:
     """Detect samples that differ in pixels, and not in what is seen in them."""
-    if s.now.variety < t.alike:
+    if s.now.variety < t.little_variety:
         return MODE_COLLAPSE, f"fakes vary {s.now.variety:.2f} times as much as the data in features: all look the same"
     return None
 

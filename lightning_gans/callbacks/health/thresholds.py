@@ -48,7 +48,8 @@ class Thresholds:
         repeats: share of samples with a near copy among the others, above which there are only a few.
         constant: diversity below which all samples are the same.
         little_diversity: diversity below which samples have collapsed, however near to the data.
-        alike: variety in features below which samples look the same, where no discriminator compares them with data.
+        little_variety: variety in features below which samples look the same to a classifier, where no discriminator
+            compares them with data.
         ignored: sensitivity below which the latents are ignored.
         unlike: coverage below which no sample lies among real ones,
         unlike_density: if the density is below this.
@@ -104,7 +105,7 @@ class Thresholds:
     repeats: float = 0.5
     constant: float = 0.02
     little_diversity: float = 0.3
-    alike: float = 0.3
+    little_variety: float = 0.3
     ignored: float = 0.05
     unlike: float = 0.1
     unlike_density: float = 0.3

@@ -8,7 +8,7 @@ import pytest
 
 from lightning_gans.callbacks.health.diagnosis import OF_VARIETY, RULES, diagnose, lost_variety, progress
 from lightning_gans.callbacks.health.readings import SURVEYED, Reading
-from lightning_gans.callbacks.health.rules_of_samples import alike_in_features
+from lightning_gans.callbacks.health.rules_of_samples import same_in_features
 from lightning_gans.callbacks.health.signs import MEMORY, WINDOW, Signs
 from lightning_gans.callbacks.health.states import (
     BLURRED,
@@ -262,11 +262,11 @@ def test_a_generator_without_a_discriminator_is_not_compared_with_the_data():
         assert state(readings(**CASES[name][1] | alone)) == CASES[name][0]
     assert state(readings(spread=0.3, **alone)) == COLLAPSE_IN_CLASSES, "one texture for each class"
     assert state(readings(variety=0.2, **alone)) == MODE_COLLAPSE, "textures that all look the same"
-    assert state(readings(variety=0.2, **alone), alike=0.1) == HEALTHY
+    assert state(readings(variety=0.2, **alone), little_variety=0.1) == HEALTHY
     assert state(readings(variety=0.2)) == HEALTHY, "blurred images, too, vary little in features"
     closer = readings(5, spread=0.3, energy=0.5, **alone), readings(5, spread=0.3, energy=0.2, **alone)
     assert state(*closer) == COLLAPSE_IN_CLASSES, "it is not trained to come closer to the data"
-    assert set(OF_VARIETY) - set(RULES) == {alike_in_features}
+    assert set(OF_VARIETY) - set(RULES) == {same_in_features}
 
 
 def test_samples_outside_of_all_modes_have_not_gathered_in_one():

@@ -79,7 +79,7 @@ def test_every_threshold_is_tested():
     noises = {f"{name}_noise" for name in ("energy", *FALLING, *RISING)}
     assert {field.name for field in fields(Thresholds)} == {
         *NUDGES,
-        "alike",
+        "little_variety",
         "constant",
         "progress",
         "outside",

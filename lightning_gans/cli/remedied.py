@@ -1,0 +1,71 @@
+"""The config of a run with a remedy: what it uses already, and what a remedy changes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lightning_gans.callbacks.health.remedies import Remedy
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    """Return the config of a run.
+
+    Raises:
+        ValueError: where the folder is not that of a run of the command line.
+    """
+    path = folder / "config.yaml"
+    if not path.is_file():
+        runs = sorted(str(one.parent) for one in Path("runs").glob("*/version_*/config.yaml"))
+        hint = f"such as {runs[-1]}" if runs else "which has a config.yaml"
+        raise ValueError(f"--run {folder}: expected the folder of a run of `lightning-gans fit`, {hint}.")
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or "model" not in content:
+        raise ValueError(f"{path} does not hold the config of a run; give the folder of another run.")
+    return content
+
+
+def changes(remedy: Remedy, config: dict[str, Any]) -> tuple[str, ...]:
+    """Return the options of a remedy, with learning rates that are a multiple of the run's."""
+    rates = []
+    for player, factor in zip(("generator", "discriminator"), remedy.rates, strict=True):
+        optimizer = config["model"].get("init_args", {}).get(f"{player}_optimizer")
+        rate = optimizer.get("init_args", {}).get("lr") if isinstance(optimizer, dict) else None
+        if factor != 1 and isinstance(rate, int | float):
+            rates.append(f"--model.{player}_optimizer.lr={rate * factor:g}")
+    return (*remedy.arguments, *rates)
+
+
+def classes_in(part: Any) -> set[str]:
+    """Return the names of the classes in a config, and the precision of the Trainer."""
+    return set(_named(part)) | {str(part["trainer"].get("precision"))}
+
+
+def _named(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        if isinstance(path := part.get("class_path"), str):
+            yield path.rpartition(".")[2]
+        part = list(part.values())
+    for one in part if isinstance(part, list) else ():
+        yield from _named(one)
+
+
+def write_config(folder: Path, options: tuple[str, ...], path: Path) -> None:
+    """Write the config of the run with some changes.
+
+    Raises:
+        ValueError: where the command line refuses it.
+    """
+    command = [sys.executable, "-m", "lightning_gans", "fit", f"--config={folder / 'config.yaml'}"]
+    name = f"--experiment={folder.parent.name}_rescued"
+    made = subprocess.run(
+        [*command, *options, name, "--ckpt_path=null", "--print_config"], capture_output=True, text=True, check=False
+    )
+    if made.returncode:
+        raise ValueError(made.stderr.strip().splitlines()[-1])
+    path.write_text(made.stdout, encoding="utf-8")
