@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from remedy_setups import SET_UPS
 from training_runs import (
     HOME,
     RESULTS,
@@ -63,66 +64,6 @@ TRIED = [  # what others recommend and this library does not, since it did not h
 ]  # fmt: skip
 RECOMMENDED = [one for one in vars(remedies).values() if isinstance(one, Remedy) and one.name]
 KNOWN = {one.name: one for one in [*RECOMMENDED, *TRIED]}
-
-
-def rates(g: float, d: float) -> list[str]:
-    return [f"--model.generator_optimizer.lr={g}", f"--model.discriminator_optimizer.lr={d}"]
-
-
-def mlps(data: str, *more: str, g: float = 1e-3, d: float = 1e-3) -> list[str]:
-    """Two MLPs with ReLU on points."""
-    networks = ["--model=GAN", "--model.generator=MLPGenerator", "--model.discriminator=MLPDiscriminator"]
-    small = ["--model.generator.latents=16", "--model.discriminator.activation=torch.nn.ReLU"]
-    return [*networks, *small, f"--data={data}", "--data.batch_size=64", *rates(g, d), *more]
-
-
-def dcgan(*more: str, g: float = 1e-3, d: float = 4e-4) -> list[str]:
-    """A small DCGAN on 16 × 16 digits."""
-    return [
-        *("--model=DCGAN", "--model.width=16", "--model.latent_dim=32", "--data=Digits", "--data.size=16"),
-        *("--data.batch_size=64", *rates(g, d), *more),
-    ]
-
-
-PAPER = [  # the ring of the unrolled GAN's paper, on which players chase each other
-    *("--model.generator.latents=256", "--model.generator.orthogonal_gain=0.8", "--model.discriminator.depth=1"),
-    *("--model.discriminator.input_scale=0.25", "--model.discriminator.orthogonal_gain=0.8", "--data.sigma=0.02"),
-    *("--model.objective=ZeroSum", "--data.batch_size=128"),
-]
-DIGIT_MLPS = [
-    *("--model=GAN", "--model.generator=MLPGenerator", "--model.discriminator=MLPDiscriminator"),
-    *("--data=Digits", "--data.size=16", "--data.batch_size=64"),
-]
-SET_UPS: dict[str, list[str]] = {
-    "ring": mlps("GaussianRing"),
-    "grid": mlps("GaussianGrid"),
-    "ring of 5": mlps("GaussianRing", "--data.num_modes=5"),
-    "wide ring": mlps("GaussianRing", "--data.sigma=0.05"),
-    "ring of the paper": mlps("GaussianRing", *PAPER, "--data.radius=2.0"),
-    "grid of 9, zero sum": mlps("GaussianGrid", *PAPER, "--data.side=3"),
-    "vanilla_ring.yaml": ["--config=configs/vanilla_ring.yaml"],
-    "mixed_ring.yaml without code": ["--config=configs/mixed_ring.yaml", "--model.generator.latents=16"],
-    "wgan_gp_ring.yaml": ["--config=configs/wgan_gp_ring.yaml"],
-    "ring, minimax, fast D": mlps("GaussianRing", "--model.objective=Minimax", g=1e-5, d=1e-2),
-    "grid of 9, minimax, fast D": mlps("GaussianGrid", "--model.objective=Minimax", "--data.side=3", g=1e-5, d=1e-2),
-    "digits, minimax, fast D": dcgan("--model.objective=Minimax", g=1e-5, d=5e-3),
-    "digits, least squares, fast D": dcgan("--model.objective=LeastSquares", g=1e-5, d=1e-2),
-    "ring, slow D": mlps("GaussianRing", g=1e-3, d=1e-6),
-    "digits, slow D": dcgan(d=1e-6),
-    "digits, MLPs, slow D": [*DIGIT_MLPS, *rates(2e-3, 1e-5)],
-    "digits, MLPs": [*DIGIT_MLPS, *rates(1e-3, 1e-3)],
-    "ring, high rates": mlps("GaussianRing", g=0.1, d=0.05),
-    "grid, Wasserstein without a bound": mlps("GaussianGrid", "--model.objective=Wasserstein"),
-    "ring, Wasserstein without a bound": mlps("GaussianRing", "--model.objective=Wasserstein"),
-    "digits, high rates": dcgan(g=3e-2, d=3e-2),
-    "digits, hinge, high rates": dcgan("--model.objective=Hinge", g=2e-2, d=2e-2),
-    "digits, RpGAN, no penalty": dcgan("--model.objective=Relativistic", g=1e-3, d=1e-3),
-    "ring, float16": mlps("GaussianRing", "--trainer.precision=16-true"),
-    "digits, float16": dcgan("--trainer.precision=16-true"),
-    "ring of 5, hinge, float16": mlps(
-        "GaussianRing", "--data.num_modes=5", "--model.objective=Hinge", "--trainer.precision=16-true"
-    ),
-}
 
 
 def work(run: Run) -> dict[str, Any]:

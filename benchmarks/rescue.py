@@ -20,7 +20,7 @@ from typing import Any
 
 from failure_truth import Score, Scores
 from PIL import Image
-from remedies import SET_UPS
+from remedy_setups import SET_UPS
 from training_runs import HOME, RESULTS, THUMBNAIL, Run, parser, perform, require_known, thumbnail
 
 from lightning_gans import generation
