@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from lightning_gans.callbacks.health.remedies import Remedy
+from lightning_gans.trials import Budget
 
 
 def config_of(folder: Path) -> dict[str, Any]:
@@ -41,6 +42,20 @@ def changes(remedy: Remedy, config: dict[str, Any]) -> tuple[str, ...]:
     return (*remedy.arguments, *rates)
 
 
+def without_clock(folder: Path, place: Path) -> Path:
+    """Return the path of a run's config, or, where the run was a trial, of a copy in a place without its `Budget`."""
+    config = config_of(folder)
+    callbacks = config["trainer"].get("callbacks") or []
+    kept = [one for one in callbacks if Budget.__name__ not in _named(one)]
+    if len(kept) == len(callbacks):
+        return folder / "config.yaml"
+    config["trainer"]["callbacks"] = kept
+    place.mkdir(parents=True, exist_ok=True)
+    path = place / "config.yaml"
+    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    return path
+
+
 def classes_in(part: Any) -> set[str]:
     """Return the names of the classes in a config, and the precision of the Trainer."""
     return set(_named(part)) | {str(part["trainer"].get("precision"))}
@@ -55,16 +70,18 @@ def _named(part: Any) -> Iterator[str]:
         yield from _named(one)
 
 
-def write_config(folder: Path, options: tuple[str, ...], path: Path) -> None:
-    """Write the config of the run with some changes.
+def write_config(config: Path, experiment: str, options: tuple[str, ...], path: Path) -> None:
+    """Write a config with some changes, and another experiment.
 
     Raises:
         ValueError: where the command line refuses it.
     """
-    command = [sys.executable, "-m", "lightning_gans", "fit", f"--config={folder / 'config.yaml'}"]
-    name = f"--experiment={folder.parent.name}_rescued"
+    command = [sys.executable, "-m", "lightning_gans", "fit", f"--config={config}"]
     made = subprocess.run(
-        [*command, *options, name, "--ckpt_path=null", "--print_config"], capture_output=True, text=True, check=False
+        [*command, *options, f"--experiment={experiment}", "--ckpt_path=null", "--print_config"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if made.returncode:
         raise ValueError(made.stderr.strip().splitlines()[-1])

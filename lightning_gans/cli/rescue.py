@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lightning_gans.callbacks.health.remedies import Remedy
 from lightning_gans.callbacks.health.states import HEALTHY, STATES, State
-from lightning_gans.cli.remedied import changes, classes_in, config_of, write_config
+from lightning_gans.cli.remedied import changes, classes_in, config_of, without_clock, write_config
 from lightning_gans.trials import Outcome, Trial, run_trials, write_standings
 
 _UNCHANGED = "unchanged"
@@ -99,6 +99,7 @@ class _Tries:
     ranked: list[Outcome] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.config = without_clock(self.folder, self.place)
         self._ask(_UNCHANGED, (), ())
 
     def add(self, base: str, failure: State, config: dict[str, object]) -> list[str]:
@@ -126,17 +127,19 @@ class _Tries:
         print((self.place / "trials.md").read_text().partition("\n\n")[0])
         print(f"Pictures of their samples: {self.place / 'trials.png'}")
         best = self.ranked[0]
+        if best.error:
+            raise ValueError(f"every trial has failed, {best.name} with: {best.error}")
         if not self.is_better(best, _UNCHANGED):
             print(f"No remedy is better than the run unchanged by {_BETTER} or more; try longer with --seconds.")
             return
         winner = self.place / "winner.yaml"
-        write_config(self.folder, self.options[best.name], winner)
+        write_config(self.config, f"{self.folder.parent.name}_rescued", self.options[best.name], winner)
         print(f"The best is {best.name}, {best.verdict or 'not monitored'}. Train with it, from the beginning:")
         print(f"  lightning-gans fit --config {winner}")
 
     def _ask(self, name: str, remedies: tuple[Remedy, ...], options: tuple[str, ...]) -> None:
         """Add a trial: of the run's config, from its last healthy checkpoint if the networks fit."""
-        start = [f"--config={self.folder / 'config.yaml'}"]
+        start = [f"--config={self.config}"]
         healthy = self.folder / "checkpoints" / "healthy.ckpt"
         if healthy.is_file() and not any(remedy.restarts for remedy in remedies):
             start.append(f"--from={healthy}")

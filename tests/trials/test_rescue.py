@@ -100,6 +100,24 @@ def test_a_healthy_trial_with_a_low_score_gets_the_other_remedies_too(scored, ve
 
 
 @pytest.mark.usefixtures("in_process")
+def test_a_run_that_was_a_trial_can_be_rescued(scored):
+    scored += [0.3, 0.2, 0.8, 0.5]
+    run = failed(states.BLURRED, "--import=lightning_gans.trials", "--trainer.callbacks+=lightning_gans.trials.Budget")
+    rescue(str(run), seconds=0.01)
+    (place,) = (run / "rescue").iterdir()
+    assert yaml.safe_load((place / "winner.yaml").read_text())["trainer"]["callbacks"] == []
+
+
+@pytest.mark.usefixtures("in_process")
+def test_where_every_trial_fails_it_says_why():
+    run = failed(states.BLURRED)
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config.replace("num_samples: 512", "num_samples: -1"))
+    with pytest.raises(ValueError, match=r"^every trial has failed, unchanged with: lightning-gans: error: .*-1"):
+        rescue(str(run), seconds=0.01)
+
+
+@pytest.mark.usefixtures("in_process")
 def test_where_nothing_is_better_no_config_is_written(scored, capsys):
     scored += [0.5, 0.51, 0.1, 0.2]
     run = failed(states.BLURRED)
