@@ -31,7 +31,7 @@ TRIAL = (  # in place of settings of the run that would end a trial early, chang
 )
 
 
-def rescue(run: str, seconds: float = 60.0, jobs: int = 1, state: str | None = None, rounds: int = 2) -> None:
+def rescue(run: str, seconds: float = 60.0, jobs: int = 1, state: str | None = None, rounds: int = 3) -> None:
     """Try what is recommended against the failure of a run, side by side, and write the config of the best.
 
     Each remedy of the failure that the monitor has named, and the run unchanged, is trained for the same CPU time, on
@@ -56,7 +56,7 @@ def rescue(run: str, seconds: float = 60.0, jobs: int = 1, state: str | None = N
         )
     if not 0 < seconds < math.inf or jobs < 1 or rounds < 1:
         raise ValueError(
-            f"--seconds {seconds:g} --jobs {jobs} --rounds {rounds}: expected numbers above 0, such as 60, 1 and 2."
+            f"--seconds {seconds:g} --jobs {jobs} --rounds {rounds}: expected numbers above 0, such as 60, 1 and 3."
         )
     if not any(remedy.name for remedy in failure.left(classes_in(config))):
         raise ValueError(

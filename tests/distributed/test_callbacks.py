@@ -127,6 +127,24 @@ def test_a_rollback_happens_in_all_processes(tmp_path, monkeypatch, name):
 
 
 @pytest.mark.slow
+def test_the_figures_of_the_monitor_are_those_of_one_process(tmp_path):
+    """But for the real samples: each process has another half of them, and finds clusters of its own in these."""
+
+    def work(folder):
+        monitor = FailureMonitor(every_n_steps=30)
+        train(SETUP, shared_draws=True, batches=60, callbacks=[monitor], **settings(folder, max_epochs=1))
+        return monitor.readings[-1].figures()
+
+    alone = work(tmp_path / "one")
+    assert alone["gap"] > 0, "there was a survey"
+    for figures in run_in_processes(2, work, tmp_path / "two"):
+        for name in ("energy", "diversity", "coverage", "density", "variety", "width", "gap", "separation"):
+            assert figures[name] == pytest.approx(alone[name], rel=0.2, abs=0.05), name
+        for name in ("generator_gradient", "discriminator_gradient"):
+            assert figures[name] == pytest.approx(alone[name], rel=0.05), name
+
+
+@pytest.mark.slow
 def test_callbacks_leave_training_unaffected(tmp_path):
     def work(*callbacks):
         folder = tmp_path / str(len(callbacks))

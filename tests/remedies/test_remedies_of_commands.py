@@ -303,13 +303,16 @@ MORE = {  # of messages that library_messages does not find
 RESCUE = "trials/test_rescue.py::test_what_cannot_be_rescued_gets_one_line_whose_remedy_works"
 ELSEWHERE = {
     "the monitor has named no failure in": RESCUE,
-    "expected numbers above 0, such as 60 and 1": RESCUE,
+    "expected numbers above 0, such as 60, 1 and 3": RESCUE,
     "expected the folder of a run of `lightning-gans fit`": RESCUE,
     "does not hold the config of a run": RESCUE,
     "--state '…': expected one of": RESCUE,
     "Train with it, from the beginning": (
         "trials/test_rescue.py::test_each_remedy_is_tried_beside_the_run_unchanged_and_the_best_has_a_config"
     ),
+    "wait until it has ended": "trials/test_trials.py::test_two_processes_do_not_make_the_same_trials",
+    "does not take images of shape …": "models/test_robust_classifier.py::test_any_network_can_be_trained",
+    "for two images, expected (2, …)": "models/test_robust_classifier.py::test_any_network_can_be_trained",
     "holds a trial with other settings": (
         "trials/test_trials.py::test_a_trial_that_has_ended_is_not_repeated_and_another_of_its_name_refused"
     ),
