@@ -96,11 +96,16 @@ def remedied(rows: Sequence[dict[str, str]], also: Sequence[str]) -> list[Run]:
         run = Run(row["task"], row["method"], int(row["seed"]))
         state = named(row["verdict"])
         if state is not None:
-            used = classes_in(config_of(run.folder / "version_0"))
+            used = classes_in(config_of(run.folder / "version_0"), shape_of(run))
             names = [remedy.name for remedy in state.left(used) if remedy.name]
             others = [name for name in also if not used & set(KNOWN[name].present)]
             runs += [Run(run.task, name, run.seed) for name in dict.fromkeys([*names, *others])]
     return runs
+
+
+def shape_of(run: Run) -> tuple[int, ...]:
+    """Return the shape of a sample of a run's data."""
+    return tuple(data_of(str(run.folder / "version_0" / "checkpoints" / "last.ckpt")).sample_shape)
 
 
 def named(verdict: str) -> State | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lightning_gans.callbacks.health.remedies import Remedy
+from lightning_gans.callbacks.health.remedies import OF_POINTS, Remedy
 from lightning_gans.trials import Budget
 
 
@@ -56,9 +56,14 @@ def without_clock(folder: Path, place: Path) -> Path:
     return path
 
 
-def classes_in(part: Any) -> set[str]:
-    """Return the names of the classes in a config, and the precision of the Trainer."""
-    return set(_named(part)) | {str(part["trainer"].get("precision"))}
+def classes_in(config: dict[str, Any], shape: Sequence[int]) -> set[str]:
+    """Return the names of the classes in a config, the precision of the Trainer, and whether samples are points.
+
+    Args:
+        config: of a run.
+        shape: of a sample.
+    """
+    return {*_named(config), str(config["trainer"].get("precision"))} | ({OF_POINTS} if len(shape) == 1 else set())
 
 
 def _named(part: Any) -> Iterator[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lightning_gans.callbacks.health.remedies import Remedy
 from lightning_gans.callbacks.health.states import HEALTHY, STATES, State
 from lightning_gans.cli.remedied import changes, classes_in, config_of, without_clock, write_config
+from lightning_gans.generation.training_data import data_of
 from lightning_gans.trials import Outcome, Trial, run_trials, write_standings
 
 _UNCHANGED = "unchanged"
@@ -58,11 +60,12 @@ def rescue(run: str, seconds: float = 60.0, jobs: int = 1, state: str | None = N
         raise ValueError(
             f"--seconds {seconds:g} --jobs {jobs} --rounds {rounds}: expected numbers above 0, such as 60, 1 and 3."
         )
-    if not any(remedy.name for remedy in failure.left(classes_in(config))):
+    shape = data_of(str(folder / "checkpoints" / "last.ckpt"), trust=True).sample_shape
+    if not any(remedy.name for remedy in failure.left(classes_in(config, shape))):
         raise ValueError(
             f"against '{failure.name}' nothing is left that a trial could show; do what {folder / 'health.md'} says."
         )
-    tries = _Tries(folder, seconds, folder / "rescue" / f"{_slug(failure.name)}_{seconds:g}s")
+    tries = _Tries(folder, shape, seconds, folder / "rescue" / f"{_slug(failure.name)}_{seconds:g}s")
     base = _UNCHANGED
     for number in range(1, rounds + 1):
         remedies = tries.add(base, failure, config)
@@ -83,6 +86,7 @@ class _Tries:
 
     Attributes:
         folder: of the run.
+        shape: of a sample.
         seconds: of each trial.
         place: the folder of the trials.
         trials: all of them.
@@ -91,6 +95,7 @@ class _Tries:
     """
 
     folder: Path
+    shape: Sequence[int]
     seconds: float
     place: Path
     trials: list[Trial] = field(default_factory=list)
@@ -105,7 +110,7 @@ class _Tries:
     def add(self, base: str, failure: State, config: dict[str, object]) -> list[str]:
         """Add a trial for each remedy of a failure, on top of those of a trial with a config; return their names."""
         before, names = self.remedies[base], []
-        for remedy in failure.left(classes_in(config)):
+        for remedy in failure.left(classes_in(config, self.shape)):
             name = remedy.name if base == _UNCHANGED else f"{base} + {remedy.name}"
             if remedy.name and remedy not in before and name not in self.remedies:
                 names.append(name)

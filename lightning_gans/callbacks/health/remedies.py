@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+OF_POINTS = "points"
+"""Stands among the names of classes for a training on points, see `Remedy.needs`."""
+
 
 @dataclass(frozen=True)
 class Remedy:
@@ -14,7 +17,7 @@ class Remedy:
         advice: what to do, with the source.
         option: what to add to the command line.
         present: classes, or precisions of the Trainer, whose use makes the advice pointless.
-        needs: the class without whose use it is pointless; "" for none.
+        needs: the class without whose use it is pointless, or `OF_POINTS`; "" for none.
         name: of a trial of it, such as `lightning-gans rescue` makes; "" where a person must act.
         arguments: what such a trial adds to the command line.
         rates: factors of G's and D's learning rates in it.
@@ -67,6 +70,31 @@ CODE = Remedy(
     "one-hot code",
     ("--model.generator.latents=GaussianWithCode",),
     restarts=True,
+)
+_PLAYERS = ("generator", "discriminator")
+_FADING = ("weight=Exponential", "weight.start=1.0", "weight.end=3.0e-4", "weight.updates=2000")
+POINTS = Remedy(
+    "take what gave the best points here: a code, R3GAN's loss (Huang 2024, arXiv 2501.05441), noise and penalties "
+    "that fade, large batches",
+    "see configs/best/ring.yaml",
+    ("SEPGAN", "Relativistic"),
+    "recipe for points",
+    (
+        *("--model=GAN", "--model.objective=Relativistic", "--data.batch_size=512"),
+        *("--model.generator=MLPGenerator", "--model.generator.width=128", "--model.generator.depth=3"),
+        *("--model.generator.latents=GaussianWithCode", "--model.discriminator=MLPDiscriminator"),
+        *("--model.discriminator.width=128", "--model.discriminator.depth=2"),
+        *("--model.discriminator.fourier_frequencies=16", "--model.discriminator.max_frequency=100.0"),
+        *(f"--model.{player}_optimizer=lightning_gans.optimizers.Adam" for player in _PLAYERS),
+        *(f"--model.{player}_optimizer.{one}" for player in _PLAYERS for one in ("beta1=0.0", "beta2=0.99")),
+        *("--model.generator_optimizer.lr=2e-4", "--model.discriminator_optimizer.lr=2e-3"),
+        *("--trainer.callbacks+=InstanceNoise", "--trainer.callbacks.sigma=Linear"),
+        *(f"--trainer.callbacks.sigma.{one}" for one in ("start=0.4", "end=0.0", "updates=2000")),
+        *("--trainer.callbacks+=R1Penalty", *(f"--trainer.callbacks.{one}" for one in _FADING)),
+        *("--trainer.callbacks+=R2Penalty", *(f"--trainer.callbacks.{one}" for one in _FADING)),
+    ),
+    restarts=True,
+    needs=OF_POINTS,
 )
 MORE_ROUTES = Remedy(
     "give the ensemble more routes (Chaplygin 2018, arXiv 1802.02436)",
