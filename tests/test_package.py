@@ -105,7 +105,7 @@ def test_the_version_is_that_of_the_project():
 
 LAYERS = [  # a part of the package may import the layers above its own in this list, and itself
     {"arguments", "randomness", "distributed", "attached", "constructor", "overriding"},
-    {"step", "batches", "optimizers", "ranges"},
+    {"step", "batches", "optimizers", "ranges", "attacks"},
     {"networks", "objectives", "schedules", "targets", "data"},
     {"checkpoints", "training", "metrics"},
     {"stabilizer", "base"},

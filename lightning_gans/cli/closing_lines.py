@@ -11,6 +11,7 @@ from lightning.pytorch import Trainer
 from lightning_gans.attached import attached
 from lightning_gans.callbacks import FailureMonitor, SampleGrid
 from lightning_gans.callbacks.health.states import classes_of
+from lightning_gans.training.checks import is_gan
 from lightning_gans.training.kept_checkpoints import best_or_last, folders, monitoring
 
 
@@ -67,6 +68,10 @@ def _print_checkpoint(trainer: Trainer, further: str) -> None:
     shown = best_or_last(trainer)
     if shown:
         path = shlex.quote(_shown(shown))
+        if not is_gan(trainer.lightning_module):
+            teacher = f"--model.classifier TrainedClassifier --model.classifier.checkpoint {path}"
+            print(f"Teach a generator with it: lightning-gans fit --config configs/sepgan_digits.yaml {teacher}")
+            return
         print(f"Draw new samples: lightning-gans sample --checkpoint {path} --out grid.png{further}")
 
 

@@ -14,6 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from typing_extensions import override
 
 from lightning_gans.attached import attached
+from lightning_gans.base import ReproducibleModule
 from lightning_gans.callbacks import FailureMonitor, Report, SampleGrid
 from lightning_gans.cli import imports, trainer_parts
 from lightning_gans.cli.closing_lines import print_closing_lines
@@ -28,7 +29,6 @@ from lightning_gans.cli.run_folder import check_name
 from lightning_gans.cli.saved_config import SavedConfig
 from lightning_gans.cli.silence import silence
 from lightning_gans.data import GANData
-from lightning_gans.gan import GAN
 
 # options of a command and the callbacks that they describe
 _STANDARD: dict[str, type[Callback]] = {
@@ -40,7 +40,7 @@ _STANDARD: dict[str, type[Callback]] = {
 
 
 class GANCLI(LightningCLI):
-    """LightningCLI for a `GAN` and a `GANData`, by short class names.
+    """LightningCLI for a `GAN`, or a classifier that teaches one, and a `GANData`, by short class names.
 
     The shape and the number of classes of the data are linked to the model and to its networks, so that they are set
     once. Checkpoints (`--checkpoint.*`), sample images (`--samples.*`), the failure monitor (`--monitor.*`) and a
@@ -55,7 +55,7 @@ class GANCLI(LightningCLI):
         silence()
         try:
             super().__init__(
-                GAN,
+                ReproducibleModule,
                 GANData,
                 subclass_mode_model=True,
                 subclass_mode_data=True,
@@ -179,7 +179,7 @@ class GANCLI(LightningCLI):
         else:
             kwargs["logger"] = trainer_parts.with_run_logger(config.trainer.logger, self.run_folder.logger)
         asked = trainer_parts.changed_checkpoint_settings(self.config[self.subcommand].checkpoint)
-        kwargs["callbacks"] = trainer_parts.with_standard_callbacks(self.args[0], config, asked)
+        kwargs["callbacks"] = trainer_parts.with_standard_callbacks(self.args[0], config, asked, self.model)
         if self.args[0] == "fit" and "logger" in kwargs:
             kwargs["callbacks"].append(History(self.run_folder.logger, self.run_folder.is_resumed))
         kwargs["callbacks"].append(RestorePhase())

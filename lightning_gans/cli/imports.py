@@ -11,10 +11,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch import LightningModule
+
 from lightning_gans import checkpoints
 from lightning_gans.cli.errors import fail
 from lightning_gans.cli.input import settings_of_configs
-from lightning_gans.gan import GAN
 
 HELP = (
     "A module of your own to import first, such as my_gans for the file my_gans.py in this folder; its classes can "
@@ -50,7 +51,7 @@ def option(names: Sequence[str]) -> list[str]:
     return [f"--import={json.dumps(list(names))}"] if names else []
 
 
-def needed_by(model: GAN, given: list[str] | str | None) -> str:
+def needed_by(model: LightningModule, given: list[str] | str | None) -> str:
     """Return the options, to be typed, by which another command finds the classes that a model is made of.
 
     Args:
@@ -59,7 +60,7 @@ def needed_by(model: GAN, given: list[str] | str | None) -> str:
     """
     parts = {"class_path": checkpoints.name_of(type(model)), "settings": dict(model.hparams)}
     given = [given] if isinstance(given, str) else given or []
-    names = dict.fromkeys([*given, *_foreign({**parts, "changes": model.network_changes})])
+    names = dict.fromkeys([*given, *_foreign({**parts, "changes": getattr(model, "network_changes", [])})])
     return "".join(f" --import {name}" for name in names)
 
 

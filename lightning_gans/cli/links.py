@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from jsonargparse import ArgumentParser
+from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LightningArgumentParser
 
 from lightning_gans.cli.errors import fail
 from lightning_gans.cli.factories import check_factories
 from lightning_gans.cli.remedies import as_options
 from lightning_gans.data import GANData
-from lightning_gans.gan import GAN
 
 # an argument of a model or of its networks → the attribute of the data from which it is set
 _LINKED = {"sample_shape": "sample_shape", "image_shape": "sample_shape", "num_classes": "num_classes"}
@@ -64,7 +64,7 @@ def refuse_linked(keys: Iterable[str]) -> None:
             )
 
 
-def complete_hyperparameters(model: GAN, config: Any) -> None:
+def complete_hyperparameters(model: LightningModule, config: Any) -> None:
     """Add what links have set in the networks to the hyperparameters, from which Lightning leaves it out."""
     for name in ("generator", "discriminator"):
         saved = model.hparams.get(name)

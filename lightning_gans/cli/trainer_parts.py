@@ -19,7 +19,7 @@ from lightning.pytorch.utilities import LightningEnum
 from lightning_gans.callbacks import FailureMonitor, SampleWriter, SaveAtEnd, SaveWhenStopped, StartFrom
 from lightning_gans.checkpoints import AtomicCheckpointIO
 from lightning_gans.cli.errors import first_line
-from lightning_gans.training.checks import folder_can_exist
+from lightning_gans.training.checks import folder_can_exist, is_gan
 
 # for a config with a default of a Lightning callback, such as Timer's interval
 yaml.SafeDumper.add_multi_representer(LightningEnum, lambda dumper, one: dumper.represent_str(one.value))
@@ -69,7 +69,7 @@ def with_atomic_writes(given: Any) -> list[Any]:
     return plugins if _has(plugins, CheckpointIO) else [*plugins, AtomicCheckpointIO()]
 
 
-def with_standard_callbacks(command: str, config: Namespace, asked: list[str]) -> list[Callback]:
+def with_standard_callbacks(command: str, config: Namespace, asked: list[str], model: Any) -> list[Callback]:
     """Return the callbacks of the config, then the standard ones that it does not replace.
 
     Args:
@@ -77,6 +77,7 @@ def with_standard_callbacks(command: str, config: Namespace, asked: list[str]) -
         config: the command's settings, with their objects built.
         asked: the settings of the standard checkpoint callback that were changed, without which one of the config's own
             replaces it.
+        model: the model; one that is no GAN has no samples to show or to monitor.
 
     Raises:
         ValueError: where the states of two callbacks could not be told apart in a checkpoint.
@@ -88,11 +89,11 @@ def with_standard_callbacks(command: str, config: Namespace, asked: list[str]) -
         return callbacks
     if settings.enable_progress_bar is not False and not _has(callbacks, ProgressBar):
         callbacks.append(TQDMProgressBar(refresh_rate=20))
-    if command == "predict":
-        callbacks.append(SampleWriter())
-    callbacks.append(config.samples)
-    if not _has(callbacks, FailureMonitor):
-        callbacks.append(config.monitor)
+    of_gan = is_gan(model)
+    if of_gan:
+        callbacks += [SampleWriter()] if command == "predict" else []
+        callbacks.append(config.samples)
+        callbacks += [] if _has(callbacks, FailureMonitor) else [config.monitor]
     if settings.enable_checkpointing is not False and not settings.fast_dev_run:
         own = [one for one in callbacks if isinstance(one, ModelCheckpoint)]
         if asked or not own:
@@ -103,7 +104,7 @@ def with_standard_callbacks(command: str, config: Namespace, asked: list[str]) -
             callbacks.append(SaveAtEnd())
     if command == "fit" and config["from"]:
         callbacks.append(StartFrom(config["from"]))
-    callbacks.append(config.report)  # behind those whose files it shows
+    callbacks += [config.report] if of_gan else []  # behind those whose files it shows
     return callbacks
 
 

@@ -20,6 +20,7 @@ from lightning_gans.networks.modes import evaluating
 from lightning_gans.networks.packs import PackedDiscriminator, samples_in_pack
 from lightning_gans.networks.plain import PlainDiscriminator, PlainGenerator
 from lightning_gans.networks.routes import StochasticGenerator
+from lightning_gans.networks.smooth_classifier import RobustDigitClassifier, SmoothClassifier
 from lightning_gans.networks.stochastic import StochasticEnsembleGenerator, StochasticEnsembleMLPGenerator
 from lightning_gans.networks.stochastic_layers import StochasticConvTranspose2d, StochasticLayer, StochasticLinear
 from lightning_gans.networks.weights import redraw, weighted_layers
@@ -55,6 +56,8 @@ __all__ = [
     "ReferencedDiscriminator",
     "ReferencedGenerator",
     "ResizeConv",
+    "RobustDigitClassifier",
+    "SmoothClassifier",
     "StochasticConvTranspose2d",
     "StochasticEnsembleGenerator",
     "StochasticEnsembleMLPGenerator",

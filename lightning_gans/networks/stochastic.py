@@ -16,6 +16,17 @@ from lightning_gans.networks.routes import StochasticGenerator
 from lightning_gans.networks.stochastic_layers import SLOPE, StochasticConvTranspose2d, StochasticLinear
 
 
+class _LearnedMap(nn.Module):
+    """Appends a learned map, the same for every sample, to the channels of a map."""
+
+    def __init__(self, channels: int, size: Sequence[int]) -> None:
+        super().__init__()
+        self.map = nn.Parameter(torch.randn(channels, *size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, self.map.expand(len(x), -1, -1, -1)], 1)
+
+
 class StochasticEnsembleGenerator(StochasticGenerator):
     """Convolutional stochastic ensemble, map of noise → L × stochastic doubling → shared doublings → tanh.
 
@@ -30,6 +41,9 @@ class StochasticEnsembleGenerator(StochasticGenerator):
     channels in use rather than those of the bank, the channels of the other layers, one route per sample, one
     channel of noise, the shared bias and the initial gains.
 
+    A map of noise has no position, and convolutions have none but at their borders: such an ensemble makes textures.
+    With `learned_channels` a learned map beside it gives it a sense of place, so that it can draw.
+
     Args:
         image_shape: (C, H, W), H and W at least 13.
         latents: distribution of z, as wide as the map of input_channels · h · w; None is U(−1, 1). With `Constant`
@@ -43,6 +57,9 @@ class StochasticEnsembleGenerator(StochasticGenerator):
             4 or as many as fit.
         num_classes: number of labels; 0 is an unconditional generator. Each class is a constant
             map of norm 1 beside that of z.
+        learned_channels: channels of a learned map beside that of z, the same for all samples; 0 is none.
+        plain_last: whether all doublings are normalised and activated, the last one to `width` channels, and a plain
+            3 × 3 convolution makes the image; the last doubling may then be stochastic too.
 
     Raises:
         ValueError: if an argument is out of its range; in use, if the route does not fit.
@@ -63,9 +80,12 @@ class StochasticEnsembleGenerator(StochasticGenerator):
         input_channels: int = 1,
         doublings: int | None = None,
         num_classes: int = 0,
+        learned_channels: int = 0,
+        plain_last: bool = False,
     ) -> None:
         arguments.whole(self, 1, width=width, input_channels=input_channels)
         arguments.whole(self, 2, doublings=doublings)
+        arguments.whole(self, 0, learned_channels=learned_channels)
         channels, *size = as_image_shape(self, image_shape, 13, "StochasticEnsembleMLPGenerator")
         widths = stage_widths(min(size), width)
         most = len(widths)
@@ -73,11 +93,13 @@ class StochasticEnsembleGenerator(StochasticGenerator):
         n = min(4, most) if doublings is None else doublings
         if n > most:
             raise ValueError(f"{name}(doublings={n}): expected 2 to {most} for image_shape {shape}; lower it.")
-        count = min(3, n - 1) if stochastic_layers is None else stochastic_layers
-        if count > n - 1:
+        limit = n if plain_last else n - 1
+        count = min(3, limit) if stochastic_layers is None else stochastic_layers
+        if count > limit:
+            shared = "" if plain_last else ", as the last one is shared"
             raise ValueError(
-                f"{name}(stochastic_layers={count}): expected at most {n - 1} for image_shape {shape} and {n} "
-                "doublings, as the last one is shared; lower it."
+                f"{name}(stochastic_layers={count}): expected at most {limit} for image_shape {shape} and {n} "
+                f"doublings{shared}; lower it."
             )
         sizes = [tuple(-(-side >> k) for side in size) for k in range(n, -1, -1)]
         dim = input_channels * math.prod(sizes[0])
@@ -91,13 +113,17 @@ class StochasticEnsembleGenerator(StochasticGenerator):
         self._positions = math.prod(sizes[0])
         before = input_channels + num_classes
         layers: list[nn.Module] = [nn.Unflatten(1, (before, *sizes[0]))]
-        for k, after in enumerate([*widths[: n - 1][::-1], channels]):
+        if learned_channels:
+            layers.append(_LearnedMap(learned_channels, sizes[0]))
+            before += learned_channels
+        for k, after in enumerate(widths[:n][::-1] if plain_last else [*widths[: n - 1][::-1], channels]):
             layers.append(StochasticConvTranspose2d(before, after, groups if k < count else 1))
             if sizes[k + 1] != tuple(2 * side for side in sizes[k]):
                 layers.append(Crop(*sizes[k + 1]))
-            layers.append(nn.Tanh() if k == n - 1 else nn.PReLU(init=SLOPE))
+            layers.append(nn.PReLU(init=SLOPE))
             before = after
-        self.layers = nn.ModuleList(layers)
+        layers = [*layers, nn.Conv2d(before, channels, 3, padding=1)] if plain_last else layers[:-1]
+        self.layers = nn.ModuleList([*layers, nn.Tanh()])
 
     @property
     @override

@@ -56,6 +56,32 @@ def test_every_size(shape, routes, first):
     assert g.layers[0].unflattened_size == (1, *first) and g.latent_dim == first[0] * first[1]
 
 
+def test_a_learned_map_gives_the_ensemble_a_sense_of_place():
+    g = image((1, 28, 28), latents=Constant(16), learned_channels=5)
+    learned = g.layers[1].map
+    assert learned.shape == (5, 4, 4) and stochastic(g)[0].in_channels == 6
+    z = g.latents.sample(2)
+    assert torch.equal(*g(z, route=0))
+    before = g(z, route=0)[0]
+    with torch.no_grad():
+        learned[:, 0, 0] += 1.0  # the corner
+    moved = (g(z, route=0)[0] - before).abs()[0]
+    assert moved[:8, :8].max() > 0 and moved[24:, 24:].max() == 0
+    g(z).square().sum().backward()
+    assert learned.grad.abs().max() > 0
+
+
+def test_a_plain_convolution_may_come_last_and_every_doubling_be_stochastic():
+    g = image((2, 30, 21), plain_last=True, doublings=2, stochastic_layers=2, width=6)
+    assert [m.out_channels for m in stochastic(g)] == [12, 6] and [m.groups for m in stochastic(g)] == [3, 3]
+    last = g.layers[-2]
+    assert (last.in_channels, last.out_channels, last.kernel_size) == (6, 2, (3, 3))
+    x = g(g.latents.sample(4))
+    assert x.shape == (4, 2, 30, 21) and x.abs().max() < 1
+    with pytest.raises(ValueError, match=r"expected at most 2 for image_shape \(2, 30, 21\) and 2 doublings; lower it"):
+        image((2, 30, 21), plain_last=True, doublings=2, stochastic_layers=3)
+
+
 def test_options_of_the_image_generator():
     def layers(**options):
         return [(m.in_channels, m.out_channels, m.groups) for m in stochastic(image((1, 64, 64), **options))]

@@ -151,7 +151,7 @@ REMEDIES = {
         lambda: ensemble(doublings=3),
         {"expected 2 to {} for image_shape (1, 16, 16); lower it": lambda most: ensemble(doublings=int(most))},
     ),
-    "doublings, as the last one is shared; lower it": (
+    "(stochastic_layers=…): expected at most … for image_shape": (
         lambda: ensemble(stochastic_layers=2),
         {"expected at most {} for": lambda most: ensemble(stochastic_layers=int(most))},
     ),
