@@ -50,8 +50,9 @@ def same_in_features(s: Signs, t: Thresholds) -> Finding | None:
 
 
 def ignored_latents(s: Signs, t: Thresholds) -> Finding | None:
-    """Detect samples that depend on something, such as a route, but not on the latents."""
-    if s.now.sensitivity < t.ignored and s.now.diversity > t.ignored and not s.now.spread < t.spread:
+    """Detect samples that depend on something, such as a route, but not on the latents; unless they cover the data."""
+    varied = s.now.diversity > t.ignored and not s.now.spread < t.spread
+    if s.now.sensitivity < t.ignored and varied and not s.now.coverage > t.ignored_coverage:
         return LATENTS_IGNORED, f"samples of one class and route vary {s.now.sensitivity:.2f} times as much as the data"
     return None
 

@@ -51,6 +51,7 @@ class Thresholds:
         little_variety: variety in features below which samples look the same to a classifier, where no discriminator
             compares them with data.
         ignored: sensitivity below which the latents are ignored.
+        ignored_coverage: coverage above which other things than the latents give the variety of the data.
         unlike: coverage below which no sample lies among real ones,
         unlike_density: if the density is below this.
         smeared_width: width above which points are scattered around the modes,
@@ -107,6 +108,7 @@ class Thresholds:
     little_diversity: float = 0.3
     little_variety: float = 0.3
     ignored: float = 0.05
+    ignored_coverage: float = 0.6
     unlike: float = 0.1
     unlike_density: float = 0.3
     smeared_width: float = 2.5

@@ -122,7 +122,7 @@ CASES = {
     "pale images": (STALLED, {"contrast": 0.5}),
     "pale and blurred images": (BLURRED, {"contrast": 0.5, "sharpness": 0.3}),
     "harsh images": (STALLED, {"contrast": 2.0}),
-    "routes without latents": (LATENTS_IGNORED, {"sensitivity": 0.01}),
+    "routes without latents": (LATENTS_IGNORED, {"sensitivity": 0.01, "coverage": 0.5}),
     "nowhere near the data": (STALLED, {"coverage": 0.02, "density": 0.05}),
     "a cloud": (BLURRED, {"coverage": 0.02, "density": 0.01, "width": 100.0, "gap": 20.0}),
     "smeared modes": (BLURRED, {"width": 5.0, "gap": 3.0, "coverage": 0.7}),
