@@ -26,6 +26,9 @@ _FALLING, _RISING = ("energy", "distance", "width", "missing", "imbalance"), ("c
 _DISTANCES = ("energy", "distance", "coverage")
 """Those of all samples and all data."""
 
+_OF_MODES = ("missing", "imbalance", "spread")
+"""Those that are of the modes, among which samples are sorted however far they are."""
+
 # ---------------------------------------------------------------- the rules
 
 
@@ -39,11 +42,13 @@ def inverted_discriminator(s: Signs, t: Thresholds) -> Finding | None:
 def progress(s: Signs, t: Thresholds) -> Finding | None:
     """Detect samples that come closer to the data: a GAN that learns is healthy, and no later rule applies.
 
-    Modes that are found, and others of their figures, count unless the samples as a whole are far and move away.
+    Modes that are found, and others of their figures, count unless the samples as a whole are far and move away, or
+    hardly any lies among real ones.
     """
     moves_away = s.now.energy > max(t.poor_energy, s.before("energy") + t.energy_noise)
+    unlike = s.now.coverage < t.unlike and s.now.density < t.unlike_density
     for name in (*_FALLING, *_RISING):
-        if moves_away and name not in _DISTANCES:
+        if (moves_away and name not in _DISTANCES) or (unlike and name in _OF_MODES):
             continue
         before, now = s.before(name, max if name in _RISING else min), getattr(s.now, name)
         gain = min(now, 1) - before if name in _RISING else before - now

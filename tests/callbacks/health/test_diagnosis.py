@@ -242,6 +242,16 @@ def test_a_gan_whose_samples_improve_in_any_way_is_healthy(name):
     assert state(earlier, later[:6], **{f"{name}_noise": 3.0}) != HEALTHY, "it may be chance"
 
 
+@pytest.mark.parametrize("name", ["missing", "imbalance", "spread"])
+def test_figures_of_modes_are_no_progress_where_hardly_any_sample_lies_among_real_ones(name):
+    before, now = (FALLING | RISING)[name]
+    outside = {"coverage": 0.05, "density": 0.1}
+    earlier, later = (readings(10, **outside | {name: value}) for value in (before, now))
+    assert state(earlier, later[:6]) == STALLED
+    assert state(earlier, later[:6], unlike=0.01) == HEALTHY
+    assert state(earlier, later[:6], unlike_density=0.01) == HEALTHY
+
+
 def test_figures_of_surveys_are_medians_of_the_last_three():
     rows = readings(12)
     for place, row in enumerate(rows):

@@ -27,7 +27,7 @@ def test_a_failure_is_reported_when_it_lasts(make_gan, fit, monkeypatch, capsys)
     lines = [line for line in capsys.readouterr().out.splitlines() if "FailureMonitor" in line]
     assert len(lines) == 1
     assert lines[0].startswith("FailureMonitor, batch 5: mode collapse (hard). Scripted as mode collapse (hard). Try: ")
-    assert "--config configs/stabilizers/packing.yaml" in lines[0]
+    assert "--config configs/stabilizers/minibatch_stddev.yaml" in lines[0]
 
 
 def test_a_failure_ends_when_health_lasts_twice_as_long(make_gan, fit, monkeypatch):
