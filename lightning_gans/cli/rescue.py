@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lightning_gans.callbacks.health.remedies import Remedy
 from lightning_gans.callbacks.health.states import HEALTHY, STATES, State
+from lightning_gans.cli import imports
 from lightning_gans.cli.remedied import changes, classes_in, config_of, without_clock, write_config
 from lightning_gans.generation.training_data import data_of
 from lightning_gans.trials import Outcome, Trial, run_trials, write_standings
@@ -60,6 +61,8 @@ def rescue(run: str, seconds: float = 60.0, jobs: int = 1, state: str | None = N
         raise ValueError(
             f"--seconds {seconds:g} --jobs {jobs} --rounds {rounds}: expected numbers above 0, such as 60, 1 and 3."
         )
+    given = config.get("import") or []
+    imports.import_modules([given] if isinstance(given, str) else given)
     shape = data_of(str(folder / "checkpoints" / "last.ckpt"), trust=True).sample_shape
     if not any(remedy.name for remedy in failure.left(classes_in(config, shape))):
         raise ValueError(

@@ -1,6 +1,7 @@
 """The command `rescue`: what is recommended against the failure of a run, tried on it."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,19 @@ def test_a_run_that_was_a_trial_can_be_rescued(scored):
     rescue(str(run), seconds=0.01)
     (place,) = (run / "rescue").iterdir()
     assert yaml.safe_load((place / "winner.yaml").read_text())["trainer"]["callbacks"] == []
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_run_on_data_of_the_users_own_is_rescued_too(scored, monkeypatch, capsys):
+    scored += [0.3, 0.1, 0.2, 0.8, 0.5]
+    Path("my_rings.py").write_text(
+        "from lightning_gans.data import GaussianRing\n\n\nclass MyRing(GaussianRing):\n    pass\n"
+    )
+    run = failed(states.BLURRED, "--import=my_rings", "--data=my_rings.MyRing")
+    monkeypatch.delitem(sys.modules, "my_rings")
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if one not in ("", str(Path.cwd()))])
+    main(["rescue", f"--run={run}", "--seconds=0.01"])
+    assert "The best is both rates 5e-4" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("in_process")
