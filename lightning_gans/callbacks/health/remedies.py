@@ -66,7 +66,7 @@ STDDEV = _stabilizer(
 CODE = Remedy(
     "give the latents a one-hot code (Metz 2017, arXiv 1611.02163, unrolls D instead)",
     "see configs/mixed_ring.yaml and configs/unrolled_ring.yaml",
-    ("UnrolledGAN", "SEPGAN"),
+    ("UnrolledGAN", "SEPGAN", "GaussianWithCode"),
     "one-hot code",
     ("--model.generator.latents=GaussianWithCode",),
     restarts=True,
