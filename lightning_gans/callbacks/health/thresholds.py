@@ -124,5 +124,5 @@ class Thresholds:
     agreement: float = 0.5
     copies: float = 0.3
     stalled_distance: float = 0.04
-    stalled_coverage: float = 0.3
+    stalled_coverage: float = 0.25
     stalled_density: float = 0.6

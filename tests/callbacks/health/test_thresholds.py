@@ -48,7 +48,7 @@ NUDGES = {
     "copies": ({"copies": 0.2}, 0.1),
     "stalled_distance": ({"distance": 0.03}, 0.02),
     "stalled_coverage": ({"coverage": 0.5, "density": 0.3}, 0.6),
-    "stalled_density": ({"coverage": 0.25, "density": 0.7}, 0.8),
+    "stalled_density": ({"coverage": 0.2, "density": 0.7}, 0.8),
 }
 
 
