@@ -63,6 +63,8 @@ def one_line(message: str) -> str:
     unknown = re.search(
         r"(?:Expected a dot import path string|Unexpected import path format|No module named): ?'?(\w+)", message
     )
+    if unknown and unknown[1] == "None":  # jsonargparse reads null below two classes as the name of one
+        return "null cannot be given on the command line in place of a network's class; write it in a --config file."
     if unknown:
         if unknown[1] in class_names():
             place = re.match(r"(?:Parser key \")?([\w.]+)", message)

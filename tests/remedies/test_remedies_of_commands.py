@@ -41,6 +41,17 @@ def keep(*options):
     return command("fit", *KEEPING, *options)
 
 
+OPTIONS = ("--model.generator=DCGANGenerator", "--model.discriminator=DCGANDiscriminator")
+WITHOUT_NORM = """
+model:
+  class_path: GAN
+  init_args:
+    generator: {class_path: DCGANGenerator, init_args: {width: 2}}
+    discriminator: {class_path: DCGANDiscriminator, init_args: {width: 2, norm: null}}
+data: {class_path: Digits, init_args: {size: 8}}
+"""
+
+
 # ---------------------------------------------------------------- configs
 
 
@@ -216,6 +227,10 @@ REMEDIES = {
         {"give a pattern such as '{}'": lambda pattern: keep(f"--checkpoint.filename={pattern}")},
     ),
     "expected a project's name": (lambda: workspace(""), {"such as {}": workspace}),
+    "null cannot be given on the command line": (
+        lambda: step(*OPTIONS, "--model.discriminator.norm=null", model="GAN"),
+        {"write it in a --config file": lambda: with_config(WITHOUT_NORM)},
+    ),
     "workspace needs the package": (
         lambda: without("wandb_workspaces.reports.v2", workspace),
         {'add it: pip install -U "lightning-gans[{}]"': install},
