@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from lightning_gans.callbacks.health.remedies import OF_POINTS, Remedy
+from lightning_gans.callbacks.health.remedies import Remedy, kind_of
 from lightning_gans.trials import Budget
 
 
@@ -57,13 +57,13 @@ def without_clock(folder: Path, place: Path) -> Path:
 
 
 def classes_in(config: dict[str, Any], shape: Sequence[int]) -> set[str]:
-    """Return the names of the classes in a config, the precision of the Trainer, and whether samples are points.
+    """Return the names of the classes in a config, the precision of the Trainer, and whether on points or images.
 
     Args:
         config: of a run.
         shape: of a sample.
     """
-    return {*_named(config), str(config["trainer"].get("precision"))} | ({OF_POINTS} if len(shape) == 1 else set())
+    return {*_named(config), str(config["trainer"].get("precision"))} | kind_of(shape)
 
 
 def _named(part: Any) -> Iterator[str]:

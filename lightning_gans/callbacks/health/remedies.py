@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-OF_POINTS = "points"
-"""Stands among the names of classes for a training on points, see `Remedy.needs`."""
+OF_POINTS, OF_IMAGES = "points", "images"
+"""Stand among the names of classes for what a training is on, see `Remedy.needs`."""
+
+
+def kind_of(shape: Sequence[int]) -> set[str]:
+    """Return what samples of a shape are, points or images; neither for other shapes."""
+    return {1: {OF_POINTS}, 3: {OF_IMAGES}}.get(len(shape), set())
 
 
 @dataclass(frozen=True)
@@ -17,7 +22,7 @@ class Remedy:
         advice: what to do, with the source.
         option: what to add to the command line.
         present: classes, or precisions of the Trainer, whose use makes the advice pointless.
-        needs: the class without whose use it is pointless, or `OF_POINTS`; "" for none.
+        needs: the class without whose use it is pointless, or what it must be trained on; "" for none.
         name: of a trial of it, such as `lightning-gans rescue` makes; "" where a person must act.
         arguments: what such a trial adds to the command line.
         rates: factors of G's and D's learning rates in it.
@@ -95,6 +100,25 @@ POINTS = Remedy(
     ),
     restarts=True,
     needs=OF_POINTS,
+)
+IMAGES = Remedy(
+    "take what gave the best images here: labels, if the data have them, R3GAN's loss (Huang 2024, arXiv 2501.05441) "
+    "with R1, no norm in D, an average of G",
+    "--data.labels true; see configs/best/mnist.yaml",
+    ("SEPGAN", "Relativistic"),
+    "recipe for labelled images",
+    (
+        *("--model=GAN", "--model.objective=Relativistic", "--data.labels=true"),
+        *("--model.generator=DCGANGenerator", "--model.generator.width=16", "--model.generator.latents=64"),
+        *("--model.discriminator=DCGANDiscriminator", "--model.discriminator.width=16"),
+        "--model.discriminator.norm=torch.nn.Identity",
+        *(f"--model.{player}_optimizer=lightning_gans.optimizers.Adam" for player in _PLAYERS),
+        *(f"--model.{player}_optimizer.{one}" for player in _PLAYERS for one in ("lr=1e-3", "beta1=0.5", "beta2=0.99")),
+        *("--trainer.callbacks+=R1Penalty", "--trainer.callbacks.weight=0.2"),
+        *("--trainer.callbacks+=GeneratorEMA", "--trainer.callbacks.half_life=200"),
+    ),
+    restarts=True,
+    needs=OF_IMAGES,
 )
 MORE_ROUTES = Remedy(
     "give the ensemble more routes (Chaplygin 2018, arXiv 1802.02436)",

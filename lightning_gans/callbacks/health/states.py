@@ -34,35 +34,58 @@ class State:
 
 HEALTHY = State("healthy")
 MODE_COLLAPSE = State(
-    "mode collapse (hard)", (remedies.POINTS, remedies.CODE, remedies.STDDEV, remedies.PACKING, remedies.MORE_ROUTES)
+    "mode collapse (hard)",
+    (remedies.POINTS, remedies.IMAGES, remedies.CODE, remedies.STDDEV, remedies.PACKING, remedies.MORE_ROUTES),
 )
-PARTIAL_COLLAPSE = State("partial collapse", (remedies.POINTS, remedies.CODE, remedies.STDDEV, remedies.PACKING))
+PARTIAL_COLLAPSE = State(
+    "partial collapse", (remedies.POINTS, remedies.IMAGES, remedies.CODE, remedies.STDDEV, remedies.PACKING)
+)
 COLLAPSE_IN_CLASSES = State(
     "collapse inside classes",
-    (remedies.POINTS, remedies.PACKING, remedies.STDDEV, remedies.R1, remedies.LOWER_RATES, remedies.MORE_ROUTES),
+    (
+        remedies.POINTS,
+        remedies.IMAGES,
+        remedies.PACKING,
+        remedies.STDDEV,
+        remedies.R1,
+        remedies.LOWER_RATES,
+        remedies.MORE_ROUTES,
+    ),
 )
 LATENTS_IGNORED = State("latents ignored", (remedies.READ_LATENTS, remedies.PACKING, remedies.STDDEV))
 LABELS_IGNORED = State("labels ignored", (remedies.CHECK_LABELS, remedies.TRAIN_LONGER))
-SOFT_COLLAPSE = State("soft collapse / oscillation", (remedies.POINTS, remedies.AVERAGE, remedies.UNROLL))
+SOFT_COLLAPSE = State(
+    "soft collapse / oscillation", (remedies.POINTS, remedies.IMAGES, remedies.AVERAGE, remedies.UNROLL)
+)
 VANISHING_GRADIENT = State(
-    "vanishing generator gradient (D too strong)", (remedies.POINTS, remedies.USUAL_RATES, remedies.NON_SATURATING)
+    "vanishing generator gradient (D too strong)",
+    (remedies.POINTS, remedies.IMAGES, remedies.USUAL_RATES, remedies.NON_SATURATING),
 )
 WEAK_DISCRIMINATOR = State(
     "D too weak (generator fools it with garbage)",
-    (remedies.SWAPPED, remedies.POINTS, remedies.USUAL_RATES, remedies.LARGER_D),
+    (remedies.SWAPPED, remedies.POINTS, remedies.IMAGES, remedies.USUAL_RATES, remedies.LARGER_D),
 )
 MEMORISING_DISCRIMINATOR = State("D memorises the training set", (remedies.AUGMENTATION, remedies.R1, remedies.DROPOUT))
 EXPLODING_GRADIENTS = State(
     "exploding gradients",
-    (remedies.POINTS, remedies.GRADIENT_PENALTY, remedies.SPECTRAL_NORM, remedies.CLIP, remedies.LOWER_RATES),
+    (
+        remedies.POINTS,
+        remedies.IMAGES,
+        remedies.GRADIENT_PENALTY,
+        remedies.SPECTRAL_NORM,
+        remedies.CLIP,
+        remedies.LOWER_RATES,
+    ),
 )
 BLURRED = State(
-    "samples blurred or smeared", (remedies.POINTS, remedies.FALLING_RATES, remedies.USUAL_RATES, remedies.R1)
+    "samples blurred or smeared",
+    (remedies.POINTS, remedies.IMAGES, remedies.FALLING_RATES, remedies.USUAL_RATES, remedies.R1),
 )
 NOISY = State("samples noisy", (remedies.AVERAGE, remedies.R1, remedies.LOWER_RATES))
 COPIES = State("copies of training samples", (remedies.AUGMENTATION, remedies.MORE_DATA))
 STALLED = State(
-    "learning has stalled far from the data", (remedies.CHECK_RANGE, remedies.POINTS, remedies.USUAL_RATES, remedies.R1)
+    "learning has stalled far from the data",
+    (remedies.CHECK_RANGE, remedies.POINTS, remedies.IMAGES, remedies.USUAL_RATES, remedies.R1),
 )
 NON_FINITE = State("NaN or infinity", (remedies.WIDER_FLOATS, remedies.LOWER_RATES, remedies.CLIP, remedies.FIND_NAN))
 STATES = (
@@ -88,5 +111,6 @@ STATES = (
 def classes_of(gan: GAN) -> set[str]:
     """Return the names of the classes in use, and whether on points, by which some remedies are pointless."""
     parts = (gan, gan.objective, *gan.active_stabilizers)
-    of_points = {remedies.OF_POINTS} if len(gan.generator.sample_shape) == 1 else set()
-    return {kind.__name__ for part in parts for kind in type(part).__mro__} | of_points
+    return {kind.__name__ for part in parts for kind in type(part).__mro__} | remedies.kind_of(
+        gan.generator.sample_shape
+    )
