@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lightning_gans.callbacks.health.remedies import Remedy
-from lightning_gans.callbacks.health.states import HEALTHY, STATES, State
+from lightning_gans.callbacks.health.states import HEALTHY, STALLED, STATES, State
 from lightning_gans.cli import imports
 from lightning_gans.cli.remedied import changes, classes_in, config_of, without_clock, write_config
 from lightning_gans.generation.training_data import data_of
@@ -40,7 +40,7 @@ def rescue(run: str, seconds: float = 60.0, jobs: int = 1, state: str | None = N
     Each remedy of the failure that the monitor has named, and the run unchanged, is trained for the same CPU time, on
     one thread: from the run's last healthy checkpoint where there is one and the remedy leaves the networks as they
     are, else anew. The samples are scored against the data, 0 to 1. If the best has a failure too, the remedies of that
-    one are tried on top of it in the next round. Table, picture and the winner's config are in <run>/rescue; the run
+    one are tried on top of it in the next round; if it is healthy and its score low, those of stalled learning. Table, picture and the winner's config are in <run>/rescue; the run
     itself is left as it is. The same command again resumes after a kill.
 
     Args:
@@ -79,7 +79,7 @@ def rescue(run: str, seconds: float = 60.0, jobs: int = 1, state: str | None = N
         if not tries.is_better(best, base) or (best.verdict in ("", HEALTHY.name) and best.score >= _GOOD):
             break
         base, config = best.name, config_of(Path(best.checkpoint).parents[1])
-        failure = next((one for one in STATES[1:] if one.name == best.verdict), failure)
+        failure = next((one for one in STATES[1:] if one.name == best.verdict), STALLED)
     tries.report()
 
 
