@@ -40,8 +40,9 @@ def rescue(run: str, seconds: float = 60.0, jobs: int = 1, state: str | None = N
     Each remedy of the failure that the monitor has named, and the run unchanged, is trained for the same CPU time, on
     one thread: from the run's last healthy checkpoint where there is one and the remedy leaves the networks as they
     are, else anew. The samples are scored against the data, 0 to 1. If the best has a failure too, the remedies of that
-    one are tried on top of it in the next round; if it is healthy and its score low, those of stalled learning. Table, picture and the winner's config are in <run>/rescue; the run
-    itself is left as it is. The same command again resumes after a kill.
+    one are tried on top of it in the next round; if it is healthy and its score low, those of stalled learning. Table,
+    picture and the winner's config are in <run>/rescue; the run itself is left as it is. The same command again
+    resumes after a kill.
 
     Args:
         run: folder of a run of `lightning-gans fit`, such as runs/dcgan_mnist/version_0.
