@@ -85,7 +85,7 @@ POINTS = Remedy(
     ("SEPGAN", "Relativistic"),
     "recipe for points",
     (
-        *("--model=GAN", "--model.objective=Relativistic", "--data.batch_size=512"),
+        *("--model=GAN", "--model.n_critic=1", "--model.objective=Relativistic", "--data.batch_size=512"),
         *("--model.generator=MLPGenerator", "--model.generator.width=128", "--model.generator.depth=3"),
         *("--model.generator.latents=GaussianWithCode", "--model.discriminator=MLPDiscriminator"),
         *("--model.discriminator.width=128", "--model.discriminator.depth=2"),
@@ -108,7 +108,7 @@ IMAGES = Remedy(
     ("SEPGAN", "Relativistic"),
     "recipe for labelled images",
     (
-        *("--model=GAN", "--model.objective=Relativistic", "--data.labels=true"),
+        *("--model=GAN", "--model.n_critic=1", "--model.objective=Relativistic", "--data.labels=true"),
         *("--model.generator=DCGANGenerator", "--model.generator.width=16", "--model.generator.latents=64"),
         *("--model.discriminator=DCGANDiscriminator", "--model.discriminator.width=16"),
         "--model.discriminator.norm=torch.nn.Identity",
