@@ -13,7 +13,7 @@ from lightning_gans.callbacks.health.states import HEALTHY, MODE_COLLAPSE, NON_F
 from lightning_gans.callbacks.health.thresholds import Thresholds
 from lightning_gans.networks import MLPDiscriminator, MLPGenerator
 from lightning_gans.optimizers import SGD, Adam
-from lightning_gans.stabilizers import Packing
+from lightning_gans.stabilizers import MinibatchStdDev
 from lightning_gans.training import NonFiniteError
 
 # ---------------------------------------------------------------- what is reported, and when
@@ -63,11 +63,12 @@ def test_patience(make_gan, fit, monkeypatch, patience, batch):
 
 def test_remedies_leave_out_what_is_in_use(make_image_gan, fit, monkeypatch):
     script(monkeypatch, BAD)
-    bare, packed = make_monitor(), make_monitor()
+    bare, used = make_monitor(), make_monitor()
     fit(make_image_gan(), 3, callbacks=[bare])
-    fit(make_image_gan(), 3, callbacks=[Packing(2), packed])
-    assert any("packing.yaml" in line for line in bare.events[0].remedies)
-    assert not any("packing.yaml" in line for line in packed.events[0].remedies)
+    fit(make_image_gan(), 3, callbacks=[MinibatchStdDev(), used])
+    assert any("minibatch_stddev.yaml" in line for line in bare.events[0].remedies)
+    assert not any("minibatch_stddev.yaml" in line for line in used.events[0].remedies)
+    assert any("packing.yaml" in line for line in used.events[0].remedies)
 
 
 def test_a_subclass_can_report_elsewhere(make_gan, fit, monkeypatch, capsys):
