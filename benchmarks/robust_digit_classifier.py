@@ -3,9 +3,9 @@
     lightning-gans fit --config configs/robust_classifier_mnist.yaml --threads 1
     python benchmarks/robust_digit_classifier.py runs/robustclassifier_mnist/version_0/checkpoints/last.ckpt
 
-Two and a half minutes and half a minute of one CPU core. The second command attacks the 10,000 test digits in 40 steps of
-projected gradient ascent within an L2 distance of 3 in [−1, 1], which is 1.5 in [0, 1], and writes the weights in half
-precision, with both accuracies, as `RobustDigitClassifier` reads them.
+Two and a half minutes and half a minute of one CPU core. The second command attacks the 10,000 test digits in 40 steps
+of projected gradient ascent within an L2 distance of 3 in [−1, 1], which is 1.5 in [0, 1], and writes the weights in
+half precision, with both accuracies, as `RobustDigitClassifier` reads them.
 """
 
 import argparse
