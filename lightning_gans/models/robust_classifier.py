@@ -15,7 +15,9 @@ from lightning_gans.attacks import Norm, projected_gradient
 from lightning_gans.base import ReproducibleModule
 from lightning_gans.batches import samples_and_labels
 from lightning_gans.networks import SmoothClassifier
+from lightning_gans.networks.probing import kind_of, undisturbed
 from lightning_gans.step import Batch
+from lightning_gans.training.player_update import frozen
 
 
 class RobustClassifier(ReproducibleModule):
@@ -124,14 +126,8 @@ class RobustClassifier(ReproducibleModule):
         self.log(f"{split}/robust_accuracy", robust, batch_size=len(x), sync_dist=True, prog_bar=True)
 
     def _attack(self, x: Tensor, y: Tensor, epsilon: float, steps: int) -> Tensor:
-        parameters = [one for one in self.network.parameters() if one.requires_grad]
-        for one in parameters:
-            one.requires_grad_(False)  # the attack needs the gradient by the images alone
-        try:
+        with frozen(self.network):  # the attack needs the gradient by the images alone
             return projected_gradient(self.network, x, y, epsilon, steps, self.norm)
-        finally:
-            for one in parameters:
-                one.requires_grad_(True)
 
     def _unpack(self, batch: Batch) -> tuple[Tensor, Tensor]:
         x, y = samples_and_labels(batch, self.num_classes, next(self.network.parameters()).dtype)
@@ -142,16 +138,17 @@ class RobustClassifier(ReproducibleModule):
         """Raise where the network does not map images of the data to a logit for each class."""
         name = type(self.network).__name__
         try:
-            with torch.no_grad():
+            with undisturbed(self.network), torch.no_grad():
                 logits = self.network(torch.zeros(2, *self.input_shape))
         except (RuntimeError, ValueError, TypeError) as error:
             reason = str(error).partition("\n")[0]
             raise ValueError(
                 f"{name} does not take images of shape {self.input_shape} ({reason}); give a network that does."
             ) from None
-        if logits.shape != (2, self.num_classes):
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else kind_of(logits)
+        if shape != (2, self.num_classes):
             raise ValueError(
-                f"{name} returns {tuple(logits.shape)} for two images, expected (2, {self.num_classes}), a logit for "
+                f"{name} returns {shape} for two images, expected (2, {self.num_classes}), a logit for "
                 "each class of the data; give a network that does."
             )
 

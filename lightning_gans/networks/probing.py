@@ -14,7 +14,7 @@ from lightning_gans.networks.modes import evaluating
 
 
 @contextmanager
-def _undisturbed(module: nn.Module) -> Iterator[None]:
+def undisturbed(module: nn.Module) -> Iterator[None]:
     """Run a module in evaluation mode inside the block; its mode, its buffers and random numbers are as before."""
     lazy = any(is_lazy(one) for one in (*module.parameters(), *module.buffers()))  # drawn now, by the run's seed
     buffers = {} if lazy else {name: buffer.clone() for name, buffer in module.named_buffers()}
@@ -45,7 +45,7 @@ def shape_of_samples(
     reasons = []
     for shape in shapes:
         try:
-            with _undisturbed(module), torch.no_grad():
+            with undisturbed(module), torch.no_grad():
                 samples = module(*_arguments(module, shape, num_classes))
         except Exception as error:  # a module of the user's may raise anything
             reasons.append(f"for z of shape (2, {', '.join(map(str, shape))}): {_line(error)}")
@@ -68,7 +68,7 @@ def has_patch_logits(owner: nn.Module, module: nn.Module, shape: tuple[int, ...]
     require_module(owner, module)
     name = type(module).__name__
     try:
-        with _undisturbed(module), torch.enable_grad():
+        with undisturbed(module), torch.enable_grad():
             x, *labels = _arguments(module, shape, num_classes)
             logits = module(x.requires_grad_(), *labels)
     except Exception as error:  # a module of the user's may raise anything

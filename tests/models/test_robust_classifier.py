@@ -19,6 +19,13 @@ from lightning_gans.networks.smooth_classifier import WEIGHTS
 SHAPE = (1, 8, 8)
 
 
+class Pair(nn.Module):
+    """Returns logits and something else, as some networks do."""
+
+    def forward(self, x):
+        return x, x
+
+
 def halves(n=256):
     """Return noisy images of two classes, bright above or below: no attack of small norm can swap them."""
     torch.manual_seed(0)
@@ -101,6 +108,7 @@ def test_a_run_repeats_bit_for_bit():
         ({"ramp": 1.5}, r"ramp=1.5\): expected a number in \[0, 1\]"),
         ({"weight_decay": -1.0}, r"weight_decay=-1.0\): expected a number of at least 0"),
         ({"num_classes": 0}, r"needs labels of at least 2 classes: --data\.labels true\.$"),
+        ({"network": Pair()}, r"^Pair returns a tuple for two images, expected \(2, 2\)"),
         ({"network": nn.Flatten()}, r"^Flatten returns \(2, 64\) for two images, expected \(2, 2\)"),
         ({"network": nn.Conv2d(3, 2, 1)}, r"^Conv2d does not take images of shape \(1, 8, 8\) \(.*\); give a network"),
     ],
@@ -113,6 +121,13 @@ def test_what_does_not_fit_gets_one_line(changes, said):
 def test_a_training_without_an_end_is_refused():
     with pytest.raises(ValueError, match=r"needs an end of the training: --trainer\.max_epochs 4\.$"):
         train(RobustClassifier(SHAPE, 2), epochs=-1)
+
+
+def test_making_it_leaves_the_network_as_it_is():
+    network = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 2))
+    before = {name: one.clone() for name, one in network.state_dict().items()}
+    model = RobustClassifier(SHAPE, 2, network=network)
+    assert network.training and all(torch.equal(one, before[name]) for name, one in model.network.state_dict().items())
 
 
 def test_any_network_can_be_trained():
