@@ -46,9 +46,8 @@ def progress(s: Signs, t: Thresholds) -> Finding | None:
     hardly any lies among real ones.
     """
     moves_away = s.now.energy > max(t.poor_energy, s.before("energy") + t.energy_noise)
-    unlike = s.now.coverage < t.unlike and s.now.density < t.unlike_density
     for name in (*_FALLING, *_RISING):
-        if (moves_away and name not in _DISTANCES) or (unlike and name in _OF_MODES):
+        if (moves_away and name not in _DISTANCES) or (s.are_unlike(t) and name in _OF_MODES):
             continue
         before, now = s.before(name, max if name in _RISING else min), getattr(s.now, name)
         gain = min(now, 1) - before if name in _RISING else before - now

@@ -59,7 +59,7 @@ def ignored_latents(s: Signs, t: Thresholds) -> Finding | None:
 
 def unlike_the_data(s: Signs, t: Thresholds) -> Finding | None:
     """Detect samples none of which lies among real ones."""
-    if not (s.now.coverage < t.unlike and s.now.density < t.unlike_density):
+    if not s.are_unlike(t):
         return None
     if s.now.sharpness < t.blurred or s.now.gap > t.smeared_gap:
         return BLURRED, _smeared(s)

@@ -59,6 +59,10 @@ class Signs:
         """Whether the whole distribution of fakes moves between readings."""
         return self.now.shift > t.shift and self.now.movement > t.movement
 
+    def are_unlike(self, t: Thresholds) -> bool:
+        """Whether hardly any sample lies among real ones."""
+        return self.now.coverage < t.unlike and self.now.density < t.unlike_density
+
     def _medians(self, name: str, readings: Sequence[Reading]) -> list[float]:
         """Return the medians of a figure over every five readings in a row."""
         values = [getattr(reading, name) for reading in readings]
