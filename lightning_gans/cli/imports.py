@@ -36,7 +36,7 @@ def take_imports(args: Sequence[str]) -> tuple[list[str], list[str]]:
         names += [name.strip(" \"'") for name in value.strip("[]").split(",")]
     for settings in settings_of_configs(args):
         given = settings.get("import")
-        names += [given] if isinstance(given, str) else [one for one in given or [] if isinstance(one, str)]
+        names += [one for one in listed(given) if isinstance(one, str)]
     return rest, list(dict.fromkeys(names))
 
 
@@ -44,6 +44,11 @@ def import_modules(names: Iterable[str]) -> None:
     """Import modules, and let checkpoints name what is in them; end the command with one line where one cannot be."""
     for name in names:
         _import(name)
+
+
+def listed(given: list[str] | str | None) -> list[str]:
+    """Return the modules that the setting `import` of a config names."""
+    return [given] if isinstance(given, str) else given or []
 
 
 def option(names: Sequence[str]) -> list[str]:
@@ -59,8 +64,7 @@ def needed_by(model: LightningModule, given: list[str] | str | None) -> str:
         given: the modules that the run's own command has imported.
     """
     parts = {"class_path": checkpoints.name_of(type(model)), "settings": dict(model.hparams)}
-    given = [given] if isinstance(given, str) else given or []
-    names = dict.fromkeys([*given, *_foreign({**parts, "changes": getattr(model, "network_changes", [])})])
+    names = dict.fromkeys([*listed(given), *_foreign({**parts, "changes": getattr(model, "network_changes", [])})])
     return "".join(f" --import {name}" for name in names)
 
 

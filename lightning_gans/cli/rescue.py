@@ -62,8 +62,7 @@ def rescue(run: str, seconds: float = 60.0, jobs: int = 1, state: str | None = N
         raise ValueError(
             f"--seconds {seconds:g} --jobs {jobs} --rounds {rounds}: expected numbers above 0, such as 60, 1 and 3."
         )
-    given = config.get("import") or []
-    imports.import_modules([given] if isinstance(given, str) else given)
+    imports.import_modules(imports.listed(config.get("import")))
     shape = data_of(str(folder / "checkpoints" / "last.ckpt"), trust=True).sample_shape
     if not any(remedy.name for remedy in failure.left(classes_in(config, shape))):
         raise ValueError(
@@ -95,6 +94,7 @@ class _Tries:
         place: the folder of the trials.
         trials: all of them.
         remedies: what each tries, by its name.
+        options: what each adds to the command line, by its name.
         ranked: the outcomes, the best first.
     """
 
