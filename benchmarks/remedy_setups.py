@@ -27,6 +27,11 @@ def mnist(*more: str, g: float = 1e-3, d: float = 4e-4) -> list[str]:
     return dcgan("--data=MNIST", "--data.size=16", *more, g=g, d=d)
 
 
+def few(withheld: int, *more: str, d: float = 4e-4) -> list[str]:
+    """All of MNIST's training images but `withheld`."""
+    return mnist(f"--data.val_size={withheld}", *FEW, *more, d=d)
+
+
 def codes(categories: int, gaussian: int = 2, scale: float = 4.0) -> list[str]:
     """Latents with a one-hot code."""
     options = {"categories": categories, "gaussian_dim": gaussian, "scale": scale}
@@ -34,6 +39,7 @@ def codes(categories: int, gaussian: int = 2, scale: float = 4.0) -> list[str]:
     return ["--model.generator.latents=GaussianWithCode", *arguments]
 
 
+FEW = ["--trainer.limit_val_batches=2"]  # an epoch is one batch or two, and nearly all images are held out
 WASSERSTEIN = ["--model.objective=Wasserstein"]
 PAPER = [  # the ring of the unrolled GAN's paper, on which players chase each other
     *("--model.generator.latents=256", "--model.generator.orthogonal_gain=0.8", "--model.discriminator.depth=1"),
@@ -44,6 +50,7 @@ DIGIT_MLPS = [
     *("--model=GAN", "--model.generator=MLPGenerator", "--model.discriminator=MLPDiscriminator"),
     *("--data=Digits", "--data.size=16", "--data.batch_size=64"),
 ]
+MNIST_MLPS = ["--data=MNIST" if one == "--data=Digits" else one for one in DIGIT_MLPS]
 SET_UPS: dict[str, list[str]] = {
     "ring": mlps("GaussianRing"),
     "grid": mlps("GaussianGrid"),
@@ -88,9 +95,10 @@ SET_UPS: dict[str, list[str]] = {
         "--model.target.classes=[3]",
     ],
     # D memorises; copies
-    "60 of MNIST": mnist("--data.val_size=59940"),
-    "100 of MNIST, width 32": mnist("--data.val_size=59900", "--model.width=32"),
-    "100 of Fashion-MNIST": mnist("--data=FashionMNIST", "--data.val_size=59900", "--data.size=16", d=1e-3),
+    "60 of MNIST": few(59_940, "--data.batch_size=30"),
+    "100 of MNIST, width 32": few(59_900, "--model.width=32"),
+    "100 of Fashion-MNIST": few(59_900, "--data=FashionMNIST", "--data.size=16", d=1e-3),
+    "250 of MNIST, MLPs": [*MNIST_MLPS, "--data.val_size=59750", *FEW, *rates(2e-4, 2e-4)],
     # exploding gradients
     "ring of 5, Wasserstein without a bound": mlps("GaussianRing", "--data.num_modes=5", *WASSERSTEIN),
     "digits, Wasserstein without a bound": dcgan(*WASSERSTEIN),

@@ -23,6 +23,11 @@ def at_least(owner: object, least: float, /, **values: Any) -> None:
     _check(owner, f"a number of at least {least:g}", least, lambda x: least <= x < math.inf, values)
 
 
+def finite(owner: object, /, **values: Any) -> None:
+    """Require numbers that are finite; of a schedule, both ends."""
+    _check(owner, "a finite number", 1.0, math.isfinite, values)
+
+
 def positive(owner: object, /, **values: Any) -> None:
     """Require finite numbers above 0; of a schedule, both ends."""
     _check(owner, "a finite number above 0", 1.0, lambda x: 0 < x < math.inf, values)
@@ -32,6 +37,11 @@ def fraction(owner: object, /, *, include_one: bool = True, **values: Any) -> No
     """Require numbers in [0, 1], or in [0, 1) without `include_one`; of a schedule, both ends."""
     kind = "a number in [0, 1]" if include_one else "a number in [0, 1)"
     _check(owner, kind, 0.5, lambda x: 0 <= x < 1 or (include_one and x == 1), values)
+
+
+def between(owner: object, least: float, most: float, /, **values: Any) -> None:
+    """Require numbers from `least` to `most`; of a schedule, both ends."""
+    _check(owner, f"a number from {least:g} to {most:g}", least, lambda x: least <= x <= most, values)
 
 
 def whole(owner: object, least: int, /, **values: Any) -> None:

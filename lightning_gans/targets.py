@@ -43,7 +43,43 @@ class Target(ABC):
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
 
 
-class Classes(Target):
+class CrossEntropy(Target):
+    """A class wanted for each sample: cross-entropy, with a background beside the classes if its logit is given.
+
+        −log( e^{l_y} / (Σ_k e^{l_k} + e^b) ),    l the logits, y the class, b the background's logit
+
+    A softmax compares classes alone: where all logits are low but one is less so, as on a blank image, it is certain
+    of that one. With a background the logit of the class has to be high itself, as it is on the classifier's data.
+
+    Args:
+        background: its logit b, finite; two thirds of the mean logit that the classifier gives real images of a
+            class is a good start. None is a softmax over the classes.
+
+    Raises:
+        ValueError: for a background that is not finite.
+
+    Reference:
+        The sum of e^{l_k} as a density of images: Grathwohl et al., Your Classifier is Secretly an Energy Based Model
+        and You Should Treat it Like One, ICLR 2020, arXiv 1912.03263; the background is ours.
+    """
+
+    def __init__(self, background: float | None = None):
+        arguments.finite(self, background=background)
+        self.background = background
+
+    @abstractmethod
+    def wanted(self, logits: Tensor, choice: Tensor | None) -> Tensor:
+        """Return the class wanted for each sample, int64 (N,)."""
+
+    @override
+    def loss(self, logits: Tensor, choice: Tensor | None) -> Tensor:
+        wanted = self.wanted(logits, choice)
+        if self.background is not None:
+            logits = torch.cat([logits, logits.new_full((len(logits), 1), self.background)], 1)
+        return F.cross_entropy(logits, wanted)
+
+
+class Classes(CrossEntropy):
     """One class, or one drawn for each sample from a list: cross-entropy −log p(class).
 
     The generator cannot know which class is drawn for a sample, so for several classes the best image is a mixture of
@@ -51,12 +87,15 @@ class Classes(Target):
 
     Args:
         classes: the classes, counted from 0; None draws from all of them.
+        background: logit of a background beside the classes, finite; None is none, see `CrossEntropy`.
 
     Raises:
-        ValueError: for an empty list; in use, for a class that the classifier does not have.
+        ValueError: for an empty list or a background that is not finite; in use, for a class that the classifier does
+            not have.
     """
 
-    def __init__(self, classes: Sequence[int] | None = None):
+    def __init__(self, classes: Sequence[int] | None = None, background: float | None = None):
+        super().__init__(background)
         if classes is not None and len(classes) == 0:
             raise ValueError("Classes(classes=[]): expected at least one class; leave it out for all of them.")
         self.classes = None if classes is None else list(classes)
@@ -70,27 +109,25 @@ class Classes(Target):
                 )
 
     @override
-    def loss(self, logits: Tensor, choice: Tensor | None) -> Tensor:
+    def wanted(self, logits: Tensor, choice: Tensor | None) -> Tensor:
         if self.classes is None:
-            drawn = torch.randint(logits.shape[1], (len(logits),), device=logits.device)
-        else:
-            classes = torch.tensor(self.classes, device=logits.device)
-            drawn = classes[torch.randint(len(classes), (len(logits),), device=logits.device)]
-        return F.cross_entropy(logits, drawn)
+            return torch.randint(logits.shape[1], (len(logits),), device=logits.device)
+        classes = torch.tensor(self.classes, device=logits.device)
+        return classes[torch.randint(len(classes), (len(logits),), device=logits.device)]
 
 
-class Labels(Target):
+class Labels(CrossEntropy):
     """The label that a conditional generator was given: cross-entropy −log p(label); the data must have labels."""
 
     reads = "labels"
 
     @override
-    def loss(self, logits: Tensor, choice: Tensor | None) -> Tensor:
+    def wanted(self, logits: Tensor, choice: Tensor | None) -> Tensor:
         assert choice is not None
-        return F.cross_entropy(logits, choice)
+        return choice
 
 
-class PerRoute(Target):
+class PerRoute(CrossEntropy):
     """One class per route of a stochastic ensemble: the route's group in the last stochastic layer, modulo K.
 
     All routes through one group of that layer share its class; with fewer groups than classes only the first classes
@@ -100,17 +137,17 @@ class PerRoute(Target):
     reads = "groups"
 
     @override
-    def loss(self, logits: Tensor, choice: Tensor | None) -> Tensor:
+    def wanted(self, logits: Tensor, choice: Tensor | None) -> Tensor:
         assert choice is not None
-        return F.cross_entropy(logits, choice % logits.shape[1])
+        return choice % logits.shape[1]
 
 
-class OwnGuess(Target):
+class OwnGuess(CrossEntropy):
     """The class that the classifier already assigns to a sample: −log max p, which only raises its confidence."""
 
     @override
-    def loss(self, logits: Tensor, choice: Tensor | None) -> Tensor:
-        return F.cross_entropy(logits, logits.argmax(1))
+    def wanted(self, logits: Tensor, choice: Tensor | None) -> Tensor:
+        return logits.argmax(1)
 
 
 class MarginalEntropy(Target):

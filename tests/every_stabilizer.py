@@ -31,6 +31,7 @@ from lightning_gans.stabilizers import (
     Packing,
     R1Penalty,
     R2Penalty,
+    RandomAffine,
     SpectralNorm,
     VirtualBatchNorm,
     WeightClipping,
@@ -64,6 +65,7 @@ NEUTRAL = {  # arguments with which it does nothing; None for a class that has n
     R1Penalty: {"weight": 0.0},
     R2Penalty: {"weight": 0.0},
     SpectralNorm: {"discriminator": False, "generator": False},
+    RandomAffine: {"rotation": 0.0, "zoom": 0.0, "shift": 0.0},
     VirtualBatchNorm: {"discriminator": False, "generator": False},
     WeightClipping: {"limit": 1e9},
     WeightDecay: {"weight": 0.0},
@@ -89,6 +91,7 @@ OTHER: dict[type, dict] = {  # other values in range, by argument, where `altere
 ON_IMAGES: set[type] = {  # tested on images with BatchNorm, which it changes, or as it refuses points
     DifferentiableAugmentation,
     InstanceNorm,
+    RandomAffine,
     VirtualBatchNorm,
 }
 REFUSES: dict[type, set[type]] = {  # objectives that it refuses

@@ -7,7 +7,19 @@ import torch
 
 from lightning_gans.targets import Classes, Labels, MarginalEntropy, OwnGuess, PerRoute
 
-EVERY = [Classes([1]), Classes([0, 2]), Classes(), Labels(), PerRoute(), OwnGuess(), MarginalEntropy()]
+EVERY = [
+    Labels(background=1.0),
+    Classes([1], background=-2.0),
+    PerRoute(0.5),
+    OwnGuess(background=0.0),
+    Classes([1]),
+    Classes([0, 2]),
+    Classes(),
+    Labels(),
+    PerRoute(),
+    OwnGuess(),
+    MarginalEntropy(),
+]
 every_target = pytest.mark.parametrize("target", EVERY, ids=repr)
 CHOICE = torch.tensor([0, 1, 2, 3, 1, 0])
 
@@ -28,6 +40,33 @@ def test_cross_entropies_equal_their_formulas():
     assert Labels().loss(x, CHOICE).item() == pytest.approx(cross_entropy(x, CHOICE))
     assert PerRoute().loss(x, CHOICE + 4).item() == pytest.approx(cross_entropy(x, CHOICE)), "modulo the classes"
     assert OwnGuess().loss(x, None).item() == pytest.approx(cross_entropy(x, x.argmax(1)))
+
+
+def test_a_background_is_one_more_class_of_a_fixed_logit():
+    x = logits()
+    for background in (-3.0, 0.0, 6.0):
+        beside = torch.cat([x, torch.full((6, 1), background, dtype=x.dtype)], 1)
+        expected = {
+            Classes([1], background): [1] * 6,
+            Labels(background): CHOICE,
+            PerRoute(background): CHOICE,
+            OwnGuess(background): x.argmax(1),
+        }
+        for target, classes in expected.items():
+            assert target.loss(x, CHOICE).item() == pytest.approx(cross_entropy(beside, classes)), target
+
+
+def test_with_a_background_low_logits_are_not_certain():
+    low = torch.tensor([[3.0, -7.0, -7.0, -7.0]])  # as of a blank image: class 0, by its distance to the others
+    assert Classes([0]).loss(low, None) < 0.001
+    assert Classes([0], background=6.0).loss(low, None) > 3
+    assert Classes([0], background=6.0).loss(low + 9, None) < 0.1
+
+
+@pytest.mark.parametrize("background", [math.nan, math.inf, "six"])
+def test_a_background_is_a_finite_number(background):
+    with pytest.raises(ValueError, match=r"Labels\(background=.*\): expected a finite number, such as 1.0\."):
+        Labels(background=background)
 
 
 def test_classes_are_drawn_from_the_list_alone_and_all_of_it():

@@ -1,6 +1,7 @@
 """Scores of a generator: torchmetrics with one signature, `update(samples, real)`."""
 
 from lightning_gans.metrics.class_coverage import ClassCoverage
+from lightning_gans.metrics.class_spread import ClassSpread
 from lightning_gans.metrics.density_coverage import DensityCoverage
 from lightning_gans.metrics.feature_score import FeatureScore, KeptFeatures
 from lightning_gans.metrics.frechet_distance import FrechetDistance
@@ -19,6 +20,7 @@ from lightning_gans.metrics.score import Score
 __all__ = [
     "NDB",
     "ClassCoverage",
+    "ClassSpread",
     "DensityCoverage",
     "FeatureScore",
     "FrechetDistance",

@@ -35,3 +35,9 @@ def distances_to_neighbours(x: Tensor, k: int) -> Tensor:
         distances[own - rows.start, own] = torch.inf
         found.append(distances.kthvalue(k, dim=1).values)
     return torch.cat(found)
+
+
+def mean_distance(x: Tensor) -> Tensor:
+    """Return the mean distance between two different rows of x (N, D), a float64 scalar."""
+    total = sum((part.double().sum() for _, part in distance_blocks(x, x)), torch.zeros((), device=x.device).double())
+    return total / (len(x) * (len(x) - 1))

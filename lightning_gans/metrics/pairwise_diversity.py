@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from lightning_gans.metrics.distances import distance_blocks
+from lightning_gans.metrics.distances import mean_distance
 from lightning_gans.metrics.feature_score import KeptFeatures
 
 
@@ -36,15 +35,10 @@ class PairwiseDiversity(KeptFeatures):
     @override
     def compute(self) -> Tensor:
         """Return the ratio, 0 and above."""
-        real, fake = map(_mean_distance, self.both())
+        real, fake = map(mean_distance, self.both())
         if real == 0:
             raise ValueError(
                 "PairwiseDiversity: all real samples are equal, so that the ratio is undefined; give real samples that "
                 "differ, or leave this score out."
             )
         return fake / real
-
-
-def _mean_distance(x: Tensor) -> Tensor:
-    total = sum((part.double().sum() for _, part in distance_blocks(x, x)), torch.zeros((), device=x.device).double())
-    return total / (len(x) * (len(x) - 1))

@@ -56,10 +56,15 @@ class Score(HiddenNetwork, Metric):
     uses_real = True
     """Whether the figures depend on real samples; `update` ignores them otherwise."""
 
+    reads_labels = False
+    """Whether `update` also takes `labels` (N,), those that a conditional generator was given for fakes."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuse a misspelled part, where the class is defined."""
         super().__init_subclass__(**kwargs)
-        check_names(cls, Score, ("update", "compute", "captions", "least_samples", "uses_real", "fit_data"))
+        check_names(
+            cls, Score, ("update", "compute", "captions", "least_samples", "uses_real", "reads_labels", "fit_data")
+        )
 
     @property
     @override

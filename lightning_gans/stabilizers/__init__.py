@@ -23,6 +23,7 @@ from lightning_gans.stabilizers.orthogonal_initialization import OrthogonalIniti
 from lightning_gans.stabilizers.packing import Packing
 from lightning_gans.stabilizers.r1_penalty import R1Penalty
 from lightning_gans.stabilizers.r2_penalty import R2Penalty
+from lightning_gans.stabilizers.random_affine import RandomAffine
 from lightning_gans.stabilizers.spectral_norm import SpectralNorm
 from lightning_gans.stabilizers.virtual_batch_norm import VirtualBatchNorm
 from lightning_gans.stabilizers.weight_clipping import WeightClipping
@@ -53,6 +54,7 @@ __all__ = [
     "Packing",
     "R1Penalty",
     "R2Penalty",
+    "RandomAffine",
     "SpectralNorm",
     "VirtualBatchNorm",
     "WeightClipping",

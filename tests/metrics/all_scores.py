@@ -45,6 +45,7 @@ CENTRES = [[0.0, 0.0], [0.5, 0.5]]
 EVERY = {
     "modes": lambda: metrics.ModeCoverage(CENTRES, 0.2),
     "classes": lambda: metrics.ClassCoverage(Classifier()),
+    "class spread": lambda: metrics.ClassSpread(Classifier()),
     "stacked classes": lambda: metrics.ClassCoverage(Classifier(), channels=3),
     "fd": lambda: metrics.FrechetDistance(Projection()),
     "fd of samples": lambda: metrics.FrechetDistance(),
@@ -77,8 +78,13 @@ def filled(score, real, fake, parts=3):
     for part in real.tensor_split(parts):
         score.update(part, real=True)
     for part in fake.tensor_split(parts):
-        score.update(part, real=False)
+        add_fakes(score, part)
     return score
+
+
+def add_fakes(score, fake):
+    labels = {"labels": torch.zeros(len(fake), dtype=torch.long)} if score.reads_labels else {}
+    score.update(fake, real=False, **labels)
 
 
 def compare(rank, address):
@@ -102,7 +108,7 @@ def compare(rank, address):
         again = make()
         again.load_real_state(kept, rank, 2)
         for part in own[1].tensor_split(2):
-            again.update(part, real=False)
+            add_fakes(again, part)
         for figure, value in again.figures().items():
             torch.testing.assert_close(value, expected[figure], rtol=1e-4, atol=1e-6, msg=f"{name} {figure} again")
         if rank == 0:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from all_scores import EVERY, filled, samples, shape_for
+from all_scores import EVERY, add_fakes, filled, samples, shape_for
 from torch import nn
 
 from lightning_gans import metrics
@@ -86,7 +86,7 @@ def test_real_statistics_can_be_kept_and_restored(name):
     assert bool(state) is score.uses_real
     again = EVERY[name]()
     again.load_real_state(state)
-    again.update(fake, real=False)
+    add_fakes(again, fake)
     close(again.figures(), score.figures(), rtol=1e-4, atol=1e-6)
     again.reset()
     filled(again, fake, real)

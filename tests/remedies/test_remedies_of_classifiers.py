@@ -14,7 +14,7 @@ from remedied import each_row
 from torch import nn
 
 from lightning_gans import SEPGAN, networks
-from lightning_gans.metrics import KernelDistance
+from lightning_gans.metrics import ClassSpread, KernelDistance
 from lightning_gans.networks import (
     DCGANGenerator,
     DigitClassifier,
@@ -37,6 +37,13 @@ def classified(network, *settings, channels=3, size=8, **more):
     gan = SEPGAN(DCGANGenerator((channels, size, size), 3, width=2), frozen)
     (optimizer,), _ = gan.configure_optimizers()
     assert gan.train_batch(torch.zeros(4, channels, size, size), optimizer)["generator"].loss.isfinite()
+
+
+def spread(real, least=2):
+    score = ClassSpread(FrozenClassifier(linear(1, 4, 4), (1, 4, 4), [0.5], [0.5]), least)
+    score.update(real, real=True)
+    score.update(torch.rand(8, 1, 4, 4) - 1, real=False)
+    assert all(value.isfinite() for value in score.figures().values())
 
 
 def logits(x, network=None):
@@ -211,6 +218,21 @@ REMEDIES = {
         {
             "give {}, or none": lambda name, folder: inception(saved(folder / name)),
             "or none to download it again": lambda: inception(),
+        },
+    ),
+    # ---------------------------------------------------------------- classes
+    "and the ratio is undefined; give real samples": (
+        lambda: spread(torch.zeros(8, 1, 4, 4)),
+        {
+            "give real samples that differ": lambda: spread(torch.rand(8, 1, 4, 4) - 1),
+            "or leave this score out": lambda: compared(x=torch.rand(8, 1, 4, 4) - 1),
+        },
+    ),
+    "no class of the classifier has as many": (
+        lambda: spread(torch.rand(8, 1, 4, 4) - 1, least=9),
+        {
+            "give more": lambda: spread(torch.rand(80, 1, 4, 4) - 1, least=9),
+            "or leave this score out": lambda: compared(x=torch.rand(8, 1, 4, 4) - 1),
         },
     ),
     "leave features out to compare samples as they are": (

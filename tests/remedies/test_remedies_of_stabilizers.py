@@ -90,6 +90,10 @@ REMEDIES = {
         lambda: trained(small_gan(), st.DifferentiableAugmentation()),
         {"leave it out": lambda: trained(small_gan())},
     ),
+    "RandomAffine turns images": (
+        lambda: trained(small_gan(), st.RandomAffine()),
+        {"leave it out": lambda: trained(small_gan())},
+    ),
     "is less than a pixel of images of": (
         lambda: trained(small_image_gan(), st.DifferentiableAugmentation(translation=0.05)),
         {

@@ -187,13 +187,14 @@ class Scorer:
             for part in seeded_batches(trainer, parts, self.seed, f"scores of {self.num_fake:,} samples"):
                 if trouble:  # found in an earlier part; the rest is only counted
                     continue
-                x = generation.from_latents(gan, z[part], None if labels is None else labels[part])
+                own = None if labels is None else labels[part]
+                x = generation.from_latents(gan, z[part], own)
                 if trainer.state.fn == "fit" and not torch.isfinite(x).all():
                     trouble = _NAN
                     continue
                 try:
                     for score in self.scores:
-                        score.update(x, real=False)
+                        score.update(x, real=False, **({"labels": own} if score.reads_labels else {}))
                 except ValueError as error:
                     if trainer.state.fn != "fit":
                         raise
