@@ -40,7 +40,8 @@ class Target(ABC):
         """Raise `ValueError` if the target does not fit a classifier of that many classes."""
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+        given = (f"{name}={value!r}" for name, value in vars(self).items() if value is not None)
+        return f"{type(self).__name__}({', '.join(given)})"
 
 
 class CrossEntropy(Target):

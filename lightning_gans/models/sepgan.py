@@ -11,15 +11,15 @@ from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 from typing_extensions import override
 
-from lightning_gans import arguments, batches, hooks
+from lightning_gans import batches, hooks
 from lightning_gans.gan import GAN
-from lightning_gans.models.image_priors import batch_norm_distances, total_variation
+from lightning_gans.models.image_priors import ImagePriors
 from lightning_gans.networks import FrozenClassifier, Generator, StochasticGenerator
 from lightning_gans.optimizers import Adam
+from lightning_gans.schedules import Schedule
 from lightning_gans.step import PROGRESS_METRICS, Batch, Step
 from lightning_gans.targets import MarginalEntropy, Target
 from lightning_gans.training import checks, returns_metrics
@@ -31,17 +31,20 @@ _CLASSIFIER_METRICS = ("confidence", "classes", "saturated")
 class SEPGAN(GAN):
     """A generator trained against a frozen, pretrained image classifier; there is no discriminator.
 
-        min over G of  target(C(G(z))) + total_variation · TV(G(z)) + batch_norm_statistics · S(G(z))
+        min over G of  target(C(G(z))) + total_variation · TV + image_norm · N + batch_norm_statistics · S
 
-    A classifier does not know what an image looks like: a single network finds one picture that it assigns to the
-    class, "absolute mode collapse from the beginning". The paper uses a stochastic ensemble, whose routes end at
-    different pictures: `StochasticEnsembleGenerator`. Evaluate the variety across routes rather than how realistic
-    the pictures are. Two priors, off unless given a weight, make them smoother and closer to the classifier's data:
+    A single network finds one picture that the classifier assigns to the class, "absolute mode collapse from the
+    beginning". The paper uses a stochastic ensemble, whose routes end at different pictures:
+    `StochasticEnsembleGenerator`. What they show depends on the classifier: of an ordinary one it is textures, of one
+    that resists attacks, such as `RobustDigitClassifier`, it is its classes; `docs/sepgan.md` compares them. Three
+    priors of the images x = G(z), off unless given a weight, make them smoother, darker, or closer to the classifier's
+    data:
 
-        TV(x) = mean |x_{i+1,j} − x_{i,j}| + mean |x_{i,j+1} − x_{i,j}|
-        S(x)  = mean over BatchNorm layers of ‖mean(x) − running mean‖ + ‖var(x) − running variance‖
+        TV = mean |x_{i+1,j} − x_{i,j}| + mean |x_{i,j+1} − x_{i,j}|
+        N  = mean ‖(x + 1) / 2‖
+        S  = mean over BatchNorm layers of ‖mean(x) − running mean‖ + ‖var(x) − running variance‖
 
-    S(x) uses the batch of one process; the rest of the loss that of all of them.
+    S uses the batch of one process; the rest of the loss that of all of them.
 
     Of a batch only the number of samples is used and, if the generator is conditional, the labels. The paper states
     the training against a frozen classifier, and the ensemble; losses and optimizer are inferred. Stabilizers of the
@@ -55,7 +58,8 @@ class SEPGAN(GAN):
             `FrozenClassifier` for another normalisation. It is frozen and not saved in checkpoints.
         target: the classes to generate; see `targets`.
         total_variation: weight of the first prior, at least 0.
-        batch_norm_statistics: weight of the second prior, at least 0; the classifier must have BatchNorm.
+        image_norm: weight of the second prior, at least 0, for data on a black ground.
+        batch_norm_statistics: weight of the third prior, at least 0; the classifier must have BatchNorm.
         generator_optimizer: makes the generator's optimizer.
         generator_scheduler: makes its learning-rate schedule; None keeps the rate constant.
         generator_clip: the largest norm of the gradient; None for no clipping.
@@ -67,8 +71,9 @@ class SEPGAN(GAN):
 
     Reference:
         Chaplygin and Chacksfield, Stochastic Deconvolutional Neural Network Ensemble Training on Generative
-        Pseudo-Adversarial Networks, 2018, arXiv 1802.02436; the second prior: Yin et al., Dreaming to Distill
-        (DeepInversion), CVPR 2020, arXiv 1912.08795.
+        Pseudo-Adversarial Networks, 2018, arXiv 1802.02436; the first two priors: Mahendran, Vedaldi, Understanding
+        Deep Image Representations by Inverting Them, CVPR 2015, arXiv 1412.0035; the third: Yin et al., Dreaming to
+        Distill (DeepInversion), CVPR 2020, arXiv 1912.08795.
     """
 
     discriminator: FrozenClassifier  # type: ignore[assignment]
@@ -78,14 +83,14 @@ class SEPGAN(GAN):
         generator: Generator,
         classifier: nn.Module,
         target: Target = MarginalEntropy(),  # noqa: B008 - it has no state
-        total_variation: float = 0.0,
-        batch_norm_statistics: float = 0.0,
+        total_variation: float | Schedule = 0.0,
+        image_norm: float | Schedule = 0.0,
+        batch_norm_statistics: float | Schedule = 0.0,
         generator_optimizer: OptimizerCallable = lambda params: Adam(params, lr=2e-4, beta1=0.5),
         generator_scheduler: LRSchedulerCallable | None = None,
         generator_clip: float | None = None,
         generator_accumulation: int = 1,
     ):
-        arguments.at_least(self, 0, total_variation=total_variation, batch_norm_statistics=batch_norm_statistics)
         classifier = classifier if isinstance(classifier, FrozenClassifier) else FrozenClassifier(classifier)
         super().__init__(
             generator=generator,
@@ -96,15 +101,9 @@ class SEPGAN(GAN):
             generator_accumulation=generator_accumulation,
         )
         self.target = target
-        self.total_variation = total_variation
         self.batch_norm_statistics = batch_norm_statistics
         self._check_target()
-        self._norms = [module for module in classifier.network.modules() if isinstance(module, _BatchNorm)]
-        if batch_norm_statistics and not self._norms:
-            raise ValueError(
-                f"SEPGAN(batch_norm_statistics={batch_norm_statistics}): {type(classifier.network).__name__} has no "
-                "BatchNorm whose statistics could be matched; set it to 0."
-            )
+        self.priors = ImagePriors(self, classifier.network, total_variation, image_norm, batch_norm_statistics)
         self._losses: deque[float] = deque(maxlen=STUCK_AFTER)
         self._warned = False
 
@@ -119,8 +118,10 @@ class SEPGAN(GAN):
 
     @override
     def needing_whole_batch(self, player: str) -> list[Any]:
-        prior = [f"SEPGAN(batch_norm_statistics={self.batch_norm_statistics})"] * bool(self.batch_norm_statistics)
-        return checks.needing_whole_batch(player, self.target, *self.active_stabilizers) + prior
+        found = checks.needing_whole_batch(player, self.target, *self.active_stabilizers)
+        if "batch_norm_statistics" in self.loss_terms:
+            found.append(f"SEPGAN(batch_norm_statistics={self.batch_norm_statistics})")
+        return found
 
     def _check_target(self) -> None:
         classes, known = self.discriminator.num_classes, self.generator.num_classes
@@ -171,13 +172,12 @@ class SEPGAN(GAN):
         fake = self.generate(len(x), labels) if fake is None else fake
         for stabilizer in self.active_stabilizers:
             fake = hooks.discriminator_input(stabilizer, self, fake)
-        with batch_norm_distances(self._norms if self.batch_norm_statistics else []) as distances:
+        with self.priors.distances() as distances:
             logits = self.discriminate(self.discriminator, fake, None)
         step = Step(self.target.loss(logits, choice), fake, logits, labels=labels, discriminator=self.discriminator)
-        if self.total_variation:
-            self._add(step, "total_variation", self.total_variation * total_variation(fake))
-        if self.batch_norm_statistics:
-            self._add(step, "batch_norm_statistics", self.batch_norm_statistics * torch.stack(distances).mean())
+        for name, term in self.priors.terms(fake, distances, self.generator_updates).items():
+            step.loss = step.loss + term
+            step.terms[name] = term.detach()
         for stabilizer in self.active_stabilizers:
             step.loss = hooks.generator_loss(stabilizer, self, step)
         return step
@@ -190,11 +190,6 @@ class SEPGAN(GAN):
         route = generator.draw_routes(num, self.device)
         fake = generator(z, labels, route).to(z.dtype)
         return fake, generator.last_group(route, num)
-
-    @staticmethod
-    def _add(step: Step, name: str, term: Tensor) -> None:
-        step.loss = step.loss + term
-        step.terms[name] = term.detach()
 
     @override
     def discriminator_step(self, *args: Any, **kwargs: Any) -> Step:
@@ -213,7 +208,7 @@ class SEPGAN(GAN):
     @property
     def loss_terms(self) -> list[str]:
         """The names of the terms in the loss, which are logged as `loss/<name>`."""
-        return [name for name in ("total_variation", "batch_norm_statistics") if getattr(self, name)]
+        return self.priors.names
 
     @returns_metrics(*PROGRESS_METRICS, *(f"generator/{name}" for name in _CLASSIFIER_METRICS))
     @override

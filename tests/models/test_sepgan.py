@@ -1,6 +1,7 @@
 """SEPGAN: its loss, the frozen classifier, and what is refused."""
 
 import copy
+import math
 import warnings
 
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 
 from lightning_gans import SEPGAN, Stabilizer
 from lightning_gans.generation import draw, draw_by_route
-from lightning_gans.models.image_priors import total_variation
+from lightning_gans.models.image_priors import image_norm, total_variation
 from lightning_gans.models.sepgan import STUCK_AFTER
 from lightning_gans.networks import (
     Constant,
@@ -23,6 +24,7 @@ from lightning_gans.networks import (
     StochasticLayer,
 )
 from lightning_gans.optimizers import SGD, Adam
+from lightning_gans.schedules import Linear
 from lightning_gans.stabilizers import GradientPenalty, WeightClipping
 from lightning_gans.targets import Classes, Labels, MarginalEntropy, OwnGuess, PerRoute
 
@@ -68,7 +70,8 @@ def optimizer(gan):
 
 
 def test_the_loss_is_the_targets_and_the_priors():
-    gan, fake = make(Classes([2]), total_variation=0.5, batch_norm_statistics=0.25), torch.rand(6, *IMAGE) * 2 - 1
+    weights = {"total_variation": 0.5, "image_norm": 0.75, "batch_norm_statistics": 0.25}
+    gan, fake = make(Classes([2]), **weights), torch.rand(6, *IMAGE) * 2 - 1
     step = gan.generator_step(blank(), fake)
     classifier = gan.classifier.network
     logits = classifier(fake)
@@ -76,11 +79,22 @@ def test_the_loss_is_the_targets_and_the_priors():
     rough = (fake[..., 1:, :] - fake[..., :-1, :]).abs().mean() + (fake[..., 1:] - fake[..., :-1]).abs().mean()
     x, norm = classifier.layers[0](fake), classifier.layers[1]
     far = (x.mean((0, 2, 3)) - norm.running_mean).norm() + (x.var((0, 2, 3), correction=0) - norm.running_var).norm()
-    torch.testing.assert_close(step.loss, F.cross_entropy(logits, torch.full((6,), 2)) + 0.5 * rough + 0.25 * far)
-    assert set(step.terms) == {"total_variation", "batch_norm_statistics"}
+    norm = sum(math.sqrt(sum(((x + 1) / 2) ** 2 for x in one.flatten().tolist())) for one in fake) / 6
+    expected = F.cross_entropy(logits, torch.full((6,), 2)) + 0.5 * rough + 0.75 * norm + 0.25 * far
+    torch.testing.assert_close(step.loss, expected)
+    assert set(step.terms) == set(weights) == set(gan.loss_terms)
+    assert step.terms["image_norm"].item() == pytest.approx(0.75 * norm, rel=1e-6)
     torch.testing.assert_close(step.terms["total_variation"], 0.5 * total_variation(fake))
     torch.testing.assert_close(step.terms["batch_norm_statistics"], 0.25 * far)
     assert set(make().generator_step(blank()).terms) == set(), "the priors are off unless they are asked for"
+
+
+def test_the_weight_of_a_prior_may_follow_a_schedule():
+    gan, fake = make(Classes([2]), image_norm=Linear(0.0, 3.0, updates=6)), torch.rand(6, *IMAGE) * 2 - 1
+    norms = []
+    for gan.generator_updates in (0, 2, 9):
+        norms.append(gan.generator_step(blank(), fake).terms["image_norm"] / image_norm(fake))
+    assert [one.item() for one in norms] == pytest.approx([0.0, 1.0, 3.0])
 
 
 def test_the_gradient_goes_through_the_classifier_to_the_generator_alone():
@@ -128,6 +142,7 @@ def test_routes_are_the_target_of_an_ensemble(routes_per_batch):
 CHANGES = {
     "target": OwnGuess(),
     "total_variation": 1.0,
+    "image_norm": 1.0,
     "batch_norm_statistics": 1.0,
     "generator_optimizer": lambda params: Adam(params, lr=0.1),
     "generator_clip": 1e-3,

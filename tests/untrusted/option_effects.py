@@ -120,12 +120,12 @@ def lookahead(gan, **change):
 
 def term(gan, name):
     """Return by which factor a term of the loss exceeds that of weight 1."""
-    weight, values = getattr(gan, name), []
+    weight, values = gan.priors.weights[name], []
     for one in (weight, 1.0):
-        setattr(gan, name, one)
+        gan.priors.weights[name] = one
         torch.manual_seed(0)
         values.append(float(gan.generator_step(torch.zeros(4, *gan.generator.sample_shape)).terms[name]))
-    setattr(gan, name, weight)
+    gan.priors.weights[name] = weight
     return round(values[0] / values[1], 3)
 
 
@@ -213,6 +213,7 @@ MODELS = {
         "classifier": ("DigitClassifier", lambda gan: type(gan.classifier.network).__name__, "DigitClassifier"),
         "target": ("OwnGuess", own_class("target"), "OwnGuess"),
         "total_variation": ("3", lambda gan: term(gan, "total_variation"), 3.0),
+        "image_norm": ("4", lambda gan: term(gan, "image_norm"), 4.0),
         "batch_norm_statistics": ("2", lambda gan: term(gan, "batch_norm_statistics"), 2.0),
     },
 }
