@@ -55,8 +55,8 @@ class StochasticEnsembleGenerator(StochasticGenerator):
         input_channels: channels of the map of z.
         doublings: number n, at least 2, such that the shorter side of the map of z is 4 or more; None is the paper's
             4 or as many as fit.
-        num_classes: number of labels; 0 is an unconditional generator. Each class is a constant
-            map of norm 1 beside that of z.
+        num_classes: number of labels; 0 is an unconditional generator. Each class is a constant map beside that of z.
+        class_norm: Euclidean norm of that map, above 0; that of z is √(d / 3) for U(−1, 1) of width d.
         learned_channels: channels of a learned map beside that of z, the same for all samples; 0 is none.
         plain_last: whether all doublings are normalised and activated, the last one to `width` channels, and a plain
             3 × 3 convolution makes the image; the last doubling may then be stochastic too.
@@ -80,12 +80,14 @@ class StochasticEnsembleGenerator(StochasticGenerator):
         input_channels: int = 1,
         doublings: int | None = None,
         num_classes: int = 0,
+        class_norm: float = 1.0,
         learned_channels: int = 0,
         plain_last: bool = False,
     ) -> None:
         arguments.whole(self, 1, width=width, input_channels=input_channels)
         arguments.whole(self, 2, doublings=doublings)
         arguments.whole(self, 0, learned_channels=learned_channels)
+        arguments.positive(self, class_norm=class_norm)
         channels, *size = as_image_shape(self, image_shape, 13, "StochasticEnsembleMLPGenerator")
         widths = stage_widths(min(size), width)
         most = len(widths)
@@ -110,6 +112,7 @@ class StochasticEnsembleGenerator(StochasticGenerator):
                 f"{sizes[0][1]}; use Uniform({dim}) or Constant({dim})."
             )
         super().__init__(image_shape, latents, groups, count, routes_per_batch, num_classes)
+        self.class_norm = class_norm
         self._positions = math.prod(sizes[0])
         before = input_channels + num_classes
         layers: list[nn.Module] = [nn.Unflatten(1, (before, *sizes[0]))]
@@ -133,7 +136,7 @@ class StochasticEnsembleGenerator(StochasticGenerator):
     @override
     def class_weights(self, labels: Tensor, dtype: torch.dtype) -> Tensor:
         maps = super().class_weights(labels, dtype).repeat_interleave(self._positions, dim=1)
-        return maps / self._positions**0.5  # the norm of a label stays 1, whatever the size of its map
+        return maps * (self.class_norm / self._positions**0.5)
 
 
 class StochasticEnsembleMLPGenerator(StochasticGenerator):

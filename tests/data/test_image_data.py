@@ -227,6 +227,14 @@ def test_arguments_out_of_range_are_refused(cls, name, value):
         cls(**{name: value})
 
 
+def test_blank_images_have_labels_in_turn():
+    data = Blank((1, 4, 6), num_samples=7, batch_size=7, num_classes=3)
+    x, y = next(iter(data.train_dataloader()))
+    assert data.num_classes == 3 and x.shape == (7, 1, 4, 6) and not x.any()
+    assert y.dtype == torch.int64 and sorted(y.tolist()) == [0, 0, 0, 1, 1, 2, 2]
+    assert Blank((1, 4, 6)).num_classes == 0
+
+
 def test_blank_images_are_zeros_in_the_number_asked_for():
     data = Blank((1, 4, 6), num_samples=10, batch_size=4)
     for stage, split, sizes in (("fit", data.train_dataloader, [4, 4]), ("test", data.test_dataloader, [4, 4, 2])):
@@ -243,6 +251,7 @@ def test_blank_images_are_zeros_in_the_number_asked_for():
         ({"image_shape": [28, 28]}, r"^Blank\(image_shape=\[28, 28\]\): expected channels, height and width, such as"),
         ({"image_shape": [0, 8, 8]}, r"^Blank\(image_shape\[0\]=0\): expected a whole number of at least 1"),
         ({"image_shape": [3, 8, 8.5]}, r"^Blank\(image_shape\[2\]=8.5\): expected a whole number of at least 1"),
+        ({"num_classes": -1}, r"^Blank\(num_classes=-1\): expected a whole number of at least 0, such as 0\.$"),
         ({"num_samples": 0}, r"^Blank\(num_samples=0\): expected a whole number of at least 1, such as 6400\.$"),
     ],
 )

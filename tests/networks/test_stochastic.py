@@ -71,6 +71,18 @@ def test_a_learned_map_gives_the_ensemble_a_sense_of_place():
     assert learned.grad.abs().max() > 0
 
 
+def test_the_map_of_a_class_has_the_norm_asked_for():
+    for norm in (1.0, 7.0):
+        g = image((1, 28, 28), num_classes=3, class_norm=norm)
+        z, labels = torch.zeros(3, g.latent_dim), torch.arange(3)
+        maps = g.condition(z, labels)[:, g.latent_dim :].view(3, 3, -1)
+        assert torch.allclose(maps.norm(dim=2), norm * torch.eye(3))
+    with pytest.raises(
+        ValueError, match=r"StochasticEnsembleGenerator\(class_norm=0\): expected a finite number above 0"
+    ):
+        image((1, 28, 28), num_classes=3, class_norm=0)
+
+
 def test_a_plain_convolution_may_come_last_and_every_doubling_be_stochastic():
     g = image((2, 30, 21), plain_last=True, doublings=2, stochastic_layers=2, width=6)
     assert [m.out_channels for m in stochastic(g)] == [12, 6] and [m.groups for m in stochastic(g)] == [3, 3]

@@ -317,6 +317,7 @@ DATA = {
     "Blank": {
         "image_shape": ("[1,9,9]", lambda data: tuple(first(data).shape[1:]), (1, 9, 9)),
         "num_samples": ("12", lambda data: len(data.load("train")), 12),
+        "num_classes": ("5", lambda data: data.load("train").y.unique().numel(), 5),
         "batch_size": BATCHES["batch_size"],
     },
     "Digits": {**BATCHES, "size": ("12", lambda data: tuple(_x(first(data)).shape[1:]), (1, 12, 12))},
