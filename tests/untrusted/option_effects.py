@@ -315,7 +315,7 @@ DATA = {
         "offset": ("2.5", lambda data: float(points(data, "val")[:, 0].max()), 2.5),
     },
     "Blank": {
-        "image_shape": ("[1,9,9]", lambda data: tuple(first(data).shape[1:]), (1, 9, 9)),
+        "image_shape": ("[1,9,9]", lambda data: tuple(_x(first(data)).shape[1:]), (1, 9, 9)),
         "num_samples": ("12", lambda data: len(data.load("train")), 12),
         "num_classes": ("5", lambda data: data.load("train").y.unique().numel(), 5),
         "batch_size": BATCHES["batch_size"],
