@@ -124,7 +124,7 @@ def mean_step(before, after):
 
 def test_constant_data_have_no_figures_and_are_finite():
     reading = reading_of(torch.randn(8, 2), torch.zeros(8, 2))
-    assert not math.isfinite(reading.diversity) and reading.finite
+    assert math.isnan(reading.diversity) and math.isnan(reading.sensitivity) and reading.finite
 
 
 def test_sensitivity_is_measured_within_classes():
