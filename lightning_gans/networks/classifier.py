@@ -155,6 +155,26 @@ class FrozenClassifier(HiddenNetwork):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (N, C, H, W) in [−1, 1] to logits (N, num_classes)."""
+        logits = self.network(self._prepared(x))
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+    def features(self, x: Tensor) -> Tensor:
+        """Map images (N, C, H, W) in [−1, 1] to features (N, D), what the network's last Linear layer takes."""
+        found: list[Tensor] = []
+        last = [module for module in self.network.modules() if isinstance(module, nn.Linear)][-1:]
+        if not last:
+            raise ValueError(
+                f"{type(self.network).__name__} has no Linear layer that takes features; use one that has."
+            )
+        handle = last[0].register_forward_pre_hook(lambda module, inputs: found.append(inputs[0]))
+        try:
+            self.network(self._prepared(x))
+        finally:
+            handle.remove()
+        return found[-1].flatten(1)
+
+    def _prepared(self, x: Tensor) -> Tensor:
+        """Return images as the network takes them."""
         channels, size = self.input_shape[0], self.input_shape[1:]
         if x.dim() != 4 or (x.shape[1] != channels and 1 not in (x.shape[1], channels)):
             taken = "(N, C, H, W)" if channels == 1 else f"(N, {channels}, H, W) or (N, 1, H, W)"
@@ -168,8 +188,7 @@ class FrozenClassifier(HiddenNetwork):
         if x.shape[2:] != size:
             x = F.interpolate(x, size=size, mode="bilinear", antialias=True)
         x = (x / 2 + 0.5 - self.mean) / self.std  # repeats one channel too, where there are several means
-        logits = self.network(x.expand(-1, channels, -1, -1).contiguous().to(self._weight().dtype))
-        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return x.expand(-1, channels, -1, -1).contiguous().to(self._weight().dtype)
 
     def _weight(self) -> Tensor:
         """Return a floating-point tensor in the network's dtype and on its device."""

@@ -21,6 +21,7 @@ from lightning_gans.stabilizers.minibatch_stddev import MinibatchStdDev
 from lightning_gans.stabilizers.normal_initialization import NormalInitialization
 from lightning_gans.stabilizers.orthogonal_initialization import OrthogonalInitialization
 from lightning_gans.stabilizers.packing import Packing
+from lightning_gans.stabilizers.pulling_away import PullingAway
 from lightning_gans.stabilizers.r1_penalty import R1Penalty
 from lightning_gans.stabilizers.r2_penalty import R2Penalty
 from lightning_gans.stabilizers.random_affine import RandomAffine
@@ -52,6 +53,7 @@ __all__ = [
     "NormalInitialization",
     "OrthogonalInitialization",
     "Packing",
+    "PullingAway",
     "R1Penalty",
     "R2Penalty",
     "RandomAffine",

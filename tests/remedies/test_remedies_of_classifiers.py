@@ -27,6 +27,9 @@ from lightning_gans.networks import (
 pytestmark = [pytest.mark.untrusted]
 
 
+GREY = (1, 8, 8), [0.5], [0.5]
+
+
 def linear(*shape, classes=5):
     return nn.Sequential(nn.Flatten(), nn.Linear(torch.Size(shape).numel(), classes))
 
@@ -219,6 +222,12 @@ REMEDIES = {
             "give {}, or none": lambda name, folder: inception(saved(folder / name)),
             "or none to download it again": lambda: inception(),
         },
+    ),
+    "has no Linear layer that takes features; use one that has": (
+        lambda: FrozenClassifier(nn.Sequential(nn.Conv2d(1, 5, 8), nn.Flatten()), *GREY).features(
+            torch.zeros(2, 1, 8, 8)
+        ),
+        {"use one that has": lambda: FrozenClassifier(linear(1, 8, 8), *GREY).features(torch.zeros(2, 1, 8, 8))},
     ),
     # ---------------------------------------------------------------- classes
     "and the ratio is undefined; give real samples": (

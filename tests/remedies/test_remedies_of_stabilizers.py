@@ -163,6 +163,15 @@ REMEDIES = {
             "or leave it out": lambda: trained(bare()),
         },
     ),
+    "PullingAway needs a discriminator with `features`": (
+        lambda: trained(bare(), st.PullingAway()),
+        {
+            "use one of the library's discriminators": lambda: trained(
+                GAN(MLPGenerator((2,), 3, 4), MLPDiscriminator((2,), 4)), st.PullingAway()
+            ),
+            "or leave it out": lambda: trained(bare()),
+        },
+    ),
     "the noise has the spread of each part of a batch": (
         lambda: trained(small_gan(discriminator_accumulation=2), st.DRAGANPenalty()),
         {
