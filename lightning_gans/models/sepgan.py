@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from lightning_gans import batches, hooks
 from lightning_gans.gan import GAN
+from lightning_gans.models import teachers
 from lightning_gans.models.image_priors import ImagePriors
 from lightning_gans.networks import FrozenClassifier, Generator, StochasticGenerator
 from lightning_gans.optimizers import Adam
@@ -136,6 +137,11 @@ class SEPGAN(GAN):
                 f"{self.target} asks for a generator with routes, not for {type(self.generator).__name__}; use "
                 "StochasticEnsembleGenerator."
             )
+
+    @override
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        teachers.describe(self)
 
     @property
     def classifier(self) -> FrozenClassifier:
