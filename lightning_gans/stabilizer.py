@@ -210,7 +210,8 @@ class NetworkStabilizer(Stabilizer):
 
 
 def _call_of(stabilizer: Stabilizer, arguments: dict[str, Any]) -> str:
-    return f"{type(stabilizer).__name__}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
+    shown = {name: type(one).__name__ if isinstance(one, nn.Module) else repr(one) for name, one in arguments.items()}
+    return f"{type(stabilizer).__name__}({', '.join(f'{name}={one}' for name, one in shown.items())})"
 
 
 def rebuild_network_changes(checkpoint: dict[str, Any]) -> list[NetworkStabilizer]:

@@ -2,6 +2,7 @@
 
 from lightning_gans.stabilizers.balanced_updates import BalancedUpdates
 from lightning_gans.stabilizers.checkpoint_swap import CheckpointSwap
+from lightning_gans.stabilizers.classifier_guidance import ClassifierGuidance
 from lightning_gans.stabilizers.differentiable_augmentation import DifferentiableAugmentation
 from lightning_gans.stabilizers.dragan_penalty import DRAGANPenalty
 from lightning_gans.stabilizers.dropout import Dropout
@@ -34,6 +35,7 @@ from lightning_gans.stabilizers.weight_norm import WeightNorm
 __all__ = [
     "BalancedUpdates",
     "CheckpointSwap",
+    "ClassifierGuidance",
     "DRAGANPenalty",
     "DifferentiableAugmentation",
     "Dropout",

@@ -1,0 +1,87 @@
+"""Classifier guidance: a frozen classifier judges the generator's samples beside the discriminator."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from typing_extensions import override
+
+from lightning_gans import arguments
+from lightning_gans.gan import GAN
+from lightning_gans.networks import FrozenClassifier, RobustDigitClassifier
+from lightning_gans.schedules import Schedule, bounds, value
+from lightning_gans.stabilizer import Stabilizer
+from lightning_gans.step import Step
+from lightning_gans.targets import MarginalEntropy, Target
+
+
+class ClassifierGuidance(Stabilizer):
+    """Let a frozen, pretrained classifier judge the generator's samples beside the discriminator.
+
+        weight · target(C(G(z)))
+
+    is added to the generator's loss. With `Labels` the samples of a conditional generator have to show their class to C
+    as well; with `MarginalEntropy`, those of any generator have to be of some class, and all classes alike. The
+    classifier does not change, so that this part of the loss does not move away as the generator follows it, and it
+    knows more images than a discriminator that is trained on few. The gradient of an ordinary classifier makes
+    textures; take one that resists attacks (`RobustClassifier` trains one). In `SEPGAN` a classifier is all there is.
+
+    It costs a forward and a backward of the classifier in the generator's step. The classifier is not in checkpoints.
+
+    Args:
+        classifier: maps images to logits, through `FrozenClassifier`; None is `RobustDigitClassifier`.
+        target: the classes that samples have to show, see `targets`; `PerRoute` is for `SEPGAN` alone.
+        weight: weight of the term, at least 0.
+
+    Raises:
+        ValueError: for a weight out of range; for samples that the classifier does not take, or a target that does not
+            fit the generator or the classifier.
+
+    Reference:
+        Odena, Olah, Shlens, Conditional Image Synthesis with Auxiliary Classifier GANs, ICML 2017, arXiv 1610.09585,
+        there with a classifier that is trained beside the discriminator; Santurkar et al., Image Synthesis with a
+        Single (Robust) Classifier, NeurIPS 2019, arXiv 1906.09453, without a discriminator.
+    """
+
+    def __init__(
+        self,
+        classifier: nn.Module | None = None,
+        target: Target = MarginalEntropy(),  # noqa: B008 - it has no state
+        weight: float | Schedule = 0.1,
+    ):
+        arguments.at_least(self, 0, weight=weight)
+        network = RobustDigitClassifier() if classifier is None else classifier
+        self.classifier = network if isinstance(network, FrozenClassifier) else FrozenClassifier(network)
+        self.target = target
+        self.weight = weight
+        self.needs_whole_batch = target.needs_whole_batch if bounds(weight)[1] > 0 else ()
+
+    @override
+    def apply_to(self, gan: GAN) -> None:
+        """Refuse samples that the classifier does not take, and a target that does not fit."""
+        shape, classes = gan.generator.sample_shape, gan.generator.num_classes
+        if len(shape) != 3:
+            raise ValueError(f"ClassifierGuidance judges images (C, H, W), but the samples are {shape}; leave it out.")
+        self.target.check(self.classifier.num_classes)
+        if self.target.reads == "labels" and not 0 < classes <= self.classifier.num_classes:
+            raise ValueError(
+                f"{self.target} asks for a conditional generator with at most the classifier's "
+                f"{self.classifier.num_classes} classes, but this one has {classes}; give it data with such labels "
+                "(--data.labels true), or ClassifierGuidance another target."
+            )
+        if self.target.reads == "groups":
+            raise ValueError(f"ClassifierGuidance(target={self.target}): routes are known in SEPGAN alone; use Labels.")
+
+    @property
+    def loss_terms(self) -> list[str]:
+        """The names of what it adds to losses, which are logged as `loss/<name>`."""
+        return ["classifier_guidance"] if bounds(self.weight)[1] > 0 else []
+
+    @override
+    def on_generator_loss(self, gan: GAN, step: Step, loss: Tensor) -> Tensor:
+        if not self.loss_terms:
+            return loss
+        self.classifier.to(step.fake.device)
+        term = self.target.loss(self.classifier(step.fake), step.labels)
+        term = value(self.weight, gan.generator_updates) * term
+        step.terms["classifier_guidance"] = term.detach()
+        return loss + term
