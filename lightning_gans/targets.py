@@ -36,8 +36,19 @@ class Target(ABC):
         """The player, "generator", where the loss is another function of its batch than a mean over samples."""
         return ()
 
-    def check(self, num_classes: int) -> None:  # noqa: B027 - most fit any classifier
-        """Raise `ValueError` if the target does not fit a classifier of that many classes."""
+    def check(self, num_classes: int, labels: int) -> None:  # noqa: B027 - most fit any classifier
+        """Raise `ValueError` if the target does not fit.
+
+        Args:
+            num_classes: the classifier's.
+            labels: number of classes of the generator, 0 for one without labels.
+        """
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
 
     def __repr__(self) -> str:
         given = (f"{name}={value!r}" for name, value in vars(self).items() if value is not None)
@@ -102,7 +113,7 @@ class Classes(CrossEntropy):
         self.classes = None if classes is None else list(classes)
 
     @override
-    def check(self, num_classes: int) -> None:
+    def check(self, num_classes: int, labels: int) -> None:
         for one in self.classes or []:
             if not 0 <= one < num_classes:
                 raise ValueError(
@@ -121,6 +132,14 @@ class Labels(CrossEntropy):
     """The label that a conditional generator was given: cross-entropy −log p(label); the data must have labels."""
 
     reads = "labels"
+
+    @override
+    def check(self, num_classes: int, labels: int) -> None:
+        if not 0 < labels <= num_classes:
+            raise ValueError(
+                f"{self} asks for a conditional generator with at most the classifier's {num_classes} classes, but "
+                f"this one has {labels}; give it data with such labels (--data.labels true)."
+            )
 
     @override
     def wanted(self, logits: Tensor, choice: Tensor | None) -> Tensor:

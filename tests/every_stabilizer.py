@@ -6,10 +6,12 @@ import pkgutil
 
 import lightning_gans.stabilizers
 from lightning_gans import Stabilizer
+from lightning_gans.networks import DigitClassifier
 from lightning_gans.objectives import Hinge, LeastSquares, Relativistic, RelativisticAverage, Wasserstein
 from lightning_gans.stabilizers import (
     BalancedUpdates,
     CheckpointSwap,
+    ClassifierGuidance,
     DifferentiableAugmentation,
     DRAGANPenalty,
     Dropout,
@@ -40,10 +42,23 @@ from lightning_gans.stabilizers import (
     WeightNorm,
 )
 from lightning_gans.stabilizers.rules import ByAccuracy, Fixed
+from lightning_gans.targets import OwnGuess
+
+
+class Judge(DigitClassifier):
+    """A classifier that equals its copies."""
+
+    def __eq__(self, other):
+        return type(self) is type(other)
+
+    def __hash__(self):
+        return id(self)
+
 
 NEUTRAL = {  # arguments with which it does nothing; None for a class that has no such arguments
     BalancedUpdates: {"rule": ByAccuracy(low=0.0, high=1.0)},
     CheckpointSwap: {"probability": 0.0},
+    ClassifierGuidance: {"weight": 0.0},
     DRAGANPenalty: {"weight": 0.0},
     DifferentiableAugmentation: {"color": 0.0, "translation": 0.0, "cutout": 0.0},
     Dropout: {"discriminator": 0.0, "generator": 0.0},
@@ -85,12 +100,14 @@ SMALL: dict[type, dict] = {  # arguments that show an effect in runs of a few ba
 }
 OTHER: dict[type, dict] = {  # other values in range, by argument, where `altered` finds none
     BalancedUpdates: {"rule": Fixed(2, 1)},
+    ClassifierGuidance: {"classifier": Judge(), "target": OwnGuess()},
     Dropout: {"discriminator": 0.5},
     GeneratorEMA: {"half_life_images": 4.0},
     LabelSmoothing: {"fake": 0.1},
     Packing: {"samples": 4},
 }
 ON_IMAGES: set[type] = {  # tested on images with BatchNorm, which it changes, or as it refuses points
+    ClassifierGuidance,
     DifferentiableAugmentation,
     InstanceNorm,
     RandomAffine,

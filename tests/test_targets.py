@@ -131,10 +131,10 @@ def test_a_step_down_the_gradient_lowers_the_loss(target):
 
 
 def test_a_class_that_does_not_exist_is_named():
-    Classes([0, 9]).check(10)
+    Classes([0, 9]).check(10, 0)
     for wrong in (10, -1):
         with pytest.raises(ValueError, match=rf"no class {wrong}; give classes from 0 to 9"):
-            Classes([0, wrong]).check(10)
+            Classes([0, wrong]).check(10, 0)
     with pytest.raises(ValueError, match=r"classes=\[\]\): expected at least one class"):
         Classes([])
     with pytest.raises(ValueError, match=r"MarginalEntropy\(weight=-1\): expected a number of at least 0"):

@@ -125,13 +125,7 @@ class SEPGAN(GAN):
         return found
 
     def _check_target(self) -> None:
-        classes, known = self.discriminator.num_classes, self.generator.num_classes
-        self.target.check(classes)
-        if self.target.reads == "labels" and not 0 < known <= classes:
-            raise ValueError(
-                f"{self.target} asks for a conditional generator with at most the classifier's {classes} classes, but "
-                f"this one has {known}; give it data with such labels (--data.labels true)."
-            )
+        self.target.check(self.discriminator.num_classes, self.generator.num_classes)
         if self.target.reads == "groups" and not isinstance(self.generator, StochasticGenerator):
             raise ValueError(
                 f"{self.target} asks for a generator with routes, not for {type(self.generator).__name__}; use "

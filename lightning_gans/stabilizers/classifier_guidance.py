@@ -27,6 +27,9 @@ class ClassifierGuidance(Stabilizer):
 
     It costs a forward and a backward of the classifier in the generator's step. The classifier is not in checkpoints.
 
+    Attributes:
+        frozen: the classifier, as a `FrozenClassifier`.
+
     Args:
         classifier: maps images to logits, through `FrozenClassifier`; None is `RobustDigitClassifier`.
         target: the classes that samples have to show, see `targets`; `PerRoute` is for `SEPGAN` alone.
@@ -49,8 +52,9 @@ class ClassifierGuidance(Stabilizer):
         weight: float | Schedule = 0.1,
     ):
         arguments.at_least(self, 0, weight=weight)
+        self.classifier = classifier
         network = RobustDigitClassifier() if classifier is None else classifier
-        self.classifier = network if isinstance(network, FrozenClassifier) else FrozenClassifier(network)
+        self.frozen = network if isinstance(network, FrozenClassifier) else FrozenClassifier(network)
         self.target = target
         self.weight = weight
         self.needs_whole_batch = target.needs_whole_batch if bounds(weight)[1] > 0 else ()
@@ -58,16 +62,10 @@ class ClassifierGuidance(Stabilizer):
     @override
     def apply_to(self, gan: GAN) -> None:
         """Refuse samples that the classifier does not take, and a target that does not fit."""
-        shape, classes = gan.generator.sample_shape, gan.generator.num_classes
+        shape = gan.generator.sample_shape
         if len(shape) != 3:
             raise ValueError(f"ClassifierGuidance judges images (C, H, W), but the samples are {shape}; leave it out.")
-        self.target.check(self.classifier.num_classes)
-        if self.target.reads == "labels" and not 0 < classes <= self.classifier.num_classes:
-            raise ValueError(
-                f"{self.target} asks for a conditional generator with at most the classifier's "
-                f"{self.classifier.num_classes} classes, but this one has {classes}; give it data with such labels "
-                "(--data.labels true), or ClassifierGuidance another target."
-            )
+        self.target.check(self.frozen.num_classes, gan.generator.num_classes)
         if self.target.reads == "groups":
             raise ValueError(f"ClassifierGuidance(target={self.target}): routes are known in SEPGAN alone; use Labels.")
 
@@ -80,8 +78,8 @@ class ClassifierGuidance(Stabilizer):
     def on_generator_loss(self, gan: GAN, step: Step, loss: Tensor) -> Tensor:
         if not self.loss_terms:
             return loss
-        self.classifier.to(step.fake.device)
-        term = self.target.loss(self.classifier(step.fake), step.labels)
+        self.frozen.to(step.fake.device)
+        term = self.target.loss(self.frozen(step.fake), step.labels)
         term = value(self.weight, gan.generator_updates) * term
         step.terms["classifier_guidance"] = term.detach()
         return loss + term

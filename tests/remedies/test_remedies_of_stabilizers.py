@@ -11,11 +11,12 @@ from remedied import each_row, fit
 from small import mlp, trained
 from torch import nn
 
-from lightning_gans import GAN, SEPGAN, stabilizers
+from lightning_gans import GAN, SEPGAN, stabilizers, targets
 from lightning_gans import objectives as obj
 from lightning_gans import stabilizers as st
 from lightning_gans.networks import DCGANGenerator, DigitClassifier, MLPDiscriminator, MLPGenerator
 from lightning_gans.stabilizers.rules import ByAccuracy, ByLossRatio, Fixed
+from lightning_gans.targets import PerRoute
 
 pytestmark = [pytest.mark.untrusted]
 
@@ -36,6 +37,17 @@ def fitted(*callbacks, gan=None):
 
 def on_images(*added, norm=None, size=8):
     return trained(small_image_gan(size=16, norm=norm), *added, size=size)
+
+
+def conditional():
+    return GAN(MLPGenerator((1, 28, 28), 3, 4, num_classes=10), MLPDiscriminator((1, 28, 28), 4, num_classes=10))
+
+
+def guided_by(target):
+    return st.ClassifierGuidance(target=target)
+
+
+LABELLED = [[torch.rand(8, 1, 28, 28) * 2 - 1, torch.arange(8)]]
 
 
 def without_discriminator(*callbacks):
@@ -89,6 +101,14 @@ REMEDIES = {
     "DifferentiableAugmentation changes images": (
         lambda: trained(small_gan(), st.DifferentiableAugmentation()),
         {"leave it out": lambda: trained(small_gan())},
+    ),
+    "ClassifierGuidance judges images": (
+        lambda: trained(small_gan(), st.ClassifierGuidance()),
+        {"leave it out": lambda: trained(small_gan())},
+    ),
+    "routes are known in SEPGAN alone": (
+        lambda: on_images(st.ClassifierGuidance(target=PerRoute())),
+        {"use {}": lambda name: fit(conditional(), LABELLED, callbacks=[guided_by(getattr(targets, name)())])},
     ),
     "RandomAffine turns images": (
         lambda: trained(small_gan(), st.RandomAffine()),
