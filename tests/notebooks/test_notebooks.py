@@ -7,7 +7,12 @@ import pytest
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
-SMALL = {"EPOCHS = 100": "EPOCHS = 2", "UPDATES = 1_000": "UPDATES = 20", "BATCHES = 3_000": "BATCHES = 60"}
+SMALL = {
+    "EPOCHS = 100": "EPOCHS = 2",
+    "UPDATES = 1_000": "UPDATES = 20",
+    "BATCHES = 3_000": "BATCHES = 60",
+    "BATCHES = 1_500": "BATCHES = 4",
+}
 
 
 @pytest.mark.slow
