@@ -1,4 +1,4 @@
-"""Whether a frozen classifier as a second judge helps a GAN that has few images: 100 digits of MNIST, with labels.
+"""Whether a frozen classifier beside the discriminator helps a GAN that has few images: 100 digits of MNIST, with labels.
 
     python benchmarks/few_digits.py            # three seeds of seven set-ups; half an hour of one core
     python benchmarks/few_digits.py --quick    # a smoke test; its figures mean nothing
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sepgan_robust import judged
+from sepgan_robust import figures_of
 from torch import Tensor
 from training_runs import HOME, RESULTS, Run, fit, parser, perform, require_known, rows_of, save_samples, sheet, table
 
@@ -58,7 +58,7 @@ def work(run: Run) -> dict[str, Any]:
     trained = fit(run, [*FEW, *ends, *METHODS[run.method], "--samples.every_n_epochs=0"])
     samples, labels = draw(trained.gan, 200 if run.task == "quick" else 2_000, seed=0)
     save_samples(run, samples[:80], columns=10)
-    figures = judged(samples, labels) | {"nearest": nearest(samples)}
+    figures = figures_of(samples, labels) | {"nearest": nearest(samples)}
     return {**figures, "updates": trained.updates, "CPU s": round(trained.cpu_seconds)}
 
 

@@ -9,7 +9,7 @@ samples, classes in turn, beside MNIST's 10,000 test digits, by the library's or
 taught none of the robust teacher's pupils: the share of samples in the class that was asked for (`right`), the mean
 distance inside a class over that of real digits (`spread`), the same of the least varied class (`least`), and the
 Fréchet distance in the classifier's features (`fd`; between two halves of the test digits .2). Where the ordinary
-classifier is the teacher its judgement is worth nothing; `robust right` is that of the robust one.
+classifier is the teacher its own figures are worth nothing; `robust right` is that of the robust one.
 """
 
 from __future__ import annotations
@@ -70,11 +70,11 @@ def work(run: Run) -> dict[str, Any]:
     trained = fit(run, [CONFIG, *options, *quick, "--samples.every_n_epochs=0"])
     samples, labels = draw(trained.gan, 200 if quick else 2_000, seed=0)
     save_samples(run, samples[:80], columns=10)
-    figures = judged(samples, labels)
+    figures = figures_of(samples, labels)
     return {**figures, "updates": trained.updates, "CPU s": round(trained.cpu_seconds)}
 
 
-def judged(samples: Tensor, labels: Tensor | None) -> dict[str, float]:
+def figures_of(samples: Tensor, labels: Tensor | None) -> dict[str, float]:
     """Return the figures of samples beside real digits; without labels, `right` is the share of confident ones."""
     if not TEACHERS:
         TEACHERS["real"], TEACHERS["robust"] = MNIST().load("test").x / 127.5 - 1, RobustDigitClassifier().eval()

@@ -45,7 +45,7 @@ from lightning_gans.stabilizers.rules import ByAccuracy, Fixed
 from lightning_gans.targets import OwnGuess
 
 
-class Judge(DigitClassifier):
+class OneOfItsKind(DigitClassifier):
     """A classifier that equals its copies."""
 
     def __eq__(self, other):
@@ -100,7 +100,7 @@ SMALL: dict[type, dict] = {  # arguments that show an effect in runs of a few ba
 }
 OTHER: dict[type, dict] = {  # other values in range, by argument, where `altered` finds none
     BalancedUpdates: {"rule": Fixed(2, 1)},
-    ClassifierGuidance: {"classifier": Judge(), "target": OwnGuess()},
+    ClassifierGuidance: {"classifier": OneOfItsKind(), "target": OwnGuess()},
     Dropout: {"discriminator": 0.5},
     GeneratorEMA: {"half_life_images": 4.0},
     LabelSmoothing: {"fake": 0.1},

@@ -1,4 +1,4 @@
-"""Classifier guidance: a frozen classifier judges the generator's samples beside the discriminator."""
+"""Classifier guidance: the generator is trained against a frozen classifier beside the discriminator."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from lightning_gans.targets import MarginalEntropy, Target
 
 
 class ClassifierGuidance(Stabilizer):
-    """Let a frozen, pretrained classifier judge the generator's samples beside the discriminator.
+    """Train the generator against a frozen, pretrained classifier beside the discriminator.
 
         weight · target(C(G(z)))
 
     is added to the generator's loss. With `Labels` the samples of a conditional generator have to show their class to C
-    as well; with `MarginalEntropy`, those of any generator have to be of some class, and all classes alike. The
+    as well; with `MarginalEntropy`, those of any generator have to be of some class, and all classes equally often. The
     classifier does not change, so that this part of the loss does not move away as the generator follows it, and it
     knows more images than a discriminator that is trained on few. The gradient of an ordinary classifier makes
     textures; take one that resists attacks (`RobustClassifier` trains one). In `SEPGAN` a classifier is all there is.
@@ -64,7 +64,9 @@ class ClassifierGuidance(Stabilizer):
         """Refuse samples that the classifier does not take, and a target that does not fit."""
         shape = gan.generator.sample_shape
         if len(shape) != 3:
-            raise ValueError(f"ClassifierGuidance judges images (C, H, W), but the samples are {shape}; leave it out.")
+            raise ValueError(
+                f"ClassifierGuidance classifies images (C, H, W), but the samples are {shape}; leave it out."
+            )
         self.target.check(self.frozen.num_classes, gan.generator.num_classes)
         if self.target.reads == "groups":
             raise ValueError(f"ClassifierGuidance(target={self.target}): routes are known in SEPGAN alone; use Labels.")

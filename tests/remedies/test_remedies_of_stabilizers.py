@@ -102,7 +102,7 @@ REMEDIES = {
         lambda: trained(small_gan(), st.DifferentiableAugmentation()),
         {"leave it out": lambda: trained(small_gan())},
     ),
-    "ClassifierGuidance judges images": (
+    "ClassifierGuidance classifies images": (
         lambda: trained(small_gan(), st.ClassifierGuidance()),
         {"leave it out": lambda: trained(small_gan())},
     ),

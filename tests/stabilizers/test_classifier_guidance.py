@@ -89,7 +89,7 @@ def test_the_robust_digit_classifier_is_the_default_and_its_name_stands_for_it()
 @pytest.mark.parametrize(
     ("gan", "arguments", "message"),
     [
-        (lambda make: make(), {}, r"judges images \(C, H, W\), but the samples are \(2,\); leave it out"),
+        (lambda make: make(), {}, r"classifies images \(C, H, W\), but the samples are \(2,\); leave it out"),
         (
             lambda make: conditional(),
             {"target": PerRoute()},
