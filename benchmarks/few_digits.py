@@ -1,4 +1,4 @@
-"""Whether a frozen classifier beside the discriminator helps a GAN that has few images: 100 digits of MNIST, with labels.
+"""Whether a frozen classifier beside the discriminator helps a GAN that has few images: 100 digits of MNIST.
 
     python benchmarks/few_digits.py            # three seeds of seven set-ups; half an hour of one core
     python benchmarks/few_digits.py --quick    # a smoke test; its figures mean nothing

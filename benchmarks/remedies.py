@@ -61,6 +61,12 @@ TRIED = [  # what others recommend and this library does not, since it did not h
     Remedy("fewer updates of D (Heusel 2017)", "", (), "rate of D a tenth, one update of D", ("--model.n_critic=1",),
            (1.0, 0.1)),
     Remedy("more updates of D (Arjovsky 2017)", "", name="five updates of D", arguments=("--model.n_critic=5",)),
+    Remedy("bound D's slope (Gulrajani 2017)", "", ("GradientPenalty", "SEPGAN"), "GradientPenalty",
+           (f"{_STABILIZER}+=GradientPenalty",)),
+    Remedy("normalise D's weights (Miyato 2018)", "", ("SpectralNorm", "SEPGAN"), "SpectralNorm",
+           (f"{_STABILIZER}+=SpectralNorm",), restarts=True),
+    Remedy("unroll some of D's steps (Metz 2017)", "", ("UnrolledGAN",), "UnrolledGAN",
+           ("--model=UnrolledGAN", "--model.unroll_steps=5")),
 ]  # fmt: skip
 RECOMMENDED = [one for one in vars(remedies).values() if isinstance(one, Remedy) and one.name]
 KNOWN = {one.name: one for one in [*RECOMMENDED, *TRIED]}

@@ -175,9 +175,17 @@ def save_samples(run: Run, samples: Tensor, columns: int = 8) -> None:
         save_picture(picture(samples, columns=columns), run.folder / "samples.png")
 
 
-def sheet(out: Path, columns: int) -> None:
-    """Save the pictures of all runs in a CSV side by side, each under its name, in a PNG beside the CSV."""
+def sheet(out: Path, columns: int, methods: Sequence[str] = (), name: str = "") -> None:
+    """Save the pictures of the runs in a CSV side by side, each under its name, in a PNG beside the CSV.
+
+    Args:
+        out: the CSV.
+        columns: pictures in a row.
+        methods: those to show; all if there are none.
+        name: of the PNG, in place of the CSV's.
+    """
     runs = [Run(row["task"], row["method"], 0) for row in rows_of(out) if row["seed"] == "0"]
+    runs = [run for run in runs if not methods or run.method in methods]
     runs = [run for run in runs if (run.folder / "samples.png").is_file()]
     pictures = [Image.open(run.folder / "samples.png") for run in runs]
     if not pictures:
@@ -189,7 +197,7 @@ def sheet(out: Path, columns: int) -> None:
         corner = (place % columns * (width + 8) + 4, place // columns * (height + 24) + 18)
         page.paste(one, corner)
         ImageDraw.Draw(page).text((corner[0], corner[1] - 14), f"{run.task}, {run.method}", fill="black")
-    page.save(out.with_suffix(".png"))
+    page.save(out.with_name(name) if name else out.with_suffix(".png"))
 
 
 THUMBNAIL = (150, 194)

@@ -44,6 +44,7 @@ _REMEDIES = [
         "give the import path of a class of that kind",
     ),
     (r"File does not exist", "give the path of a config"),
+    (r"codec can't decode", "a config is a text file; a checkpoint is given as --ckpt_path"),
     (r"No supported gpu backend|No CUDA GPUs|the accelerator is not available", "use --trainer.accelerator cpu"),
 ]
 

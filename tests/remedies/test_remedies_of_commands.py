@@ -52,6 +52,9 @@ data: {class_path: Digits, init_args: {size: 8}}
 """
 
 
+LIMITED = ["--trainer.limit_test_batches=1", "--trainer.enable_progress_bar=false"]
+
+
 # ---------------------------------------------------------------- configs
 
 
@@ -93,6 +96,13 @@ def arithmetic(*options, keeps=False):
         keep()
         checkpoint = ["--checkpoint=runs/dcgan_digits/version_0/checkpoints/last.ckpt"]
     command("arithmetic", *checkpoint, *options)
+
+
+def tested(option):
+    """Test a run from its checkpoint, given by this option."""
+    keep()
+    run = "runs/dcgan_digits/version_0"
+    command("test", f"--config={run}/config.yaml", f"{option}={run}/checkpoints/last.ckpt", *LIMITED)
 
 
 def plain(module="torch.nn.PReLU", *options):
@@ -306,6 +316,7 @@ MORE = {  # of messages that library_messages does not find
         lambda: step("--model.objective=[3]"),
         {"give the import path of a class of that kind": lambda: step(HINGE)},
     ),
+    "codec can't decode": (lambda: tested("--checkpoint"), {"a checkpoint is given as {}": tested}),
     "File does not exist": (
         lambda: command("fit", "--config=nowhere.yaml"),
         {"give the path of a config": with_config},

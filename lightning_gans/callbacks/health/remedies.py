@@ -50,14 +50,8 @@ def _stabilizer(advice: str, file: str, kind: str, *options: str, restarts: bool
     return Remedy(advice, option, without, kind, arguments, restarts=restarts)
 
 
-GRADIENT_PENALTY = _stabilizer(
-    "bound D's slope (Gulrajani 2017, arXiv 1704.00028)", "gradient_penalty", "GradientPenalty"
-)
 R1 = _stabilizer(
     "penalise D's slope at real samples (Mescheder 2018, arXiv 1801.04406)", "r1_penalty", "R1Penalty", "weight=1.0"
-)
-SPECTRAL_NORM = _stabilizer(
-    "normalise D's weights (Miyato 2018, arXiv 1802.05957)", "spectral_norm", "SpectralNorm", restarts=True
 )
 PACKING = _stabilizer(
     "let D see several samples at once (Lin 2018, arXiv 1712.04086)", "packing", "Packing", restarts=True
@@ -127,13 +121,6 @@ MORE_ROUTES = Remedy(
     arguments=("--model.generator.groups=64",),
     restarts=True,
     needs="SEPGAN",
-)
-UNROLL = Remedy(
-    "unroll some of D's steps (Metz 2017, arXiv 1611.02163)",
-    "--model UnrolledGAN",
-    ("UnrolledGAN",),
-    "UnrolledGAN",
-    ("--model=UnrolledGAN", "--model.unroll_steps=5"),
 )
 AVERAGE = _stabilizer("average the generator (Yazıcı 2019, arXiv 1806.04498)", "generator_ema", "GeneratorEMA")
 AUGMENTATION = _stabilizer(

@@ -33,30 +33,14 @@ class State:
 
 
 HEALTHY = State("healthy")
-MODE_COLLAPSE = State(
-    "mode collapse (hard)",
-    (remedies.POINTS, remedies.IMAGES, remedies.CODE, remedies.STDDEV, remedies.PACKING, remedies.MORE_ROUTES),
-)
-PARTIAL_COLLAPSE = State(
-    "partial collapse", (remedies.POINTS, remedies.IMAGES, remedies.CODE, remedies.STDDEV, remedies.PACKING)
-)
+MODE_COLLAPSE = State("mode collapse (hard)", (remedies.POINTS, remedies.IMAGES, remedies.CODE, remedies.MORE_ROUTES))
+PARTIAL_COLLAPSE = State("partial collapse", (remedies.POINTS, remedies.IMAGES, remedies.CODE))
 COLLAPSE_IN_CLASSES = State(
-    "collapse inside classes",
-    (
-        remedies.POINTS,
-        remedies.IMAGES,
-        remedies.PACKING,
-        remedies.STDDEV,
-        remedies.R1,
-        remedies.LOWER_RATES,
-        remedies.MORE_ROUTES,
-    ),
+    "collapse inside classes", (remedies.IMAGES, remedies.R1, remedies.LOWER_RATES, remedies.MORE_ROUTES)
 )
 LATENTS_IGNORED = State("latents ignored", (remedies.READ_LATENTS, remedies.PACKING, remedies.STDDEV))
 LABELS_IGNORED = State("labels ignored", (remedies.CHECK_LABELS, remedies.TRAIN_LONGER))
-SOFT_COLLAPSE = State(
-    "soft collapse / oscillation", (remedies.POINTS, remedies.IMAGES, remedies.AVERAGE, remedies.UNROLL)
-)
+SOFT_COLLAPSE = State("soft collapse / oscillation", (remedies.POINTS, remedies.IMAGES))
 VANISHING_GRADIENT = State(
     "vanishing generator gradient (D too strong)",
     (remedies.POINTS, remedies.IMAGES, remedies.USUAL_RATES, remedies.NON_SATURATING),
@@ -66,27 +50,13 @@ WEAK_DISCRIMINATOR = State(
     (remedies.SWAPPED, remedies.POINTS, remedies.IMAGES, remedies.USUAL_RATES, remedies.LARGER_D),
 )
 MEMORISING_DISCRIMINATOR = State("D memorises the training set", (remedies.AUGMENTATION, remedies.R1, remedies.DROPOUT))
-EXPLODING_GRADIENTS = State(
-    "exploding gradients",
-    (
-        remedies.POINTS,
-        remedies.IMAGES,
-        remedies.GRADIENT_PENALTY,
-        remedies.SPECTRAL_NORM,
-        remedies.CLIP,
-        remedies.LOWER_RATES,
-    ),
-)
+EXPLODING_GRADIENTS = State("exploding gradients", (remedies.POINTS, remedies.IMAGES))
 BLURRED = State(
-    "samples blurred or smeared",
-    (remedies.POINTS, remedies.IMAGES, remedies.FALLING_RATES, remedies.USUAL_RATES, remedies.R1),
+    "samples blurred or smeared", (remedies.POINTS, remedies.IMAGES, remedies.FALLING_RATES, remedies.USUAL_RATES)
 )
 NOISY = State("samples noisy", (remedies.AVERAGE, remedies.R1, remedies.LOWER_RATES))
 COPIES = State("copies of training samples", (remedies.AUGMENTATION, remedies.MORE_DATA))
-STALLED = State(
-    "learning has stalled far from the data",
-    (remedies.CHECK_RANGE, remedies.POINTS, remedies.IMAGES, remedies.USUAL_RATES, remedies.R1),
-)
+STALLED = State("learning has stalled far from the data", (remedies.CHECK_RANGE, remedies.POINTS, remedies.IMAGES))
 NON_FINITE = State("NaN or infinity", (remedies.WIDER_FLOATS, remedies.LOWER_RATES, remedies.CLIP, remedies.FIND_NAN))
 STATES = (
     HEALTHY,

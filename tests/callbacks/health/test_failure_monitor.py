@@ -9,7 +9,7 @@ from health_helpers import BAD, GOOD, WORSE, make_monitor, reported, script
 from lightning_gans import GAN
 from lightning_gans.callbacks import FailureMonitor
 from lightning_gans.callbacks.health import failure_monitor
-from lightning_gans.callbacks.health.states import HEALTHY, MODE_COLLAPSE, NON_FINITE, SOFT_COLLAPSE
+from lightning_gans.callbacks.health.states import HEALTHY, LATENTS_IGNORED, MODE_COLLAPSE, NON_FINITE, SOFT_COLLAPSE
 from lightning_gans.callbacks.health.thresholds import Thresholds
 from lightning_gans.networks import MLPDiscriminator, MLPGenerator
 from lightning_gans.optimizers import SGD, Adam
@@ -27,7 +27,7 @@ def test_a_failure_is_reported_when_it_lasts(make_gan, fit, monkeypatch, capsys)
     lines = [line for line in capsys.readouterr().out.splitlines() if "FailureMonitor" in line]
     assert len(lines) == 1
     assert lines[0].startswith("FailureMonitor, batch 5: mode collapse (hard). Scripted as mode collapse (hard). Try: ")
-    assert "--config configs/stabilizers/minibatch_stddev.yaml" in lines[0]
+    assert "see configs/mixed_ring.yaml and configs/unrolled_ring.yaml" in lines[0]
 
 
 def test_a_failure_ends_when_health_lasts_twice_as_long(make_gan, fit, monkeypatch):
@@ -62,7 +62,7 @@ def test_patience(make_gan, fit, monkeypatch, patience, batch):
 
 
 def test_remedies_leave_out_what_is_in_use(make_image_gan, fit, monkeypatch):
-    script(monkeypatch, BAD)
+    script(monkeypatch, LATENTS_IGNORED)
     bare, used = make_monitor(), make_monitor()
     fit(make_image_gan(), 3, callbacks=[bare])
     fit(make_image_gan(), 3, callbacks=[MinibatchStdDev(), used])

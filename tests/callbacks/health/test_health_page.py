@@ -42,7 +42,7 @@ def test_the_page_has_the_verdict_the_events_remedies_and_every_figure(make_gan,
     page = (folder / "health.md").read_text()
     assert page.startswith("# Health of this run\n\n**mode collapse (hard)** after 6 batches.")
     assert "| 3 | mode collapse (hard) | scripted as mode collapse (hard) |" in page
-    assert "minibatch_stddev.yaml" in page and "![curves](health.svg)" in page
+    assert "see configs/mixed_ring.yaml and configs/unrolled_ring.yaml" in page and "![curves](health.svg)" in page
     rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
     shown = {row[0].removeprefix("| "): row[-1].removesuffix(" |") for row in rows if len(row) == 3}
     known = {name for reading in monitor.readings[-2:] for name, value in reading.figures().items() if value == value}

@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from lightning_gans.callbacks.health import remedies
-from lightning_gans.callbacks.health.states import COLLAPSE_IN_CLASSES, MODE_COLLAPSE, NON_FINITE, STATES, classes_of
+from lightning_gans.callbacks.health.states import (
+    COLLAPSE_IN_CLASSES,
+    LATENTS_IGNORED,
+    MODE_COLLAPSE,
+    NON_FINITE,
+    STATES,
+    WEAK_DISCRIMINATOR,
+    classes_of,
+)
 from lightning_gans.stabilizers import Packing
 
 ROOT = Path(__file__).parents[3]
@@ -45,9 +53,16 @@ def test_the_files_in_remedies_exist(state):
 
 def test_what_is_in_use_is_not_recommended():
     packing = remedies.PACKING
-    assert any(packing.advice in line for line in MODE_COLLAPSE.advice())
-    assert not any(packing.advice in line for line in MODE_COLLAPSE.advice({"Packing"}))
-    assert len(MODE_COLLAPSE.advice(at_most=1)) == 1
+    assert any(packing.advice in line for line in LATENTS_IGNORED.advice())
+    assert not any(packing.advice in line for line in LATENTS_IGNORED.advice({"Packing"}))
+    assert len(LATENTS_IGNORED.advice(at_most=1)) == 1
+
+
+def test_what_comes_next_takes_the_place_of_what_is_in_use():
+    larger = remedies.LARGER_D.advice
+    bare, used = (WEAK_DISCRIMINATOR.advice({remedies.OF_IMAGES, *more}) for more in ((), ("Relativistic",)))
+    assert len(bare) == len(used) == 3
+    assert not any(larger in line for line in bare) and any(larger in line for line in used)
 
 
 def test_a_generator_without_a_discriminator_is_not_told_to_change_one():
