@@ -54,7 +54,7 @@ METHODS: dict[str, list[str]] = {
 def work(run: Run) -> dict[str, Any]:
     """Train once, and score the samples."""
     batches = 20 if run.task == "quick" else BATCHES
-    ends = [f"--trainer.max_steps={batches * 2}", "--trainer.max_epochs=-1", "--trainer.limit_val_batches=0"]
+    ends = [f"--trainer.max_steps={batches}", "--trainer.max_epochs=-1", "--trainer.limit_val_batches=0"]
     trained = fit(run, [*FEW, *ends, *METHODS[run.method], "--samples.every_n_epochs=0"])
     samples, labels = draw(trained.gan, 200 if run.task == "quick" else 2_000, seed=0)
     save_samples(run, samples[:80], columns=10)
