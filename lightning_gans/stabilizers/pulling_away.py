@@ -22,9 +22,9 @@ class PullingAway(Stabilizer):
 
     The term is added to the generator's loss. It is 1 for fakes whose features have one direction and 0 where they are
     orthogonal. In the paper pairs are of all samples, of a GAN without labels; with labels they are of one class here,
-    and a batch without such a pair adds nothing. Pairs are those within one process, and the term needs the whole
-    batch (`generator_accumulation`). In `SEPGAN` f is what the classifier's last Linear layer takes, and the term
-    keeps the routes of an ensemble apart. It costs one more forward of the discriminator.
+    and a batch without such a pair adds nothing; behind `Packing` they are of all packs. Pairs are those within one
+    process, and the term needs the whole batch (`generator_accumulation`). In `SEPGAN` f is what the classifier's last
+    Linear layer takes, and the term keeps the routes of an ensemble apart. It costs one more forward of D.
 
     Args:
         weight: weight of the term, at least 0.
@@ -67,7 +67,8 @@ class PullingAway(Stabilizer):
         map_to_features = getattr(step.discriminator, "features", gan.discriminator.features)
         features = F.normalize(map_to_features(step.fake).flatten(1).float(), dim=1)
         apart = ~torch.eye(len(features), dtype=torch.bool, device=features.device)
-        pairs = apart if step.labels is None else apart & (step.labels[:, None] == step.labels)
+        labels = step.labels if step.labels is not None and len(step.labels) == len(features) else None  # else packs
+        pairs = apart if labels is None else apart & (labels[:, None] == labels)
         cosines = torch.where(pairs, features @ features.T, 0)
         term = value(self.weight, gan.generator_updates) * cosines.square().sum() / pairs.sum().clamp_min(1)
         step.terms["pulling_away"] = term.detach()

@@ -18,7 +18,7 @@ from lightning_gans.networks import (
     RobustDigitClassifier,
 )
 from lightning_gans.schedules import Linear
-from lightning_gans.stabilizers import PullingAway
+from lightning_gans.stabilizers import Packing, PullingAway
 from lightning_gans.step import Step
 
 
@@ -53,6 +53,18 @@ def test_with_labels_pairs_are_of_one_class():
     assert term(gan, fake, labels).item() == pytest.approx(formula(features, labels), rel=1e-5)
     assert formula(features, labels) != pytest.approx(formula(features), rel=1e-3)
     assert term(gan, fake[:3], torch.tensor([0, 1, 2])).item() == 0
+
+
+def test_behind_packing_pairs_are_of_packs():
+    gan = GAN(MLPGenerator((2,), 3, width=8, num_classes=3), MLPDiscriminator((2,), width=8, num_classes=3))
+    gan.stabilizers += [packing := Packing(2), PullingAway(1.0)]
+    packing.apply_to(gan)
+    x, labels = torch.rand(8, 2), torch.arange(8) % 3
+    step = gan.generator_step((x, labels))
+    with torch.no_grad():
+        features = gan.discriminator.features(step.fake)
+    assert len(features) == 4
+    assert step.terms["pulling_away"].item() == pytest.approx(formula(features), rel=1e-5)
 
 
 def test_equal_samples_pay_the_weight(make_gan):
