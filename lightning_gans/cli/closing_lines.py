@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import Trainer
 
@@ -68,9 +69,13 @@ def _print_checkpoint(trainer: Trainer, further: str) -> None:
     shown = best_or_last(trainer)
     if shown:
         path = shlex.quote(_shown(shown))
-        if not is_gan(trainer.lightning_module):
+        module: Any = trainer.lightning_module
+        if not is_gan(module):
             teacher = f"--model.classifier TrainedClassifier --model.classifier.checkpoint {path}"
-            print(f"Teach a generator with it: lightning-gans fit --config configs/sepgan_digits.yaml {teacher}")
+            sides = ",".join(map(str, module.input_shape))
+            shape = f"--data.image_shape=[{sides}] --data.num_classes={module.num_classes}"
+            config = "configs/sepgan_digits_robust.yaml"
+            print(f"Teach a generator with it: lightning-gans fit --config {config} {teacher} {shape}")
             return
         print(f"Draw new samples: lightning-gans sample --checkpoint {path} --out grid.png{further}")
 
