@@ -32,7 +32,7 @@ _DISCRIMINATOR_HOOKS = (
     "on_discriminator_step_end",
     "on_opponent",
 )
-_NO_MORE: tuple[tuple[str, Any], ...] = (("args", ()), ("kwargs", {}))
+_NO_MORE: tuple[tuple[str, Any], ...] = (("args", ()), ("kwargs", {}))  # of a class without a constructor
 
 
 class Stabilizer(Callback):
@@ -84,8 +84,7 @@ class Stabilizer(Callback):
         return self
 
     def __repr__(self) -> str:
-        given = self._arguments.items()  # a class without a constructor takes *args and **kwargs, and has none of them
-        return _call_of(self, {name: value for name, value in given if (name, value) not in _NO_MORE})
+        return _call_of(self, {name: x for name, x in self._arguments.items() if (name, x) not in _NO_MORE})
 
     @property
     def state_key(self) -> str:
@@ -210,8 +209,8 @@ class NetworkStabilizer(Stabilizer):
 
 
 def _call_of(stabilizer: Stabilizer, arguments: dict[str, Any]) -> str:
-    shown = {name: type(one).__name__ if isinstance(one, nn.Module) else repr(one) for name, one in arguments.items()}
-    return f"{type(stabilizer).__name__}({', '.join(f'{name}={one}' for name, one in shown.items())})"
+    shown = (f"{name}={type(x).__name__ if isinstance(x, nn.Module) else repr(x)}" for name, x in arguments.items())
+    return f"{type(stabilizer).__name__}({', '.join(shown)})"
 
 
 def rebuild_network_changes(checkpoint: dict[str, Any]) -> list[NetworkStabilizer]:

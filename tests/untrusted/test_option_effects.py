@@ -18,8 +18,10 @@ from torch.utils.data import DataLoader
 from lightning_gans import GAN, Stabilizer, callbacks, data, models, stabilizers
 from lightning_gans.data import GANData
 from lightning_gans.data.flips import flipped
+from lightning_gans.networks import DigitClassifier
 from lightning_gans.schedules import Linear, Schedule
 from lightning_gans.stabilizers.rules import Fixed, UpdateRule
+from lightning_gans.targets import OwnGuess, Target
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 from test_celeba import write_celeba
@@ -164,6 +166,8 @@ def other_value(default):
         return str(not default).lower(), not default
     if isinstance(default, Schedule):
         return "{class_path: Linear, init_args: {start: 0.5, end: 0.25, updates: 7}}", Linear(0.5, 0.25, 7)
+    if isinstance(default, Target):
+        return "OwnGuess", OwnGuess()
     if isinstance(default, UpdateRule):
         return "{class_path: Fixed, init_args: {discriminator: 2}}", Fixed(2)
     if default is None:
@@ -172,11 +176,23 @@ def other_value(default):
     return str(value), value
 
 
+class OfClass:
+    """Equals every object of a class."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def __eq__(self, other):
+        return type(other) is self.kind
+
+
 @pytest.mark.parametrize("name", STABILIZERS)
 def test_every_option_of_a_stabilizer_reaches_it(name):
     """That each of them changes the run is tested in tests/test_contract.py, for every argument."""
     parameters = inspect.signature(STABILIZERS[name]).parameters
     values = {option: other_value(parameter.default) for option, parameter in parameters.items()}
+    if "classifier" in values:
+        values["classifier"] = "DigitClassifier", OfClass(DigitClassifier)
     made = table.typed(Callback, name, **{option: text for option, (text, _) in values.items()})
     assert {option: getattr(made, option) for option in values} == {
         option: value for option, (_, value) in values.items()
