@@ -8,7 +8,6 @@ from lightning_gans.data import Blank
 from lightning_gans.generation import draw
 from lightning_gans.networks import Constant, DigitClassifier, RobustDigitClassifier, StochasticEnsembleGenerator
 from lightning_gans.optimizers import Adam
-from lightning_gans.schedules import Linear
 from lightning_gans.stabilizers import RandomAffine
 from lightning_gans.targets import Labels
 
@@ -29,7 +28,6 @@ def trained():
             generator,
             RobustDigitClassifier(),
             Labels(background=8.0),
-            image_norm=Linear(0.0, 0.05, updates=450, begin=225),
             generator_optimizer=lambda params: Adam(params, lr=2e-3, beta1=0.5),
         )
         quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
