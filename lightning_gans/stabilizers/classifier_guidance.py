@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -67,6 +68,8 @@ class ClassifierGuidance(Stabilizer):
             raise ValueError(
                 f"ClassifierGuidance classifies images (C, H, W), but the samples are {shape}; leave it out."
             )
+        with torch.no_grad():
+            self.frozen.to(gan.device)(torch.zeros(1, *shape, device=gan.device))
         self.target.check(self.frozen.num_classes, gan.generator.num_classes)
         if self.target.reads == "groups":
             raise ValueError(f"ClassifierGuidance(target={self.target}): routes are known in SEPGAN alone; use Labels.")

@@ -53,7 +53,7 @@ class PullingAway(Stabilizer):
             )
         if isinstance(gan.discriminator, FrozenClassifier):
             with torch.no_grad():
-                gan.discriminator.features(torch.zeros(1, *gan.generator.sample_shape))
+                gan.discriminator.features(torch.zeros(1, *gan.generator.sample_shape, device=gan.device))
 
     @property
     def loss_terms(self) -> list[str]:

@@ -112,3 +112,12 @@ def test_what_does_not_fit_is_refused(make_gan, gan, arguments, message):
 def test_a_weight_out_of_range_is_refused(weight):
     with pytest.raises(ValueError, match=rf"ClassifierGuidance\(weight={weight}\): expected a number of at least 0"):
         ClassifierGuidance(Small(), weight=weight)
+
+
+def test_samples_that_the_classifier_does_not_take_are_refused_before_training():
+    colours = FrozenClassifier(nn.Sequential(nn.Flatten(), nn.Linear(192, 4)), (3, 8, 8))
+    gan = GAN(MLPGenerator((2, 8, 8), 3, width=8), MLPDiscriminator((2, 8, 8), width=8))
+    with pytest.raises(
+        ValueError, match=r"samples have shape \(1, 2, 8, 8\), expected images .*; change the generator's"
+    ):
+        ClassifierGuidance(colours).apply_to(gan)
