@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
 from lightning_gans import arguments
-from lightning_gans.metrics.score import Score
-from lightning_gans.networks.classifier import DigitClassifier, FrozenClassifier
+from lightning_gans.metrics.classifier_score import ClassifierScore
 
 
-class ClassCoverage(Score):
+class ClassCoverage(ClassifierScore):
     """How many of K classes a classifier finds in the fakes, and how unevenly.
 
         classes            number of classes with at least one fake, by the largest logit
@@ -69,9 +68,8 @@ class ClassCoverage(Score):
     fake_confident_counts: Tensor
 
     def __init__(self, classifier: nn.Module | None = None, channels: int = 1, confidence: float = 0.8) -> None:
-        super().__init__()
+        super().__init__(classifier)
         arguments.fraction(self, include_one=False, confidence=confidence)
-        self.classifier = frozen(classifier)
         arguments.whole(self, 1, channels=channels)
         self.channels = channels
         self.confidence = confidence
@@ -84,16 +82,9 @@ class ClassCoverage(Score):
         for name in ("real_counts", "fake_counts", "fake_confident_counts"):
             self.add_state(name, torch.zeros(classes, dtype=torch.long), dist_reduce_fx="sum")
 
-    @property
     @override
-    def network(self) -> nn.Module:
-        return self.classifier.network
-
-    @override
-    def fit_data(self, data: Any) -> None:
-        """Classify one blank sample of the data's shape, to refuse data that does not fit."""
-        if hasattr(data, "sample_shape"):
-            self._classify(torch.zeros(1, *data.sample_shape, device=self.device))
+    def try_classifier(self, samples: Tensor) -> None:
+        self._classify(samples)
 
     @override
     def update(self, samples: Tensor, real: bool) -> None:
@@ -139,16 +130,6 @@ class ClassCoverage(Score):
         base = self.classifier.num_classes ** torch.arange(self.channels - 1, -1, -1, device=x.device)
         tuples = classes.view(-1, self.channels)
         return (tuples * base).sum(1), (probability.view(-1, self.channels) > self.confidence).all(1)
-
-
-def frozen(classifier: nn.Module | None) -> FrozenClassifier:
-    """Return the classifier frozen; None is the digit classifier of this library."""
-    if isinstance(classifier, FrozenClassifier):
-        return classifier
-    if classifier is not None:
-        return FrozenClassifier(classifier)
-    with torch.random.fork_rng(devices=[]):  # initial weights are drawn before the pretrained ones replace them
-        return FrozenClassifier(DigitClassifier())
 
 
 def _divergence(counts: Tensor, shares: Tensor) -> Tensor:

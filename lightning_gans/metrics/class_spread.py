@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
 from lightning_gans import arguments
-from lightning_gans.metrics.class_coverage import frozen
+from lightning_gans.metrics.classifier_score import ClassifierScore
 from lightning_gans.metrics.distances import mean_distance
-from lightning_gans.metrics.score import Score
 
 
-class ClassSpread(Score):
+class ClassSpread(ClassifierScore):
     """Mean distance between two samples of a class over that between two reals of it, by the classes of a classifier.
 
         spread_k = mean_{i≠j in class k} ‖x_i − x_j‖ / mean_{i≠j in class k} ‖r_i − r_j‖
@@ -56,26 +55,13 @@ class ClassSpread(Score):
     fake_labelled: Tensor
 
     def __init__(self, classifier: nn.Module | None = None, least: int = 2) -> None:
-        super().__init__()
+        super().__init__(classifier)
         arguments.whole(self, 2, least=least)
-        self.classifier = frozen(classifier)
         self.least = least
         self.add_state("real_rows", [], dist_reduce_fx="cat")
         self.add_state("fake_rows", [], dist_reduce_fx="cat")
         for name in ("fake_right", "fake_labelled"):
             self.add_state(name, torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
-
-    @property
-    @override
-    def network(self) -> nn.Module:
-        return self.classifier.network
-
-    @override
-    def fit_data(self, data: Any) -> None:
-        """Classify one blank sample of the data's shape, to refuse data that does not fit."""
-        if hasattr(data, "sample_shape"):
-            with torch.no_grad():
-                self.classifier(torch.zeros(1, *data.sample_shape, device=self.device))
 
     @override
     @torch.no_grad()

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
 from lightning_gans import arguments
-from lightning_gans.metrics.class_coverage import frozen
-from lightning_gans.metrics.score import Score
+from lightning_gans.metrics.classifier_score import ClassifierScore
 from lightning_gans.randomness import seeded
 
 
-class InceptionScore(Score):
+class InceptionScore(ClassifierScore):
     """exp of the mean KL divergence of a classifier's predictions from their mean, from 1 to the number of classes.
 
         is = mean over splits of  exp(mean_x KL(p(y | x) ‖ p(y)))
@@ -47,28 +46,15 @@ class InceptionScore(Score):
     fake_logits: list[Tensor]
 
     def __init__(self, classifier: nn.Module | None = None, splits: int = 10, seed: int = 0) -> None:
-        super().__init__()
+        super().__init__(classifier)
         arguments.whole(self, 1, splits=splits)
         arguments.whole(self, 0, seed=seed)
         self.splits = splits
         self.seed = seed
-        self.classifier = frozen(classifier)
         self.least_samples = 2 * splits
         self.figure_names = ("is", "is_std", "is_real") if splits > 1 else ("is", "is_real")
         self.add_state("real_logits", [], dist_reduce_fx="cat")
         self.add_state("fake_logits", [], dist_reduce_fx="cat")
-
-    @property
-    @override
-    def network(self) -> nn.Module:
-        return self.classifier.network
-
-    @override
-    def fit_data(self, data: Any) -> None:
-        """Classify one blank sample of the data's shape, to refuse data that does not fit."""
-        if hasattr(data, "sample_shape"):
-            with torch.no_grad():
-                self.classifier(torch.zeros(1, *data.sample_shape, device=self.device))
 
     @override
     def update(self, samples: Tensor, real: bool) -> None:
