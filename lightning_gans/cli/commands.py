@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from argparse import Action, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from collections.abc import Callable, Sequence
 from jsonargparse import DefaultHelpFormatter, auto_cli
 
 from lightning_gans.cli import imports
+from lightning_gans.cli.ablate import ablate
 from lightning_gans.cli.errors import Parser, fail, first_line, is_deliberate
 from lightning_gans.cli.gan_cli import GANCLI
 from lightning_gans.cli.input import check_configs
@@ -24,6 +26,7 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
     "neighbours": neighbours,
     "export": export,
     "rescue": rescue,
+    "ablate": ablate,
     "workspace": workspace,
 }
 
@@ -33,6 +36,8 @@ def run(args: Sequence[str]) -> None:
     check_configs(args)
     args, modules = imports.take_imports(args)
     imports.import_modules(modules)
+    if args[0] == "ablate":
+        args = [args[0], *_with_options_of_fit(args[1:], [*inspect.signature(ablate).parameters, "help"], modules)]
     if args[0] in FUNCTIONS:
         _call(args[0], args[1:])
     else:
@@ -56,6 +61,19 @@ def _call(name: str, options: Sequence[str]) -> None:
         if not isinstance(error, ValueError) and not is_deliberate(error):
             raise
         fail(first_line(error))
+
+
+def _with_options_of_fit(options: Sequence[str], own: Sequence[str], modules: Sequence[str]) -> list[str]:
+    """Return the options of a command, with all that it does not know as its option `--fit`."""
+    kept: list[str] = []
+    others = imports.option(modules)
+    target = others
+    for option in options:
+        if option.startswith("-"):
+            name = option.lstrip("-").partition("=")[0].partition(".")[0]
+            target = kept if name in own or option == "-h" else others
+        target.append(option)
+    return [*kept, f"--fit={json.dumps(others)}"]
 
 
 class _HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):

@@ -34,6 +34,8 @@ commands:
                  lightning-gans predict --config runs/.../config.yaml --ckpt_path last
   rescue       try what is recommended against the failure of a run, side by side:
                  lightning-gans rescue --run runs/.../version_0
+  ablate       measure what each stabilizer is worth on your data, with its error and its cost:
+                 lightning-gans ablate --config configs/vanilla_ring.yaml --stabilizers R1Penalty,Packing
   workspace    create a Weights & Biases workspace with panels for a project:
                  lightning-gans workspace --project lightning-gans
 
@@ -66,6 +68,7 @@ COMMANDS = (
     "test",
     "predict",
     "rescue",
+    "ablate",
     "workspace",
 )
 

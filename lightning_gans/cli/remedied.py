@@ -81,13 +81,22 @@ def write_config(config: Path, experiment: str, options: tuple[str, ...], path: 
     Raises:
         ValueError: where the command line refuses it.
     """
-    command = [sys.executable, "-m", "lightning_gans", "fit", f"--config={config}"]
+    changed = [f"--config={config}", *options, f"--experiment={experiment}", "--ckpt_path=null"]
+    path.write_text(resolved(changed), encoding="utf-8")
+
+
+def resolved(options: Sequence[str]) -> str:
+    """Return the whole config that the options of `lightning-gans fit` amount to, as YAML.
+
+    Raises:
+        ValueError: where the command line refuses them.
+    """
     made = subprocess.run(
-        [*command, *options, f"--experiment={experiment}", "--ckpt_path=null", "--print_config"],
+        [sys.executable, "-m", "lightning_gans", "fit", *options, "--print_config"],
         capture_output=True,
         text=True,
         check=False,
     )
     if made.returncode:
-        raise ValueError(made.stderr.strip().splitlines()[-1])
-    path.write_text(made.stdout, encoding="utf-8")
+        raise ValueError(made.stderr.strip().splitlines()[-1].removeprefix("lightning-gans: error: "))
+    return made.stdout

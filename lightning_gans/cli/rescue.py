@@ -13,25 +13,12 @@ from lightning_gans.callbacks.health.states import HEALTHY, STALLED, STATES, Sta
 from lightning_gans.cli import imports
 from lightning_gans.cli.remedied import changes, classes_in, config_of, without_clock, write_config
 from lightning_gans.generation.training_data import data_of
-from lightning_gans.trials import Outcome, Trial, run_trials, write_standings
+from lightning_gans.trials import ALONE, ENDLESS, Outcome, Trial, run_trials, write_standings
 
 _UNCHANGED = "unchanged"
 _BETTER = 0.02  # by which the score of a remedy must be above that of the unchanged run
 _GOOD = 0.5  # score below which a healthy trial is still to be made better
-TRIAL = (  # in place of settings of the run that would end a trial early, change its cost, or log it elsewhere
-    "--trainer.max_epochs=-1",
-    "--trainer.max_steps=-1",
-    "--trainer.max_time=null",
-    "--trainer.devices=1",
-    "--trainer.num_nodes=1",
-    "--trainer.strategy=auto",
-    "--trainer.logger=null",
-    "--monitor.stop=false",
-    "--monitor.rollbacks=0",
-    "--report.enabled=false",
-    "--threads=1",
-    "--ckpt_path=null",
-)
+TRIAL = (*ENDLESS, *ALONE, "--monitor.stop=false", "--monitor.rollbacks=0", "--ckpt_path=null")
 
 
 def rescue(run: str, seconds: float = 60.0, jobs: int = 1, state: str | None = None, rounds: int = 3) -> None:

@@ -10,10 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from lightning_gans import generation
 from lightning_gans.generation.training_data import data_of
 from lightning_gans.trials.scoring import score
-from lightning_gans.trials.training import train
+from lightning_gans.trials.training import in_this_process, train
 
 _ASKED, _FOUND, _PICTURE = "trial.json", "outcome.json", "samples.png"
 
@@ -25,13 +27,13 @@ class Trial:
     Attributes:
         name: of its folder, and in the table.
         arguments: of `lightning-gans fit`.
-        seconds: CPU seconds of training.
+        seconds: CPU seconds of training; None for as long as the arguments say.
         about: what it is, in a few words, for the table.
     """
 
     name: str
     arguments: tuple[str, ...]
-    seconds: float
+    seconds: float | None = None
     about: str = ""
 
 
@@ -61,11 +63,20 @@ class Outcome:
 
 
 def perform(folder: Path) -> Outcome:
-    """Make the trial that is in a folder, or the rest of it, and write its outcome and a picture beside it."""
+    """Make the trial that is in a folder, or the rest of it, and write its outcome and a picture beside it.
+
+    It trains in this process, and waits while another process makes the same trial.
+    """
     trial = asked_in(folder)
     assert trial is not None
+    with FileLock(folder / ".lock"):
+        return found_in(folder) or _made(trial, folder)
+
+
+def _made(trial: Trial, folder: Path) -> Outcome:
     try:
-        trained = train(trial.arguments, folder.parent, folder.name, trial.seconds)
+        trained = train(trial.arguments, folder.parent, folder.name, trial.seconds, in_this_process)
+        memory = _largest_memory()
         gan, data = generation.load(trained.checkpoint, trust=True), data_of(str(trained.checkpoint), trust=True)
         samples, labels = generation.draw(gan, 64 if len(data.sample_shape) == 3 else 1_000, seed=0)
         classes = 0 if labels is None else int(labels.max()) + 1
@@ -78,7 +89,7 @@ def perform(folder: Path) -> Outcome:
             trained.verdict,
             trained.batches,
             trained.seconds,
-            _largest_memory(),
+            memory,
             str(trained.checkpoint),
         )
     except (RuntimeError, ValueError, OSError) as error:
@@ -112,13 +123,13 @@ def picture_in(folder: Path) -> Path | None:
 
 
 def _largest_memory() -> float:
-    """Return the largest memory of the processes that this one has waited for, in MiB; NaN on Windows."""
+    """Return the largest memory of this process so far, in MiB; NaN on Windows."""
     try:
         import resource
     except ImportError:
         return math.nan
     unit = 1024.0**2 if sys.platform == "darwin" else 1024.0
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

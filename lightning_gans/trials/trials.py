@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -11,10 +9,16 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
+from lightning_gans.trials.launchers import Launcher, LocalProcesses
 from lightning_gans.trials.trial import Outcome, Trial, ask, asked_in, found_in
 
 
-def run_trials(trials: Sequence[Trial], folder: Path, jobs: int = 1) -> list[Outcome]:
+def run_trials(
+    trials: Sequence[Trial],
+    folder: Path,
+    jobs: int = 1,
+    launcher: Launcher = LocalProcesses(),  # noqa: B008 - it has no state
+) -> list[Outcome]:
     """Make all trials that have not ended yet, each in a process of its own; return all outcomes, in their order.
 
     Each trial has a folder with its `trial.json`, from which `python -m lightning_gans.trials FOLDER` makes it, on
@@ -25,6 +29,7 @@ def run_trials(trials: Sequence[Trial], folder: Path, jobs: int = 1) -> list[Out
         trials: of different names.
         folder: that of all of them.
         jobs: trials at a time.
+        launcher: where they are made.
 
     Raises:
         ValueError: where a folder holds another trial of the same name, or another process makes trials in it.
@@ -32,12 +37,12 @@ def run_trials(trials: Sequence[Trial], folder: Path, jobs: int = 1) -> list[Out
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
-            return _run(trials, folder, jobs)
+            return _run(trials, folder, jobs, launcher)
     except Timeout:
         raise ValueError(f"another process makes the trials in {folder}; wait until it has ended.") from None
 
 
-def _run(trials: Sequence[Trial], folder: Path, jobs: int) -> list[Outcome]:
+def _run(trials: Sequence[Trial], folder: Path, jobs: int, launcher: Launcher) -> list[Outcome]:
     for trial in trials:
         asked = asked_in(folder / trial.name)
         if asked is not None and asked != trial:
@@ -49,7 +54,7 @@ def _run(trials: Sequence[Trial], folder: Path, jobs: int) -> list[Outcome]:
     missing = [trial for trial in trials if known[trial.name] is None]
     bar = tqdm(total=len(trials), initial=len(trials) - len(missing), unit="trial", disable=not missing)
     with bar, ThreadPoolExecutor(jobs) as pool:
-        waiting = {pool.submit(_in_a_process, folder / trial.name): trial for trial in missing}
+        waiting = {pool.submit(_outcome, launcher, folder / trial.name): trial for trial in missing}
         for done in as_completed(waiting):
             known[waiting[done].name] = outcome = done.result()
             bar.update()
@@ -64,16 +69,6 @@ def line(outcome: Outcome) -> str:
     return f"{outcome.name}: score {outcome.score:.3f}, {outcome.verdict}; {outcome.batches} batches"
 
 
-def _in_a_process(folder: Path) -> Outcome:
-    ended = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "lightning_gans.trials", str(folder)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    outcome = found_in(folder)
-    if outcome is not None:
-        return outcome
-    said = ended.stderr.strip().splitlines()
-    return Outcome(folder.name, error=said[-1] if said else f"its process has ended with exit code {ended.returncode}")
+def _outcome(launcher: Launcher, folder: Path) -> Outcome:
+    said = launcher.make(folder)
+    return found_in(folder) or Outcome(folder.name, error=said)

@@ -3,12 +3,13 @@
 import subprocess
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from lightning_gans.cli.main import main
+from lightning_gans.trials import LocalProcesses
+from lightning_gans.trials.training import in_this_process
 from lightning_gans.trials.trial import perform
 
 
@@ -21,24 +22,32 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def in_process(monkeypatch):
-    """Do what `python -m lightning_gans…` would do, and list the commands."""
+    """Make trials, and print configs, in this process, and list the command lines of both."""
     commands = []
 
-    def run(command, stdout=None, stderr=None, **_):
-        commands.append(command)
-        module, arguments = command[command.index("-m") + 1], command[command.index("-m") + 2 :]
-        if module == "lightning_gans.trials":
-            perform(Path(arguments[0]))
-            return SimpleNamespace(returncode=0, stdout="", stderr="")
-        file, code = stdout if hasattr(stdout, "write") else StringIO(), 0
-        with redirect_stdout(file), redirect_stderr(file):
+    def make(_, folder):
+        commands.append(["trial", str(folder)])
+        perform(folder)
+        return ""
+
+    def train(arguments, log):
+        commands.append(arguments)
+        return in_this_process(arguments, log)
+
+    start = subprocess.run
+
+    def run(command, **options):
+        if list(command[1:3]) != ["-m", "lightning_gans"]:
+            return start(command, **options)
+        said, complaint, code = StringIO(), StringIO(), 0
+        with redirect_stdout(said), redirect_stderr(complaint):
             try:
-                main(arguments)
+                main(command[3:])
             except SystemExit as end:
                 code = end.code or 0
-        file.flush()
-        said = "" if file is stdout else file.getvalue()
-        return SimpleNamespace(returncode=code, stdout=said, stderr=said)
+        return SimpleNamespace(returncode=code, stdout=said.getvalue(), stderr=complaint.getvalue())
 
+    monkeypatch.setattr(LocalProcesses, "make", make)
+    monkeypatch.setattr("lightning_gans.trials.trial.in_this_process", train)
     monkeypatch.setattr(subprocess, "run", run)
     return commands

@@ -5,8 +5,7 @@ import json
 import math
 import os
 import shutil
-import subprocess
-from types import SimpleNamespace
+import sys
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from filelock import FileLock
 from PIL import Image
 
 from lightning_gans.data import Digits, GaussianRing
-from lightning_gans.trials import Budget, Outcome, Trial, run_trials, scoring, write_standings
+from lightning_gans.trials import Budget, LocalProcesses, Outcome, Submitit, Trial, run_trials, scoring, write_standings
 from lightning_gans.trials.scoring import _among
 from lightning_gans.trials.standings import ranked
 from lightning_gans.trials.trial import found_in
@@ -99,14 +98,10 @@ def test_a_trial_that_fails_says_why_and_is_last(folder):
 
 def test_a_trial_whose_process_dies_is_reported_and_made_again(folder, monkeypatch, in_process):
     with monkeypatch.context() as patch:
-        patch.setattr(subprocess, "run", died)
+        patch.setattr(LocalProcesses, "make", lambda self, folder: "it was killed")
         (outcome,) = run_trials([trial("plain")], folder)
     assert outcome.error == "it was killed" and math.isnan(outcome.score)
     assert run_trials([trial("plain")], folder)[0].batches == 6
-
-
-def died(*_, **__):
-    return SimpleNamespace(returncode=-9, stdout="", stderr="first\nit was killed\n")
 
 
 def test_the_budget_ends_a_training(make_gan, fit):
@@ -197,5 +192,29 @@ def test_outcomes_are_ranked_by_score():
 
 @pytest.mark.slow
 def test_a_trial_in_processes_of_its_own(folder):
-    (outcome,) = run_trials([trial("plain")], folder)
-    assert outcome.batches == 6 and outcome.memory > 100 and not outcome.error
+    wrong, plain = run_trials([trial("wrong", "--model.generator.depth=-1"), trial("plain")], folder, jobs=2)
+    assert plain.batches == 6 and plain.memory > 100 and not plain.error
+    assert "depth" in wrong.error and "depth" in (folder / "wrong" / "log.txt").read_text()
+    (folder / "dead").mkdir()
+    assert "AssertionError" in LocalProcesses().make(folder / "dead"), "nothing is asked there"
+
+
+@pytest.mark.slow
+def test_a_trial_as_a_job_of_submitit(folder):
+    (outcome,) = run_trials([trial("plain")], folder, launcher=Submitit("local", {"timeout_min": 5}))
+    assert outcome.batches == 6 and not outcome.error and list((folder / "jobs").iterdir())
+
+
+def test_a_cluster_needs_submitit(folder, monkeypatch, in_process):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "lightning-gans\[cluster\]", or leave out --launcher'):
+        Submitit()
+    assert run_trials([trial("plain")], folder)[0].batches == 6, "without a launcher"
+
+
+def test_a_cluster_that_is_not_there_is_said(folder):
+    launcher = Submitit("slurm")
+    with pytest.raises(ValueError, match=r"^Submitit\(cluster=slurm\): .*slurm"):
+        launcher.make(folder / "plain")
+    with pytest.raises(ValueError, match="bogus"):
+        Submitit("local", {"bogus": 1}).make(folder / "plain")
