@@ -29,6 +29,9 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
     "ablate": ablate,
     "workspace": workspace,
 }
+_OF_FIT = {  # commands that take the options of `fit` beside their own, and what their help says of --config
+    "ablate": "Config of the base, for `lightning-gans fit`; may be given several times, beside any option of fit."
+}
 
 
 def run(args: Sequence[str]) -> None:
@@ -36,8 +39,9 @@ def run(args: Sequence[str]) -> None:
     check_configs(args)
     args, modules = imports.take_imports(args)
     imports.import_modules(modules)
-    if args[0] == "ablate":
-        args = [args[0], *_with_options_of_fit(args[1:], [*inspect.signature(ablate).parameters, "help"], modules)]
+    if args[0] in _OF_FIT:
+        own = [*inspect.signature(FUNCTIONS[args[0]]).parameters, "help"]
+        args = [args[0], *_with_options_of_fit(args[1:], own, modules)]
     if args[0] in FUNCTIONS:
         _call(args[0], args[1:])
     else:
@@ -53,6 +57,7 @@ def _call(name: str, options: Sequence[str]) -> None:
             args=list(options),
             as_positional=False,
             prog=f"lightning-gans {name}",
+            config_help=_OF_FIT.get(name, "Path to a configuration file."),
             description=f"{summary}\n\n--import MODULE: {imports.HELP}",
             formatter_class=_HelpFormatter,
             parser_class=Parser,
