@@ -3,8 +3,9 @@
     python benchmarks/stabilizer_cost.py            # all of it, a quarter of an hour on one CPU core
     python benchmarks/stabilizer_cost.py --quick    # a smoke test; its figures mean nothing
 
-Two workloads, trained by `gan.train_batch`, without a Trainer, on one thread: DCGAN-64 (64 × 64 colour images, width
-64, batch 64, BatchNorm) and MLPs on points (128-128, batch 512). Each stabilizer has its default arguments. In every
+Three workloads, trained by `gan.train_batch`, without a Trainer, on one thread: DCGAN-64 (64 × 64 colour images, width
+64, batch 64, BatchNorm), DCGAN-32 (the same at 32 × 32, without a norm in D, as penalties want it) and MLPs on points
+(128-128, batch 512). Each stabilizer has its default arguments, and R1 its cheaper forms too. In every
 round every GAN is trained for a few steps, in an order that rotates; a ratio is taken within its round, to the mean of
 two GANs without a stabilizer, the first and the last of the order. "none again" is the last: the distance of its ratio
 from 1 is the noise of the machine. "does nothing" is a bare `Stabilizer`, which shows the cost of the hooks. CPU time
@@ -19,6 +20,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -28,6 +30,7 @@ import lightning_gans.stabilizers
 from lightning_gans import GAN, Stabilizer
 from lightning_gans.networks import DCGANDiscriminator, DCGANGenerator, MLPDiscriminator, MLPGenerator
 from lightning_gans.optimizers import Adam
+from lightning_gans.stabilizers import R1Penalty
 
 RESULTS = Path(__file__).parent / "results" / "stabilizer_cost.csv"
 HEADER = ["workload", "stabilizer", "ms/step median", "ratio to none", "lowest", "highest", "rounds", "steps"]
@@ -44,6 +47,12 @@ def dcgan_64() -> tuple[GAN, Tensor]:
     return GAN(*networks, generator_optimizer=adam, discriminator_optimizer=adam), torch.rand(64, *shape) * 2 - 1
 
 
+def dcgan_32() -> tuple[GAN, Tensor]:
+    shape = (3, 32, 32)
+    networks = DCGANGenerator(shape, latents=100, width=64), DCGANDiscriminator(shape, width=64, norm=None)
+    return GAN(*networks, generator_optimizer=adam, discriminator_optimizer=adam), torch.rand(64, *shape) * 2 - 1
+
+
 def mlp() -> tuple[GAN, Tensor]:
     networks = MLPGenerator((2,), latents=2), MLPDiscriminator((2,))
     return GAN(*networks, generator_optimizer=adam, discriminator_optimizer=adam), torch.randn(512, 2)
@@ -51,8 +60,12 @@ def mlp() -> tuple[GAN, Tensor]:
 
 WORKLOADS: dict[str, tuple[Callable[[], tuple[GAN, Tensor]], int, int, int]] = {  # rounds, steps a round, warm-up
     "DCGAN-64": (dcgan_64, 7, 2, 2),
+    "DCGAN-32": (dcgan_32, 7, 1, 1),
     "MLPs": (mlp, 31, 40, 50),
 }
+
+
+CHEAPER = [{"sigma": 0.01}, {"share": 0.25}, {"share": 0.25, "sigma": 0.01}]  # forms of R1
 
 
 def stabilizers() -> dict[str, Callable[[], Stabilizer | None]]:
@@ -61,6 +74,7 @@ def stabilizers() -> dict[str, Callable[[], Stabilizer | None]]:
         "none": lambda: None,
         "does nothing": Stabilizer,
         **{kind.__name__: kind for kind in kinds},
+        **{str(given): partial(R1Penalty, **given) for given in CHEAPER},
         "none again": lambda: None,
     }
 

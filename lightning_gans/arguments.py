@@ -33,10 +33,11 @@ def positive(owner: object, /, **values: Any) -> None:
     _check(owner, "a finite number above 0", 1.0, lambda x: 0 < x < math.inf, values)
 
 
-def fraction(owner: object, /, *, include_one: bool = True, **values: Any) -> None:
-    """Require numbers in [0, 1], or in [0, 1) without `include_one`; of a schedule, both ends."""
-    kind = "a number in [0, 1]" if include_one else "a number in [0, 1)"
-    _check(owner, kind, 0.5, lambda x: 0 <= x < 1 or (include_one and x == 1), values)
+def fraction(owner: object, /, *, include_zero: bool = True, include_one: bool = True, **values: Any) -> None:
+    """Require numbers in [0, 1], without 0 or 1 where these are not included; of a schedule, both ends."""
+    kind = f"a number in {'[' if include_zero else '('}0, 1{']' if include_one else ')'}"
+    fits = lambda x: 0 < x < 1 or (include_zero and x == 0) or (include_one and x == 1)  # noqa: E731
+    _check(owner, kind, 0.5, fits, values)
 
 
 def between(owner: object, least: float, most: float, /, **values: Any) -> None:

@@ -105,6 +105,8 @@ OTHER: dict[type, dict] = {  # other values in range, by argument, where `altere
     GeneratorEMA: {"half_life_images": 4.0},
     LabelSmoothing: {"fake": 0.1},
     Packing: {"samples": 4},
+    R1Penalty: {"sigma": 0.1},
+    R2Penalty: {"sigma": 0.1},
 }
 ON_IMAGES: set[type] = {  # tested on images with BatchNorm, which it changes, or as it refuses points
     ClassifierGuidance,

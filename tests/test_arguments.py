@@ -59,6 +59,12 @@ def test_a_fraction_may_exclude_one():
         fraction(OWNER, include_one=False, rate=1.0)
 
 
+def test_a_fraction_may_exclude_zero():
+    fraction(OWNER, include_zero=False, rate=1e-9, size=1)
+    with pytest.raises(ValueError, match=r"^Owner\(rate=0\): expected a number in \(0, 1\], such as 0\.25\.$"):
+        fraction(OWNER, include_zero=False, rate=0)
+
+
 def test_values_in_range_pass():
     at_least(OWNER, 0, rate=0, size=np.float32(3.0))
     positive(OWNER, rate=1e-30)

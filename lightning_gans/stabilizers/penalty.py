@@ -9,15 +9,14 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 from typing_extensions import override
 
 from lightning_gans import arguments
 from lightning_gans.gan import GAN
 from lightning_gans.schedules import Schedule, bounds, value
 from lightning_gans.stabilizer import Stabilizer
+from lightning_gans.stabilizers.mixed_batches import warn_of_mixing
 from lightning_gans.step import Step, per_sample
 
 
@@ -68,22 +67,7 @@ class Penalty(Stabilizer, ABC):
     @override
     def apply_to(self, gan: GAN) -> None:
         """Warn of layers that mix a batch."""
-        names = set()
-        for module in gan.discriminator.modules():
-            if isinstance(module, _BatchNorm):
-                names.add("BatchNorm")
-            elif getattr(module, "mixes_batch", False):
-                names.add(type(module).__name__)
-        for name in sorted(names - self._warned):
-            remedy = "Leave out one of the two, unless you follow a paper that has both, such as StyleGAN2."
-            if name == "BatchNorm":
-                remedy = "Use norm: null, or a per-sample norm such as torch.nn.InstanceNorm2d."
-            rank_zero_warn(
-                f"{type(self).__name__} with {name} in the discriminator: a sample's gradient then depends on its "
-                f"whole batch, which the penalty does not expect. {remedy}",
-                category=UserWarning,
-            )
-        self._warned |= names
+        warn_of_mixing(self, gan.discriminator, self._warned)
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
