@@ -18,6 +18,7 @@ from lightning_gans.stabilizers import (
     ExperienceReplay,
     FeatureMatching,
     GeneratorEMA,
+    GradientNormalization,
     GradientPenalty,
     HistoricalAveraging,
     ImagePool,
@@ -26,6 +27,7 @@ from lightning_gans.stabilizers import (
     JSRegularizer,
     LabelFlipping,
     LabelSmoothing,
+    LeCamRegularizer,
     MinibatchDiscrimination,
     MinibatchStdDev,
     NormalInitialization,
@@ -36,6 +38,7 @@ from lightning_gans.stabilizers import (
     R2Penalty,
     RandomAffine,
     SpectralNorm,
+    TopK,
     VirtualBatchNorm,
     WeightClipping,
     WeightDecay,
@@ -65,6 +68,7 @@ NEUTRAL = {  # arguments with which it does nothing; None for a class that has n
     ExperienceReplay: {"share": 0.0},
     FeatureMatching: {"weight": 0.0, "replace": False},
     GeneratorEMA: {"half_life": 0.0},
+    GradientNormalization: None,
     GradientPenalty: {"weight": 0.0},
     HistoricalAveraging: {"generator_weight": 0.0, "discriminator_weight": 0.0},
     ImagePool: {"probability": 0.0},
@@ -73,6 +77,7 @@ NEUTRAL = {  # arguments with which it does nothing; None for a class that has n
     JSRegularizer: {"weight": 0.0},
     LabelFlipping: {"probability": 0.0},
     LabelSmoothing: {"real": 1.0, "fake": 0.0},
+    LeCamRegularizer: {"weight": 0.0},
     MinibatchDiscrimination: None,
     MinibatchStdDev: None,
     NormalInitialization: {"discriminator": False, "generator": False},
@@ -83,6 +88,7 @@ NEUTRAL = {  # arguments with which it does nothing; None for a class that has n
     SpectralNorm: {"discriminator": False, "generator": False},
     PullingAway: {"weight": 0.0},
     RandomAffine: {"rotation": 0.0, "zoom": 0.0, "shift": 0.0},
+    TopK: {"share": 1.0},
     VirtualBatchNorm: {"discriminator": False, "generator": False},
     WeightClipping: {"limit": 1e9},
     WeightDecay: {"weight": 0.0},
@@ -96,6 +102,7 @@ SMALL: dict[type, dict] = {  # arguments that show an effect in runs of a few ba
     ImagePool: {"size": 8},
     LabelFlipping: {"probability": 0.5},
     MinibatchDiscrimination: {"dimensions": 30},
+    TopK: {"share": 0.5},
     VirtualBatchNorm: {"size": 4},
 }
 OTHER: dict[type, dict] = {  # other values in range, by argument, where `altered` finds none
@@ -120,7 +127,7 @@ REFUSES: dict[type, set[type]] = {  # objectives that it refuses
     JSRegularizer: {Hinge, LeastSquares, Relativistic, RelativisticAverage, Wasserstein},
     LabelSmoothing: {Wasserstein},
 }
-ALONE: set[type] = {GeneratorEMA}  # refuses a second of its class
+ALONE: set[type] = {GeneratorEMA, TopK}  # refuses a second of its class
 
 
 def find_stabilizers():

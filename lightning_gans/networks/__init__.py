@@ -17,6 +17,7 @@ from lightning_gans.networks.features import ClassifierFeatures, DigitFeatures, 
 from lightning_gans.networks.latents import Constant, Gaussian, GaussianWithCode, Latents, Uniform, as_latents
 from lightning_gans.networks.mlp import FourierFeatures, Maxout, MLPDiscriminator, MLPGenerator, initialize_orthogonal
 from lightning_gans.networks.modes import evaluating
+from lightning_gans.networks.normalized import NormalizedDiscriminator
 from lightning_gans.networks.packs import PackedDiscriminator, samples_in_pack
 from lightning_gans.networks.plain import PlainDiscriminator, PlainGenerator
 from lightning_gans.networks.routes import StochasticGenerator
@@ -49,6 +50,7 @@ __all__ = [
     "Maxout",
     "MinibatchSimilarity",
     "MinibatchStdDevLayer",
+    "NormalizedDiscriminator",
     "PackedDiscriminator",
     "PlainDiscriminator",
     "PlainGenerator",

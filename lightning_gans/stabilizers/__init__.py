@@ -9,6 +9,7 @@ from lightning_gans.stabilizers.dropout import Dropout
 from lightning_gans.stabilizers.experience_replay import ExperienceReplay
 from lightning_gans.stabilizers.feature_matching import FeatureMatching
 from lightning_gans.stabilizers.generator_ema import GeneratorEMA
+from lightning_gans.stabilizers.gradient_normalization import GradientNormalization
 from lightning_gans.stabilizers.gradient_penalty import GradientPenalty
 from lightning_gans.stabilizers.historical_averaging import HistoricalAveraging
 from lightning_gans.stabilizers.image_pool import ImagePool
@@ -17,6 +18,7 @@ from lightning_gans.stabilizers.instance_norm import InstanceNorm
 from lightning_gans.stabilizers.js_regularizer import JSRegularizer
 from lightning_gans.stabilizers.label_flipping import LabelFlipping
 from lightning_gans.stabilizers.label_smoothing import LabelSmoothing
+from lightning_gans.stabilizers.lecam_regularizer import LeCamRegularizer
 from lightning_gans.stabilizers.minibatch_discrimination import MinibatchDiscrimination
 from lightning_gans.stabilizers.minibatch_stddev import MinibatchStdDev
 from lightning_gans.stabilizers.normal_initialization import NormalInitialization
@@ -27,6 +29,7 @@ from lightning_gans.stabilizers.r1_penalty import R1Penalty
 from lightning_gans.stabilizers.r2_penalty import R2Penalty
 from lightning_gans.stabilizers.random_affine import RandomAffine
 from lightning_gans.stabilizers.spectral_norm import SpectralNorm
+from lightning_gans.stabilizers.top_k import TopK
 from lightning_gans.stabilizers.virtual_batch_norm import VirtualBatchNorm
 from lightning_gans.stabilizers.weight_clipping import WeightClipping
 from lightning_gans.stabilizers.weight_decay import WeightDecay
@@ -42,6 +45,7 @@ __all__ = [
     "ExperienceReplay",
     "FeatureMatching",
     "GeneratorEMA",
+    "GradientNormalization",
     "GradientPenalty",
     "HistoricalAveraging",
     "ImagePool",
@@ -50,6 +54,7 @@ __all__ = [
     "JSRegularizer",
     "LabelFlipping",
     "LabelSmoothing",
+    "LeCamRegularizer",
     "MinibatchDiscrimination",
     "MinibatchStdDev",
     "NormalInitialization",
@@ -60,6 +65,7 @@ __all__ = [
     "R2Penalty",
     "RandomAffine",
     "SpectralNorm",
+    "TopK",
     "VirtualBatchNorm",
     "WeightClipping",
     "WeightDecay",

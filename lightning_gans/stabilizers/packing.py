@@ -6,7 +6,7 @@ from typing_extensions import override
 
 from lightning_gans import arguments
 from lightning_gans.gan import GAN
-from lightning_gans.networks import PackedDiscriminator, ReferencedDiscriminator
+from lightning_gans.networks import NormalizedDiscriminator, PackedDiscriminator, ReferencedDiscriminator
 from lightning_gans.stabilizer import NetworkStabilizer
 
 
@@ -19,8 +19,9 @@ class Packing(NetworkStabilizer):
     single samples. The discriminator's layers that read the input are widened m-fold at the start and the others stay,
     so it costs almost nothing; but a batch has m times fewer logits, which a larger batch compensates. In a conditional
     discriminator each place in a pack has its own part of the features for its label. Give it before stabilizers that
-    parametrise weights or wrap the discriminator (`SpectralNorm`, `WeightNorm`, `VirtualBatchNorm`). A gradient penalty
-    takes the norm of the gradient with respect to the whole pack, D's input. A pack has samples of one process.
+    parametrise weights or wrap the discriminator (`SpectralNorm`, `WeightNorm`, `VirtualBatchNorm`,
+    `GradientNormalization`). A gradient penalty takes the norm of the gradient with respect to the whole pack, D's
+    input. A pack has samples of one process.
 
     Args:
         samples: m, at least 1; 1 changes nothing. The batch size must be a multiple of it; 2 to 4 in the paper.
@@ -44,10 +45,10 @@ class Packing(NetworkStabilizer):
             return
         inner = gan.discriminator
         for module in inner.modules():
-            if isinstance(module, PackedDiscriminator | ReferencedDiscriminator):
+            if isinstance(module, NormalizedDiscriminator | PackedDiscriminator | ReferencedDiscriminator):
                 raise ValueError(
                     f"{self}: the discriminator is a {type(module).__name__} already; pack once, and before "
-                    "VirtualBatchNorm."
+                    "VirtualBatchNorm and GradientNormalization."
                 )
         try:
             gan.discriminator = PackedDiscriminator(inner, self.samples)

@@ -11,6 +11,7 @@ from lightning_gans import arguments, hooks
 from lightning_gans.gan import GAN
 from lightning_gans.networks import (
     Discriminator,
+    NormalizedDiscriminator,
     PackedDiscriminator,
     ReferencedDiscriminator,
     ReferencedGenerator,
@@ -35,8 +36,8 @@ class VirtualBatchNorm(NetworkStabilizer):
     schedules it is fixed, for real samples and fakes, in the steps of both players and in all processes. The
     generator's is latents drawn at the start, with all classes in turn. Both are kept in checkpoints. Before the first
     batch, as in Lightning's sanity check, the samples themselves replace it. Each forward processes the reference too:
-    with `size` equal to the batch size, twice the time and memory. Give `Packing` before it; the reference is then of
-    `size` packs.
+    with `size` equal to the batch size, twice the time and memory. Give `Packing` before it, the reference is then of
+    `size` packs; and `GradientNormalization` after it.
 
     Args:
         discriminator: whether the discriminator's norms are replaced.
@@ -67,6 +68,11 @@ class VirtualBatchNorm(NetworkStabilizer):
             raise ValueError(
                 f"{self}: no BatchNorm in what it is to change; build the networks with norm torch.nn.BatchNorm2d (or "
                 "1d), or leave this stabilizer out."
+            )
+        if of_discriminator and isinstance(gan.discriminator, NormalizedDiscriminator):
+            raise ValueError(
+                f"{self}: the discriminator is a NormalizedDiscriminator already; let VirtualBatchNorm come before "
+                "GradientNormalization."
             )
         try:
             if of_discriminator and isinstance(gan.discriminator, PackedDiscriminator):
@@ -112,10 +118,9 @@ class VirtualBatchNorm(NetworkStabilizer):
 
     @staticmethod
     def _referenced(gan: GAN) -> ReferencedDiscriminator | None:
-        """Return the discriminator with the reference, which packs may surround."""
-        network: nn.Module = gan.discriminator
-        network = network.inner if isinstance(network, PackedDiscriminator) else network
-        return network if isinstance(network, ReferencedDiscriminator) else None
+        """Return the discriminator with the reference, which other wrappers may surround."""
+        found = (one for one in gan.discriminator.modules() if isinstance(one, ReferencedDiscriminator))
+        return next(found, None)
 
     @staticmethod
     def _norms(network: nn.Module) -> list[_BatchNorm]:

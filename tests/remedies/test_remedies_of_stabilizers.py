@@ -256,6 +256,27 @@ REMEDIES = {
         lambda: trained(small_gan(), st.GeneratorEMA(), st.GeneratorEMA(10.0)),
         {"leave out either": lambda: [trained(small_gan(), one) for one in (st.GeneratorEMA(), st.GeneratorEMA(10.0))]},
     ),
+    "expected one choice of fakes": (
+        lambda: trained(small_gan(), st.TopK(0.5), st.TopK(0.3)),
+        {"leave out either": lambda: [trained(small_gan(), st.TopK(share)) for share in (0.5, 0.3)]},
+    ),
+    "which replaces the loss that TopK takes over some fakes": (
+        lambda: fitted(st.TopK(0.5), st.FeatureMatching()),
+        {
+            "give FeatureMatching replace={}": lambda replace: fitted(
+                st.TopK(0.5), st.FeatureMatching(replace=yaml.safe_load(replace))
+            ),
+            "or leave out either": lambda: [fitted(one) for one in (st.TopK(0.5), st.FeatureMatching())],
+        },
+    ),
+    "let VirtualBatchNorm come before GradientNormalization": (
+        lambda: on_images(st.GradientNormalization(), st.VirtualBatchNorm(size=4), norm=nn.BatchNorm2d),
+        {
+            "let {} come before GradientNormalization": lambda name: on_images(
+                getattr(st, name)(size=4), st.GradientNormalization(), norm=nn.BatchNorm2d
+            )
+        },
+    ),
     # ---------------------------------------------------------------- balanced updates
     "expected one of the two; leave n_critic": (
         lambda: trained(small_gan(n_critic=2), st.BalancedUpdates(Fixed(2))),
@@ -308,6 +329,10 @@ MORE = {
     "is a ReferencedDiscriminator already": (
         lambda: on_images(st.VirtualBatchNorm(size=4), st.Packing(2), norm=nn.BatchNorm2d),
         {"before {}": lambda other: on_images(st.Packing(2), getattr(st, other)(size=4), norm=nn.BatchNorm2d)},
+    ),
+    "is a NormalizedDiscriminator already; pack once": (
+        lambda: trained(small_gan(), st.GradientNormalization(), st.Packing(2)),
+        {"before VirtualBatchNorm and {}": lambda other: trained(small_gan(), st.Packing(2), getattr(st, other)())},
     ),
     "R1Penalty with BatchNorm in the discriminator": (
         lambda: on_images(st.R1Penalty(), norm=nn.BatchNorm2d),
