@@ -8,7 +8,7 @@ from penalties import LinearDiscriminator, assert_derivative, smooth
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lightning_gans import GAN, UnrolledGAN
+from lightning_gans import GAN
 from lightning_gans.networks import (
     DCGANDiscriminator,
     DCGANGenerator,
@@ -194,12 +194,6 @@ def test_under_autocast_it_is_in_single_precision():
     with torch.autocast("cpu", torch.bfloat16):
         mixed = network(x)
     assert torch.equal(mixed, network(x))
-
-
-def test_it_trains_an_unrolled_gan(weights):
-    gan = gan_with(GradientNormalization(), of=UnrolledGAN, unroll_steps=2)
-    gan.train_batch(torch.rand(8, 2), *sgds(gan))
-    assert weights(gan).isfinite().all()
 
 
 def test_the_reference_of_virtual_batch_norm_is_filled_inside_it():
