@@ -114,6 +114,7 @@ OTHER: dict[type, dict] = {  # other values in range, by argument, where `altere
     Packing: {"samples": 4},
     R1Penalty: {"sigma": 0.1},
     R2Penalty: {"sigma": 0.1},
+    RandomAffine: {"flip": 0.5, "quarter_turns": 0.5, "stretch": 0.2},
 }
 ON_IMAGES: set[type] = {  # tested on images with BatchNorm, which it changes, or as it refuses points
     ClassifierGuidance,

@@ -114,6 +114,13 @@ REMEDIES = {
         lambda: trained(small_gan(), st.RandomAffine()),
         {"leave it out": lambda: trained(small_gan())},
     ),
+    "are not square; use": (
+        lambda: trained(mlp((1, 4, 6)), st.RandomAffine(quarter_turns=0.5)),
+        {
+            "use {}, and": lambda none: trained(mlp((1, 4, 6)), st.RandomAffine(quarter_turns=float(none))),
+            "rotation for turns": lambda: trained(mlp((1, 4, 6)), st.RandomAffine(rotation=180.0)),
+        },
+    ),
     "is less than a pixel of images of": (
         lambda: trained(small_image_gan(), st.DifferentiableAugmentation(translation=0.05)),
         {
