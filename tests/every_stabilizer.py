@@ -37,6 +37,7 @@ from lightning_gans.stabilizers import (
     R1Penalty,
     R2Penalty,
     RandomAffine,
+    RandomColor,
     SpectralNorm,
     TopK,
     VirtualBatchNorm,
@@ -89,6 +90,7 @@ NEUTRAL = {  # arguments with which it does nothing; None for a class that has n
     PullingAway: {"weight": 0.0},
     RandomAffine: {"rotation": 0.0, "zoom": 0.0, "shift": 0.0},
     TopK: {"share": 1.0},
+    RandomColor: {"brightness": 0.0, "contrast": 0.0, "luma_flip": 0.0, "hue": 0.0, "saturation": 0.0},
     VirtualBatchNorm: {"discriminator": False, "generator": False},
     WeightClipping: {"limit": 1e9},
     WeightDecay: {"weight": 0.0},
@@ -121,8 +123,10 @@ ON_IMAGES: set[type] = {  # tested on images with BatchNorm, which it changes, o
     DifferentiableAugmentation,
     InstanceNorm,
     RandomAffine,
+    RandomColor,
     VirtualBatchNorm,
 }
+IN_COLOR: set[type] = {RandomColor}  # these of three channels, as it has arguments that change no grey ones
 REFUSES: dict[type, set[type]] = {  # objectives that it refuses
     BalancedUpdates: {Wasserstein},
     JSRegularizer: {Hinge, LeastSquares, Relativistic, RelativisticAverage, Wasserstein},

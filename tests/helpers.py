@@ -199,11 +199,11 @@ def small_gan(num_classes=0, seed=0, dropout=0.0, kind=GAN, **kwargs):
     )
 
 
-def small_image_gan(num_classes=0, seed=0, size=8, norm=nn.BatchNorm2d, **kwargs):
+def small_image_gan(num_classes=0, seed=0, size=8, norm=nn.BatchNorm2d, channels=1, **kwargs):
     torch.manual_seed(seed)
     return GAN(
-        DCGANGenerator((1, size, size), 3, width=2, num_classes=num_classes),
-        DCGANDiscriminator((1, size, size), width=2, norm=norm, num_classes=num_classes),
+        DCGANGenerator((channels, size, size), 3, width=2, num_classes=num_classes),
+        DCGANDiscriminator((channels, size, size), width=2, norm=norm, num_classes=num_classes),
         **kwargs,
     )
 

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 import torch
-from every_stabilizer import ALONE, EVERY, NEUTRAL, ON_IMAGES, OTHER, REFUSES, SMALL, parameters, small
+from every_stabilizer import ALONE, EVERY, IN_COLOR, NEUTRAL, ON_IMAGES, OTHER, REFUSES, SMALL, parameters, small
 from helpers import OBJECTIVES, few, slow
 from lightning.pytorch import Trainer
 
@@ -52,7 +52,8 @@ def gan_for(make_gan, make_image_gan):
     def gan_for(kind, **kwargs):
         if kind not in ON_IMAGES:
             return make_gan(**kwargs)
-        return make_image_gan(size=16, **{name: value for name, value in kwargs.items() if name != "dropout"})
+        kwargs = {name: value for name, value in kwargs.items() if name != "dropout"}
+        return make_image_gan(size=16, channels=3 if kind in IN_COLOR else 1, **kwargs)
 
     return gan_for
 

@@ -28,6 +28,7 @@ from lightning_gans.stabilizers.pulling_away import PullingAway
 from lightning_gans.stabilizers.r1_penalty import R1Penalty
 from lightning_gans.stabilizers.r2_penalty import R2Penalty
 from lightning_gans.stabilizers.random_affine import RandomAffine
+from lightning_gans.stabilizers.random_color import RandomColor
 from lightning_gans.stabilizers.spectral_norm import SpectralNorm
 from lightning_gans.stabilizers.top_k import TopK
 from lightning_gans.stabilizers.virtual_batch_norm import VirtualBatchNorm
@@ -64,6 +65,7 @@ __all__ = [
     "R1Penalty",
     "R2Penalty",
     "RandomAffine",
+    "RandomColor",
     "SpectralNorm",
     "TopK",
     "VirtualBatchNorm",

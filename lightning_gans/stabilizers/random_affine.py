@@ -34,7 +34,7 @@ class RandomAffine(Stabilizer):
         zoom: largest change of the size as a share of it, in [0, 1).
         shift: largest shift as a share of each side, in [0, 1).
         flip: probability of a mirror image, left to right, in [0, 1].
-        quarter_turns: probability of a turn by 90°, 180° or 270°, each as likely, in [0, 1]; for square images.
+        quarter_turns: probability of turning by 90°, 180° or 270°, each as likely, in [0, 1]; for square images.
         stretch: largest change of the ratio of width and height as a share of it, in [0, 1); the area stays.
 
     Raises:

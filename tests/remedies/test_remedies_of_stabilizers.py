@@ -114,6 +114,10 @@ REMEDIES = {
         lambda: trained(small_gan(), st.RandomAffine()),
         {"leave it out": lambda: trained(small_gan())},
     ),
+    "RandomColor changes images of 1 or 3 channels": (
+        lambda: trained(small_gan(), st.RandomColor()),
+        {"leave it out": lambda: trained(small_gan())},
+    ),
     "are not square; use": (
         lambda: trained(mlp((1, 4, 6)), st.RandomAffine(quarter_turns=0.5)),
         {
