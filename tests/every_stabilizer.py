@@ -9,6 +9,7 @@ from lightning_gans import Stabilizer
 from lightning_gans.networks import DigitClassifier
 from lightning_gans.objectives import Hinge, LeastSquares, Relativistic, RelativisticAverage, Wasserstein
 from lightning_gans.stabilizers import (
+    AdaptiveAugmentation,
     BalancedUpdates,
     CheckpointSwap,
     ClassifierGuidance,
@@ -59,7 +60,18 @@ class OneOfItsKind(DigitClassifier):
         return id(self)
 
 
+class EqualNoise(InstanceNoise):
+    """Noise that equals its copies."""
+
+    def __eq__(self, other):
+        return type(self) is type(other)
+
+    def __hash__(self):
+        return id(self)
+
+
 NEUTRAL = {  # arguments with which it does nothing; None for a class that has no such arguments
+    AdaptiveAugmentation: {"target": 1.0},
     BalancedUpdates: {"rule": ByAccuracy(low=0.0, high=1.0)},
     CheckpointSwap: {"probability": 0.0},
     ClassifierGuidance: {"weight": 0.0},
@@ -97,6 +109,7 @@ NEUTRAL = {  # arguments with which it does nothing; None for a class that has n
     WeightNorm: {"discriminator": False, "generator": False},
 }
 SMALL: dict[type, dict] = {  # arguments that show an effect in runs of a few batches of 8, in place of defaults
+    AdaptiveAugmentation: {"target": -1.0, "every": 1, "images": 16.0},
     BalancedUpdates: {"rule": ByAccuracy(low=0.3, high=0.43), "smoothing": 0.5},
     CheckpointSwap: {"every": 1, "keep": 2, "probability": 1.0, "updates": 1},
     ExperienceReplay: {"size": 8},
@@ -108,6 +121,7 @@ SMALL: dict[type, dict] = {  # arguments that show an effect in runs of a few ba
     VirtualBatchNorm: {"size": 4},
 }
 OTHER: dict[type, dict] = {  # other values in range, by argument, where `altered` finds none
+    AdaptiveAugmentation: {"augmentations": [EqualNoise(0.3)], "target": 1.0},
     BalancedUpdates: {"rule": Fixed(2, 1)},
     ClassifierGuidance: {"classifier": OneOfItsKind(), "target": OwnGuess()},
     Dropout: {"discriminator": 0.5},
@@ -119,6 +133,7 @@ OTHER: dict[type, dict] = {  # other values in range, by argument, where `altere
     RandomAffine: {"flip": 0.5, "quarter_turns": 0.5, "stretch": 0.2},
 }
 ON_IMAGES: set[type] = {  # tested on images with BatchNorm, which it changes, or as it refuses points
+    AdaptiveAugmentation,
     ClassifierGuidance,
     DifferentiableAugmentation,
     InstanceNorm,
@@ -128,6 +143,7 @@ ON_IMAGES: set[type] = {  # tested on images with BatchNorm, which it changes, o
 }
 IN_COLOR: set[type] = {RandomColor}  # these of three channels, as it has arguments that change no grey ones
 REFUSES: dict[type, set[type]] = {  # objectives that it refuses
+    AdaptiveAugmentation: {Wasserstein},
     BalancedUpdates: {Wasserstein},
     JSRegularizer: {Hinge, LeastSquares, Relativistic, RelativisticAverage, Wasserstein},
     LabelSmoothing: {Wasserstein},

@@ -16,6 +16,7 @@ from lightning_gans.networks import DCGANGenerator, DigitClassifier
 from lightning_gans.optimizers import SGD
 from lightning_gans.schedules import Schedule
 from lightning_gans.stabilizers import (
+    AdaptiveAugmentation,
     BalancedUpdates,
     CheckpointSwap,
     ExperienceReplay,
@@ -185,7 +186,15 @@ def test_its_state_is_tensors_and_plain_types(gan_for, fit, tmp_path, recwarn, k
     torch.testing.assert_close(fresh.state_dict(), stabilizer.state_dict(), atol=0, rtol=0)
 
 
-WITH_STATE = {BalancedUpdates, CheckpointSwap, ExperienceReplay, GeneratorEMA, SpectralNorm, VirtualBatchNorm}
+WITH_STATE = {
+    AdaptiveAugmentation,
+    BalancedUpdates,
+    CheckpointSwap,
+    ExperienceReplay,
+    GeneratorEMA,
+    SpectralNorm,
+    VirtualBatchNorm,
+}
 
 
 @pytest.mark.parametrize(

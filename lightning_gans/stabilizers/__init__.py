@@ -1,5 +1,6 @@
 """The stabilizers: one idea, one file."""
 
+from lightning_gans.stabilizers.adaptive_augmentation import AdaptiveAugmentation
 from lightning_gans.stabilizers.balanced_updates import BalancedUpdates
 from lightning_gans.stabilizers.checkpoint_swap import CheckpointSwap
 from lightning_gans.stabilizers.classifier_guidance import ClassifierGuidance
@@ -37,6 +38,7 @@ from lightning_gans.stabilizers.weight_decay import WeightDecay
 from lightning_gans.stabilizers.weight_norm import WeightNorm
 
 __all__ = [
+    "AdaptiveAugmentation",
     "BalancedUpdates",
     "CheckpointSwap",
     "ClassifierGuidance",

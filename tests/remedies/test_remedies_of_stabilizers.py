@@ -118,6 +118,33 @@ REMEDIES = {
         lambda: trained(small_gan(), st.RandomColor()),
         {"leave it out": lambda: trained(small_gan())},
     ),
+    "is no augmentation; give a list of objects": (
+        lambda: on_images(st.AdaptiveAugmentation([st.Packing(2)])),
+        {
+            "such as {}(), {}(), {}() or {}()": lambda *names: on_images(
+                st.AdaptiveAugmentation([getattr(st, name)() for name in names])
+            )
+        },
+    ),
+    "by default, but the samples are": (
+        lambda: trained(small_gan(), st.AdaptiveAugmentation()),
+        {
+            "such as [{}({})]": lambda name, sigma: trained(
+                small_gan(), st.AdaptiveAugmentation([getattr(st, name)(float(sigma))])
+            )
+        },
+    ),
+    "AdaptiveAugmentation with …: expected logits with a threshold": (
+        lambda: under("Wasserstein", st.AdaptiveAugmentation([st.InstanceNoise()])),
+        {
+            "use an augmentation without it, such as {},": lambda name: trained(
+                small_image_gan(size=16, norm=None, objective=obj.Wasserstein()), getattr(st, name)()
+            ),
+            "or another objective, such as {}.": lambda name: under(
+                name, st.AdaptiveAugmentation([st.InstanceNoise()])
+            ),
+        },
+    ),
     "are not square; use": (
         lambda: trained(mlp((1, 4, 6)), st.RandomAffine(quarter_turns=0.5)),
         {

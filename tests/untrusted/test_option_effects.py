@@ -193,6 +193,9 @@ def test_every_option_of_a_stabilizer_reaches_it(name):
     values = {option: other_value(parameter.default) for option, parameter in parameters.items()}
     if "classifier" in values:
         values["classifier"] = "DigitClassifier", OfClass(DigitClassifier)
+    if "augmentations" in values:
+        text = "[{class_path: RandomAffine, init_args: {flip: 0.5}}, RandomColor]"
+        values["augmentations"] = text, [OfClass(stabilizers.RandomAffine), OfClass(stabilizers.RandomColor)]
     made = table.typed(Callback, name, **{option: text for option, (text, _) in values.items()})
     assert {option: getattr(made, option) for option in values} == {
         option: value for option, (_, value) in values.items()
