@@ -1,6 +1,6 @@
 """Whether a frozen classifier beside the discriminator helps a GAN that has few images: 100 digits of MNIST.
 
-    python benchmarks/few_digits.py            # three seeds of seven set-ups; half an hour of one core
+    python benchmarks/few_digits.py            # three seeds of nine set-ups; an hour of one core
     python benchmarks/few_digits.py --quick    # a smoke test; its figures mean nothing
 
 A DCGAN of width 16 is trained for 1,500 batches of 50, an average of the generator beside it (`configs/best/mnist.yaml`
@@ -46,6 +46,11 @@ METHODS: dict[str, list[str]] = {
     "robust classifier .5": guided(0.5),
     "ordinary classifier .1": guided(0.1, "DigitClassifier"),
     "augmented": AUGMENTED,
+    "adaptively augmented": [f"{CALLBACK}+=AdaptiveAugmentation"],
+    "adaptively, shifts alone": [
+        f"{CALLBACK}+=AdaptiveAugmentation",
+        f"{CALLBACK}.augmentations=[{{class_path: DifferentiableAugmentation, init_args: {{color: 0, cutout: 0}}}}]",
+    ],
     "augmented, robust classifier .1": [*AUGMENTED, *guided(0.1)],
     "augmented, robust classifier .5": [*AUGMENTED, *guided(0.5)],
 }

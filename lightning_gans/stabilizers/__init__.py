@@ -4,6 +4,7 @@ from lightning_gans.stabilizers.adaptive_augmentation import AdaptiveAugmentatio
 from lightning_gans.stabilizers.balanced_updates import BalancedUpdates
 from lightning_gans.stabilizers.checkpoint_swap import CheckpointSwap
 from lightning_gans.stabilizers.classifier_guidance import ClassifierGuidance
+from lightning_gans.stabilizers.consistency_regularization import ConsistencyRegularization
 from lightning_gans.stabilizers.differentiable_augmentation import DifferentiableAugmentation
 from lightning_gans.stabilizers.dragan_penalty import DRAGANPenalty
 from lightning_gans.stabilizers.dropout import Dropout
@@ -20,6 +21,7 @@ from lightning_gans.stabilizers.js_regularizer import JSRegularizer
 from lightning_gans.stabilizers.label_flipping import LabelFlipping
 from lightning_gans.stabilizers.label_smoothing import LabelSmoothing
 from lightning_gans.stabilizers.lecam_regularizer import LeCamRegularizer
+from lightning_gans.stabilizers.latent_consistency import LatentConsistency
 from lightning_gans.stabilizers.minibatch_discrimination import MinibatchDiscrimination
 from lightning_gans.stabilizers.minibatch_stddev import MinibatchStdDev
 from lightning_gans.stabilizers.normal_initialization import NormalInitialization
@@ -42,6 +44,7 @@ __all__ = [
     "BalancedUpdates",
     "CheckpointSwap",
     "ClassifierGuidance",
+    "ConsistencyRegularization",
     "DRAGANPenalty",
     "DifferentiableAugmentation",
     "Dropout",
@@ -58,6 +61,7 @@ __all__ = [
     "LabelFlipping",
     "LabelSmoothing",
     "LeCamRegularizer",
+    "LatentConsistency",
     "MinibatchDiscrimination",
     "MinibatchStdDev",
     "NormalInitialization",

@@ -11,7 +11,7 @@ from remedied import each_row, fit
 from small import mlp, trained
 from torch import nn
 
-from lightning_gans import GAN, SEPGAN, stabilizers, targets
+from lightning_gans import GAN, SEPGAN, networks, stabilizers, targets
 from lightning_gans import objectives as obj
 from lightning_gans import stabilizers as st
 from lightning_gans.networks import DCGANGenerator, DigitClassifier, MLPDiscriminator, MLPGenerator
@@ -68,6 +68,11 @@ class Bare(nn.Module):
 
 def bare():
     return GAN(MLPGenerator((2,), 3, 4), Bare())
+
+
+def with_latents(text):
+    name, dim = text.rstrip(")").split("(")
+    return GAN(MLPGenerator((2,), getattr(networks, name)(int(dim)), 4), MLPDiscriminator((2,), 4))
 
 
 def with_activation(path):
@@ -143,6 +148,13 @@ REMEDIES = {
             "or another objective, such as {}.": lambda name: under(
                 name, st.AdaptiveAugmentation([st.InstanceNoise()])
             ),
+        },
+    ),
+    "LatentConsistency moves latents, but": (
+        lambda: trained(with_latents("Constant(3)"), st.LatentConsistency()),
+        {
+            "use others, such as {}": lambda latents: trained(with_latents(latents), st.LatentConsistency()),
+            "or leave it out": lambda: trained(with_latents("Constant(3)")),
         },
     ),
     "are not square; use": (
