@@ -1,6 +1,7 @@
 """Generators, discriminators and latents: torch modules that do not need Lightning."""
 
 from lightning_gans.networks.adapting import adapt_networks
+from lightning_gans.networks.attention import SelfAttention
 from lightning_gans.networks.base import Discriminator, Generator
 from lightning_gans.networks.batch_layers import (
     AlwaysOnDropout,
@@ -10,6 +11,7 @@ from lightning_gans.networks.batch_layers import (
     VirtualBatchNormLayer,
     append_to_features,
 )
+from lightning_gans.networks.class_norm import ClassNorm
 from lightning_gans.networks.classifier import DigitClassifier, FrozenClassifier, efficientnet_lite0
 from lightning_gans.networks.convolutions import PooledConv, ResizeConv, StridedConv, TransposedConv, initialize
 from lightning_gans.networks.dcgan import DCGANDiscriminator, DCGANGenerator
@@ -20,6 +22,8 @@ from lightning_gans.networks.modes import evaluating
 from lightning_gans.networks.normalized import NormalizedDiscriminator
 from lightning_gans.networks.packs import PackedDiscriminator, samples_in_pack
 from lightning_gans.networks.plain import PlainDiscriminator, PlainGenerator
+from lightning_gans.networks.r3gan import R3GANDiscriminator, R3GANGenerator
+from lightning_gans.networks.resnet import ResNetDiscriminator, ResNetGenerator
 from lightning_gans.networks.routes import StochasticGenerator
 from lightning_gans.networks.smooth_classifier import RobustDigitClassifier, SmoothClassifier
 from lightning_gans.networks.stochastic import StochasticEnsembleGenerator, StochasticEnsembleMLPGenerator
@@ -30,6 +34,7 @@ from lightning_gans.networks.wrappers import ReferencedDiscriminator, Referenced
 __all__ = [
     "AlwaysOnDropout",
     "BatchFeatures",
+    "ClassNorm",
     "ClassifierFeatures",
     "Constant",
     "DCGANDiscriminator",
@@ -55,10 +60,15 @@ __all__ = [
     "PlainDiscriminator",
     "PlainGenerator",
     "PooledConv",
+    "R3GANDiscriminator",
+    "R3GANGenerator",
     "ReferencedDiscriminator",
     "ReferencedGenerator",
+    "ResNetDiscriminator",
+    "ResNetGenerator",
     "ResizeConv",
     "RobustDigitClassifier",
+    "SelfAttention",
     "SmoothClassifier",
     "StochasticConvTranspose2d",
     "StochasticEnsembleGenerator",
