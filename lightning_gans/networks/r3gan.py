@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from lightning_gans import arguments
 from lightning_gans.networks.base import Discriminator, Generator
 from lightning_gans.networks.convolutions import Crop
-from lightning_gans.networks.dcgan import as_image_shape, stage_widths
+from lightning_gans.networks.dcgan import as_image_shape
 from lightning_gans.networks.latents import Latents
-from lightning_gans.networks.residual_blocks import stage_channels
+from lightning_gans.networks.residual_blocks import halvings, stage_channels
 
 SLOPE = 0.2
 GAIN = math.sqrt(2 / (1 + SLOPE**2))  # with which a LeakyReLU keeps the scale
@@ -24,8 +24,8 @@ CHANNELS_OF_GROUP = 16
 class R3GANGenerator(Generator):
     """Generator of R3GAN, a learned map scaled by z → blocks → n × [doubling → blocks] → 1 × 1 conv (→ tanh).
 
-    The first map is ⌈H/2ⁿ⌉ × ⌈W/2ⁿ⌉, with the largest n that leaves 4 or more on its shorter side: `width` channels of
-    learned numbers, each times a linear function of z. Maps are doubled by the filter [1, 3, 3, 1]. Every map has
+    The first map is ⌈H/2ⁿ⌉ × ⌈W/2ⁿ⌉, with the largest n for which H/2ⁿ and W/2ⁿ are at least 4: channels of learned
+    numbers, each times a linear function of z. Maps are doubled by the filter [1, 3, 3, 1]. Every map has
     `width` channels, as the authors' 768 for CIFAR-10, or twice as many at each halving up to `max_width`: with width
     96 and max_width 768 they are the authors' for 256 × 256. Labels are joined to z. Its objective is `Relativistic`,
     beside `R1Penalty` and `R2Penalty`.
@@ -60,7 +60,7 @@ class R3GANGenerator(Generator):
         channels, *size = as_image_shape(self, image_shape)
         _check(self, width, max_width, blocks)
         super().__init__(image_shape, latents, num_classes)
-        stages = len(stage_widths(min(size), width))
+        stages = halvings(min(size), 4)
         sizes = [tuple(-(-side >> k) for side in size) for k in range(stages, -1, -1)]
         widths = stage_channels(stages + 1, width, max_width)[::-1]
         total = blocks * len(widths)
@@ -111,7 +111,7 @@ class R3GANDiscriminator(Discriminator):
     ) -> None:
         channels, *size = as_image_shape(self, image_shape)
         _check(self, width, max_width, blocks)
-        stages = len(stage_widths(min(size), width))
+        stages = halvings(min(size), 4)
         widths = stage_channels(stages + 1, width, max_width)
         total = blocks * len(widths)
         super().__init__(image_shape, widths[-1], num_classes)

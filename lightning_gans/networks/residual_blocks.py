@@ -120,6 +120,11 @@ def glorot(layer: nn.Conv2d | nn.Linear, gain: float = 1.0) -> nn.Conv2d | nn.Li
     return layer
 
 
+def halvings(side: int, least: int) -> int:
+    """Return how often a side can be halved, rounding down, so that `least` or more is left."""
+    return max(side // least, 1).bit_length() - 1
+
+
 def stage_channels(stages: int, width: int, max_width: int | None) -> list[int]:
     """Return the channels of the maps from the image inwards: `width`, doubled at each halving up to `max_width`."""
     return [min(width * 2**k, max_width or width) for k in range(stages)]

@@ -9,18 +9,19 @@ from torch import Tensor, nn
 from lightning_gans import arguments
 from lightning_gans.networks.attention import SelfAttention
 from lightning_gans.networks.base import Discriminator, Generator
-from lightning_gans.networks.dcgan import as_image_shape, stage_widths
+from lightning_gans.networks.dcgan import as_image_shape
 from lightning_gans.networks.latents import Latents
-from lightning_gans.networks.residual_blocks import DownBlock, UpBlock, glorot, normalisation, stage_channels
+from lightning_gans.networks.residual_blocks import DownBlock, UpBlock, glorot, halvings, normalisation, stage_channels
 
 
 class ResNetGenerator(Generator):
     """Residual generator, Linear from z to a small map → n × doubling block → norm → activation → 3 × 3 conv → tanh.
 
-    The first map is ⌈H/2ⁿ⌉ × ⌈W/2ⁿ⌉, with the largest n that leaves 4 or more on its shorter side. Every map has
-    `width` channels, as in the papers' networks for 32 × 32 images, or twice as many at each halving up to `max_width`:
-    with width 64 and max_width 1024 those of a 64 × 64 image are SNGAN's 1024-512-256-128-64. Labels choose weight and
-    bias of the norms in the blocks, see `ClassNorm`, and without norms are joined to z.
+    The first map is ⌈H/2ⁿ⌉ × ⌈W/2ⁿ⌉, with the largest n for which H/2ⁿ and W/2ⁿ are at least 4: 4 × 4 for 32 × 32,
+    7 × 7 for 28 × 28. Every map has `width` channels, as in the papers' networks for 32 × 32 images, or twice as many
+    at each halving up to `max_width`: with width 64 and max_width 1024 those of a 64 × 64 image are SNGAN's
+    1024-512-256-128-64. Labels choose weight and bias of the norms in the blocks, see `ClassNorm`, and without norms
+    are joined to z.
 
     Args:
         image_shape: (C, H, W), H and W at least 8.
@@ -54,7 +55,7 @@ class ResNetGenerator(Generator):
         channels, *size = as_image_shape(self, image_shape)
         _check_widths(self, width, max_width)
         super().__init__(image_shape, latents, num_classes)
-        stages = len(stage_widths(min(size), width))
+        stages = halvings(min(size), 4)
         sizes = [tuple(-(-side >> k) for side in size) for k in range(stages, -1, -1)]
         widths = stage_channels(stages + 1, width, max_width)[::-1]
         sides = [min(one) for one in sizes[1:]]
@@ -120,10 +121,10 @@ class ResNetDiscriminator(Discriminator):
     ) -> None:
         channels, *size = as_image_shape(self, image_shape)
         _check_widths(self, width, max_width)
-        halvings = max(1, int(math.log2(min(size) / 7)))
-        widths = stage_channels(halvings, width, max_width)
+        stages = max(halvings(min(size), 7), 1)
+        widths = stage_channels(stages, width, max_width)
         super().__init__(image_shape, widths[-1], num_classes)
-        sides = [min(size) >> k for k in range(1, halvings + 1)]
+        sides = [min(size) >> k for k in range(1, stages + 1)]
         arguments.one_of(self, (None, *sides), attention=attention)
         blocks: list[nn.Module] = []
         for before, after, side in zip([channels, *widths[:-1]], widths, sides, strict=True):

@@ -14,17 +14,25 @@ from lightning_gans.networks import (
     Generator,
     MLPDiscriminator,
     MLPGenerator,
+    R3GANDiscriminator,
+    R3GANGenerator,
+    ResNetDiscriminator,
+    ResNetGenerator,
 )
 
 GENERATORS = {
     "mlp": lambda k: MLPGenerator((2,), 6, width=16, num_classes=k),
     "dcgan": lambda k: DCGANGenerator((3, 16, 16), 6, width=4, num_classes=k),
+    "resnet": lambda k: ResNetGenerator((3, 16, 16), 6, width=4, num_classes=k),
+    "r3gan": lambda k: R3GANGenerator((3, 16, 16), 6, width=8, blocks=1, num_classes=k),
 }
 DISCRIMINATORS = {
     "mlp": lambda k: MLPDiscriminator((2,), width=16, num_classes=k),
     "maxout": lambda k: MLPDiscriminator((2,), width=16, maxout_pieces=3, num_classes=k),
     "fourier": lambda k: MLPDiscriminator((2,), width=16, fourier_frequencies=3, num_classes=k),
     "dcgan": lambda k: DCGANDiscriminator((3, 16, 16), width=4, num_classes=k),
+    "resnet": lambda k: ResNetDiscriminator((3, 16, 16), width=4, num_classes=k),
+    "r3gan": lambda k: R3GANDiscriminator((3, 16, 16), width=8, blocks=1, num_classes=k),
 }
 every_generator = pytest.mark.parametrize("make", GENERATORS.values(), ids=GENERATORS.keys())
 every_discriminator = pytest.mark.parametrize("make", DISCRIMINATORS.values(), ids=DISCRIMINATORS.keys())
@@ -163,8 +171,10 @@ def test_calling_does_not_change_the_keys_of_the_state():
         DISCRIMINATORS["maxout"],
         DISCRIMINATORS["fourier"],
         lambda k: DCGANDiscriminator((3, 16, 16), width=4, norm=None, num_classes=k),
+        DISCRIMINATORS["resnet"],
+        DISCRIMINATORS["r3gan"],
     ],
-    ids=["mlp", "maxout", "fourier", "dcgan"],
+    ids=["mlp", "maxout", "fourier", "dcgan", "resnet", "r3gan"],
 )
 def test_gradient_penalty_reaches_the_weights(make):
     torch.manual_seed(0)
