@@ -28,6 +28,7 @@ LOGGERS = sorted(CONFIGS.glob("logger/*.yaml"))
 METRICS = sorted(CONFIGS.glob("metrics/*.yaml"))
 STABILIZERS = sorted(CONFIGS.glob("stabilizers/*.yaml"))
 NEED_GPU = ("gpu", "ddp", "slurm", "nodes")
+LARGE = ("ResNetGenerator", "R3GANGenerator")  # at the width of their papers
 NEED_LAUNCHER = ("torchrun",)  # it would start copies of this test process; see distributed/test_launch.py
 FAST = [
     "--trainer.accelerator=cpu",
@@ -103,6 +104,8 @@ def small(folder, monkeypatch):
             options.append("--data.num_workers=0")
         if settings["model"]["class_path"] in ("DCGAN", "WGAN", "WGANGP"):
             options.append("--model.width=8")
+        elif settings["model"].get("init_args", {}).get("generator") in LARGE:
+            options += ["--model.generator.width=8", "--model.discriminator.width=8"]
         return options
 
     return small

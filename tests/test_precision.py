@@ -20,6 +20,10 @@ from lightning_gans.networks import (
     DigitClassifier,
     MLPDiscriminator,
     MLPGenerator,
+    R3GANDiscriminator,
+    R3GANGenerator,
+    ResNetDiscriminator,
+    ResNetGenerator,
     StochasticEnsembleGenerator,
     StochasticEnsembleMLPGenerator,
 )
@@ -64,6 +68,13 @@ MODELS = {
     "UnrolledGAN": unrolled,
     "UnrolledGAN, conditional": lambda: unrolled(2),
     "SEPGAN": lambda: SEPGAN(StochasticEnsembleGenerator((1, 28, 28), width=2, groups=3), DigitClassifier()),
+    "residual networks, conditional": lambda: GAN(
+        ResNetGenerator((1, 8, 8), 3, width=4, attention=8, num_classes=2),
+        ResNetDiscriminator((1, 8, 8), width=4, attention=4, num_classes=2),
+    ),
+    "networks of R3GAN": lambda: GAN(
+        R3GANGenerator((1, 8, 8), 3, width=4, blocks=1), R3GANDiscriminator((1, 8, 8), width=4, blocks=1)
+    ),
     "stochastic ensemble": ensemble,
     "stochastic ensemble, conditional": lambda: ensemble(2),
     "stochastic ensemble of MLPs": lambda: GAN(
