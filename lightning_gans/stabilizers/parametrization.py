@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 from typing_extensions import override
 
@@ -32,6 +32,11 @@ class Parametrization(NetworkStabilizer, ABC):
                 raise ValueError(
                     f"{self}: the weight of {name} is parametrised already ({type(made_by).__name__.strip('_')}); "
                     "normalise a network's weights in one way only."
+                )
+            if isinstance(layer.weight, Tensor) and not layer.weight.any():
+                raise ValueError(
+                    f"{self}: the weight of {name} starts at 0, by whose norm it would be divided; give "
+                    "OrthogonalInitialization first, or leave this stabilizer out."
                 )
         for layer in dict.fromkeys(layers.values()):
             self.parametrize(layer)

@@ -28,7 +28,8 @@ class SpectralNorm(Parametrization):
         generator: whether the generator's are, as in later work.
 
     Raises:
-        ValueError: for a network without such layers, or whose layers are parametrised already.
+        ValueError: for a network without such layers, or whose layers are parametrised already or start at
+            0, as some of `R3GANDiscriminator`.
 
     Reference:
         Miyato et al., Spectral Normalization for Generative Adversarial Networks, ICLR 2018, arXiv 1802.05957; Zhang et

@@ -25,7 +25,8 @@ class WeightNorm(Parametrization):
         generator: whether the generator's are.
 
     Raises:
-        ValueError: for networks without such layers, or whose layers are parametrised already.
+        ValueError: for networks without such layers, or whose layers are parametrised already or start at
+            0, as some of `R3GANDiscriminator`.
 
     Reference:
         Salimans and Kingma, Weight Normalization: A Simple Reparameterization to Accelerate Training of Deep Neural

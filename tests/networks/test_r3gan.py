@@ -7,8 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lightning_gans import GAN
 from lightning_gans.networks import R3GANDiscriminator, R3GANGenerator
 from lightning_gans.networks.r3gan import BottleneckBlock, Downsample, Upsample
+from lightning_gans.stabilizers import OrthogonalInitialization, SpectralNorm, WeightNorm
 
 
 def count(network):
@@ -131,6 +133,19 @@ def test_the_ends_keep_the_scale():
     for layer, fan_in in zip(ends, (64, 4, 16, 64), strict=True):
         assert layer.weight.std().item() == pytest.approx(fan_in**-0.5, rel=0.25)
         assert layer.bias is None or not layer.bias.any()
+
+
+@pytest.mark.parametrize("norm", [SpectralNorm, WeightNorm])
+def test_norms_of_weights_that_start_at_zero_are_refused_before_they_make_nan(norm):
+    gan = GAN(R3GANGenerator((1, 8, 8), 3, 4, blocks=1), R3GANDiscriminator((1, 8, 8), 4, blocks=1))
+    with pytest.raises(
+        ValueError, match=rf"{norm.__name__}.*discriminator.*starts at 0, .*; give Orthogonal"
+    ) as raised:
+        norm().apply_to(gan)
+    assert "\n" not in str(raised.value)
+    OrthogonalInitialization().apply_to(gan)
+    norm().apply_to(gan)
+    assert gan.discriminator(torch.randn(2, 1, 8, 8)).isfinite().all()
 
 
 # ---------------------------------------------------------------- resampling

@@ -14,7 +14,14 @@ from torch import nn
 from lightning_gans import GAN, SEPGAN, networks, stabilizers, targets
 from lightning_gans import objectives as obj
 from lightning_gans import stabilizers as st
-from lightning_gans.networks import DCGANGenerator, DigitClassifier, MLPDiscriminator, MLPGenerator
+from lightning_gans.networks import (
+    DCGANGenerator,
+    DigitClassifier,
+    MLPDiscriminator,
+    MLPGenerator,
+    R3GANDiscriminator,
+    R3GANGenerator,
+)
 from lightning_gans.stabilizers.rules import ByAccuracy, ByLossRatio, Fixed
 from lightning_gans.targets import PerRoute
 
@@ -37,6 +44,10 @@ def fitted(*callbacks, gan=None):
 
 def on_images(*added, norm=None, size=8):
     return trained(small_image_gan(size=16, norm=norm), *added, size=size)
+
+
+def r3gan():
+    return GAN(R3GANGenerator((1, 8, 8), 3, 4, blocks=1), R3GANDiscriminator((1, 8, 8), 4, blocks=1))
 
 
 def conditional():
@@ -292,6 +303,13 @@ REMEDIES = {
             "normalise a network's weights in one way only": lambda: [
                 trained(small_gan(), one) for one in (st.SpectralNorm(), st.WeightNorm())
             ]
+        },
+    ),
+    "starts at 0, by whose norm it would be divided": (
+        lambda: trained(r3gan(), st.SpectralNorm()),
+        {
+            "give {} first": lambda name: trained(r3gan(), getattr(st, name)(), st.SpectralNorm()),
+            "or leave this stabilizer out": lambda: trained(r3gan()),
         },
     ),
     "clamps weights that SpectralNorm or WeightNorm rescales afterwards": (
