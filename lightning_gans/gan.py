@@ -124,7 +124,7 @@ class GAN(ReproducibleModule):
         self.batch_in_hand: tuple[Any, Any] | None = None  # with its samples and labels
 
     def check_networks(self, generator: Generator, discriminator: Discriminator) -> None:
-        """Refuse networks that differ in classes or, unless `discriminate` is overridden, in the samples' shape."""
+        """Refuse a D of other classes than G or, unless `discriminate` is overridden, for samples of another shape."""
         checks.networks_fit(generator, discriminator, shapes=type(self).discriminate is GAN.discriminate)
 
     @property
@@ -164,7 +164,7 @@ class GAN(ReproducibleModule):
 
     def discriminate(self, discriminator: Callable[..., Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
         """Return the logits of samples, (N,) or, as of patches, (N, …), in single precision or better."""
-        logits = discriminator(x) if labels is None else discriminator(x, labels)
+        logits = discriminator(x, labels) if labels is not None and self.discriminator.num_classes else discriminator(x)
         checks.logits(logits, len(x), self.discriminator)
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
@@ -367,7 +367,7 @@ class GAN(ReproducibleModule):
         checks.trainer_settings(self.trainer)  # in the first hook of a run
         hooks.check_stabilizers(self)
         if self.trainer.state.fn == "fit":
-            checks.accumulation(self)
+            checks.losses_fit(self)
         return list(super().configure_callbacks())
 
     @override

@@ -24,13 +24,8 @@ if TYPE_CHECKING:
     from lightning_gans.gan import GAN
 
 _DISCRIMINATOR_HOOKS = (
-    "on_updates_per_batch",
-    "on_fake_samples",
-    "on_real_samples",
-    "on_targets",
-    "on_discriminator_loss",
-    "on_discriminator_step_end",
-    "on_opponent",
+    *("on_updates_per_batch", "on_fake_samples", "on_real_samples", "on_targets", "on_discriminator_loss"),
+    *("on_discriminator_step_end", "on_opponent"),
 )
 _NO_MORE: tuple[tuple[str, Any], ...] = (("args", ()), ("kwargs", {}))  # of a class without a constructor
 
@@ -64,13 +59,16 @@ class Stabilizer(Callback):
     saves_with_weights = True
     """Whether `on_save_checkpoint` is also called for checkpoints of weights alone, see `GAN.on_save_checkpoint`."""
 
+    teaches_labels = False
+    """Whether the generator learns its labels from it, so that a discriminator without labels may stand beside it."""
+
     _arguments: dict[str, Any]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuse a misspelled hook, or one with other parameters, where the class is defined."""
         super().__init_subclass__(**kwargs)
         check_hooks(cls, Stabilizer, others=("on_non_finite",))
-        parts = ("reads_real", "saves_with_weights", "needs_whole_batch", "acts_on_discriminator")
+        parts = ("reads_real", "saves_with_weights", "needs_whole_batch", "teaches_labels", "acts_on_discriminator")
         check_names(cls, Stabilizer, (*parts, "apply_to", "evaluation_weights", "change"))
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Stabilizer:

@@ -126,12 +126,12 @@ class GANCLI(LightningCLI):
         parser.set_defaults({f"checkpoint.{name}": one for name, one in trainer_parts.CHECKPOINT_DEFAULTS.items()})
         if self.args[0] == "fit":
             parser.add_argument("--print_metrics", action=PrintMetrics)
-        link_data_to_model(parser)
+        link_data_to_model(parser, self.args)
 
     @override
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         keys = given_keys(args)
-        refuse_linked(keys)
+        refuse_linked(args)
         if args and not {"data", "data.class_path"} & set(keys):
             args = [args[0], "--data=Digits", *args[1:]]  # not a default: its settings would leak into other data
         self.config = parser.parse_args([*args, *stacked_loggers(args)])

@@ -19,7 +19,7 @@ def check_configs(args: Sequence[str]) -> None:
     The value of an option may not contain itself either, which the parser would follow without end.
     """
     for path in _config_files(args):
-        _keys_of(path)
+        _leaves_of(path)
     for before, argument in zip(["", *args], args, strict=False):
         name, _, value = argument.partition("=") if argument.startswith("--") else (before, "", argument)
         if "&" in value and "*" in value and _contains_itself(_value_of(value), set(), set()):
@@ -47,10 +47,22 @@ def _contains_itself(tree: Any, above: set[int], checked: set[int]) -> bool:
 
 def given_keys(args: Sequence[str]) -> list[str]:
     """Return every key that the options and config files set, such as `model.init_args.width`."""
-    keys = [argument[2:].split("=")[0] for argument in args if argument.startswith("--")]
+    return [key for key, _ in given_settings(args)]
+
+
+def given_settings(args: Sequence[str]) -> list[tuple[str, Any]]:
+    """Return every key that the config files, then the options set, with its value; that of an option as it is typed.
+
+    Options override config files where they follow them, as they usually do.
+    """
+    settings: list[tuple[str, Any]] = []
     for path in _config_files(args):
-        keys += _keys_of(path)
-    return keys
+        settings += _leaves_of(path)
+    for argument, following in zip(args, [*args[1:], ""], strict=True):
+        if argument.startswith("--"):
+            key, equals, value = argument[2:].partition("=")
+            settings.append((key, value if equals else following))
+    return settings
 
 
 def settings_of_configs(args: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -120,9 +132,9 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _keys_of(path: Path) -> list[str]:
+def _leaves_of(path: Path) -> list[tuple[str, Any]]:
     try:
-        return _keys(_settings_of(path))
+        return _leaves(_settings_of(path))
     except RecursionError:
         _fail_too_deep(path)
 
@@ -149,7 +161,7 @@ def _fail_too_deep(path: Path) -> NoReturn:
     fail(f"{path} is nested too deeply or contains itself; give a config such as those in configs/.")
 
 
-def _keys(tree: Any, prefix: str = "") -> list[str]:
+def _leaves(tree: Any, prefix: str = "") -> list[tuple[str, Any]]:
     if not isinstance(tree, dict):
-        return [prefix[:-1]] if prefix else []
-    return [key for name, branch in tree.items() for key in _keys(branch, f"{prefix}{name}.")]
+        return [(prefix[:-1], tree)] if prefix else []
+    return [leaf for name, branch in tree.items() for leaf in _leaves(branch, f"{prefix}{name}.")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jsonargparse import ArgumentParser
@@ -11,21 +11,29 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from lightning_gans.cli.errors import fail
 from lightning_gans.cli.factories import check_factories
+from lightning_gans.cli.input import given_keys, given_settings
 from lightning_gans.cli.remedies import as_options
 from lightning_gans.data import GANData
 
 # an argument of a model or of its networks → the attribute of the data from which it is set
 _LINKED = {"sample_shape": "sample_shape", "image_shape": "sample_shape", "num_classes": "num_classes"}
 _PLACES = ("", "generator.init_args.", "discriminator.init_args.")
+_OF_DISCRIMINATOR = "model.discriminator.num_classes"
 
 
-def link_data_to_model(parser: LightningArgumentParser) -> None:
-    """Set the linked arguments of the model and of its networks from the data."""
+def link_data_to_model(parser: LightningArgumentParser, args: Sequence[str]) -> None:
+    """Set the linked arguments of the model and of its networks from the data.
+
+    A discriminator without labels may stand beside a conditional generator, so its number of classes is not linked
+    where the command line or a config gives it as 0.
+    """
     built: dict[str, GANData] = {}  # one data module for all links
+    unlinked = _given_as_zero(args)
     for place in _PLACES:
         for target, attribute in _LINKED.items():
-            compute = _attribute_of_data(attribute, built)
-            parser.link_arguments("data", f"model.init_args.{place}{target}", compute_fn=compute, apply_on="parse")
+            compute, key = _attribute_of_data(attribute, built), f"model.init_args.{place}{target}"
+            if key.replace("init_args.", "") not in unlinked:
+                parser.link_arguments("data", key, compute_fn=compute, apply_on="parse")
 
 
 def _attribute_of_data(attribute: str, built: dict[str, GANData]) -> Callable[[Any], Any]:
@@ -48,19 +56,27 @@ def _attribute_of_data(attribute: str, built: dict[str, GANData]) -> Callable[[A
     return compute
 
 
-def refuse_linked(keys: Iterable[str]) -> None:
+def _given_as_zero(args: Sequence[str]) -> set[str]:
+    """Return the number of classes of the discriminator, by its key, if what gives it last gives 0."""
+    given = [value for key, value in given_settings(args) if key.replace("init_args.", "") == _OF_DISCRIMINATOR]
+    return {_OF_DISCRIMINATOR} if given and str(given[-1]) == "0" else set()
+
+
+def refuse_linked(args: Sequence[str]) -> None:
     """End the command with one line where one of the given keys would be replaced by a link."""
+    unlinked = _given_as_zero(args)
     linked = {
         f"model.{place}{name}".replace("init_args.", ""): attribute
         for place in _PLACES
         for name, attribute in _LINKED.items()
     }
-    for key in keys:
-        attribute = linked.get(key.replace("init_args.", ""))
-        if attribute:
+    for key in given_keys(args):
+        short = key.replace("init_args.", "")
+        if short in linked and short not in unlinked:
+            zero = "; a discriminator without labels is given 0" if short == _OF_DISCRIMINATOR else ""
             fail(
-                f"{key} is set from the data (its {attribute}) and cannot be given; change the data instead: its "
-                "size or, for classes, --data.labels true."
+                f"{key} is set from the data (its {linked[short]}) and cannot be given; change the data instead: its "
+                f"size or, for classes, --data.labels true{zero}."
             )
 
 

@@ -59,6 +59,7 @@ class ClassifierGuidance(Stabilizer):
         self.target = target
         self.weight = weight
         self.needs_whole_batch = target.needs_whole_batch if bounds(weight)[1] > 0 else ()
+        self.teaches_labels = target.reads == "labels" and bounds(weight)[1] > 0
 
     @override
     def apply_to(self, gan: GAN) -> None:

@@ -82,7 +82,7 @@ def _has_single_values(gan: Any, network: nn.Module, samples: int) -> bool:
 
     handles = [norm.register_forward_pre_hook(look) for norm in norms]
     try:
-        classes = gan.generator.num_classes
+        classes = gan.generator.num_classes and network.num_classes
         labels = (torch.zeros(samples, dtype=torch.int64, device=gan.device),) if classes else ()
         # the step itself says what else is wrong
         with evaluating(network), torch.no_grad(), seeded(0), suppress(Exception):

@@ -26,7 +26,10 @@ def is_gan(module: Any) -> bool:
 
 
 def networks_fit(generator: nn.Module, discriminator: nn.Module, shapes: bool = True) -> None:
-    """Require two networks of the same number of classes and, with `shapes`, of the same shape of samples."""
+    """Require two networks of the same number of classes and, with `shapes`, of the same shape of samples.
+
+    A discriminator without classes may stand beside a conditional generator, see `losses_fit`.
+    """
     needs_features = isinstance(discriminator, Discriminator) and type(discriminator).forward is Discriminator.forward
     if needs_features and not hasattr(discriminator, "features"):
         raise ValueError(
@@ -35,7 +38,7 @@ def networks_fit(generator: nn.Module, discriminator: nn.Module, shapes: bool = 
         )
     for name in ("sample_shape", "num_classes") if shapes else ("num_classes",):
         theirs, ours = getattr(generator, name), getattr(discriminator, name)
-        if theirs != ours:
+        if theirs != ours and not (name == "num_classes" and ours == 0):
             raise ValueError(
                 f"the generator has {name}={theirs} and the discriminator {name}={ours}; give both the same."
             )
@@ -61,6 +64,19 @@ def logits(found: Any, samples: int, discriminator: nn.Module) -> None:
 def needing_whole_batch(player: str, *owners: Any) -> list[Any]:
     """Return those parts of a player's loss that are another function of a batch than a mean over samples."""
     return [owner for owner in owners if player in owner.needs_whole_batch]
+
+
+def losses_fit(gan: Any) -> None:
+    """Refuse losses that cannot be taken in parts where they have to be, or do not teach a generator its labels."""
+    accumulation(gan)
+    classes = gan.generator.num_classes
+    taught = gan.discriminator.num_classes or any(stabilizer.teaches_labels for stabilizer in gan.active_stabilizers)
+    if classes and not taught:
+        raise ValueError(
+            f"the generator has num_classes={classes} and the discriminator num_classes=0, so that nothing teaches the "
+            f"generator its labels; give the discriminator num_classes={classes} (on the command line leave its "
+            "num_classes out), or add AuxiliaryClassifier (--trainer.callbacks+=AuxiliaryClassifier)."
+        )
 
 
 def accumulation(gan: Any) -> None:

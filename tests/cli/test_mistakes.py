@@ -36,6 +36,10 @@ MISTAKES = {
         ["fit", *RING_GAN, "--data=GaussianRing", "--model.generator.init_args.num_classes=3"],
         ["model.generator.init_args.num_classes", "--data.labels true"],
     ),
+    "classes of a discriminator": (
+        ["fit", *RING_GAN, "--data=GaussianRing", "--model.discriminator.num_classes=3"],
+        ["model.discriminator.num_classes", "--data.labels true", "a discriminator without labels is given 0"],
+    ),
     "config that is missing": (["fit", "--config=nowhere.yaml"], ["nowhere.yaml", "exist"]),
     "MNIST": (["fit", "--model=DCGAN", "--data=MNIST", "--data.root=nothing"], ["nothing/MNIST/raw", "copy its files"]),
     "folder": (

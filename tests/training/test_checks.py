@@ -7,8 +7,10 @@ import torch
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
-from lightning_gans import DCGAN, GAN, WGAN, WGANGP
+from lightning_gans import DCGAN, GAN, WGAN, WGANGP, Stabilizer
 from lightning_gans.networks import MLPDiscriminator, MLPGenerator
+from lightning_gans.stabilizers import ClassifierGuidance
+from lightning_gans.targets import Labels, MarginalEntropy
 
 
 def refuse(message, call, *args, **kwargs):
@@ -42,10 +44,49 @@ def test_networks_must_fit_each_other():
         r"the generator has sample_shape=\(2,\) and the discriminator sample_shape=\(3,\); give both the same",
         lambda: GAN(MLPGenerator((2,), 3), MLPDiscriminator((3,))),
     )
-    refuse(
-        "the generator has num_classes=3 and the discriminator num_classes=0; give both the same",
-        lambda: GAN(MLPGenerator((2,), 3, num_classes=3), MLPDiscriminator((2,))),
+    for theirs, ours in (0, 3), (3, 4):
+        refuse(
+            f"the generator has num_classes={theirs} and the discriminator num_classes={ours}; give both the same",
+            lambda: GAN(MLPGenerator((2,), 3, num_classes=theirs), MLPDiscriminator((2,), num_classes=ours)),  # noqa: B023
+        )
+
+
+def with_unconditional_discriminator(*stabilizers):
+    gan = GAN(MLPGenerator((2,), 3, width=8, num_classes=2), MLPDiscriminator((2,), width=8))
+    gan.stabilizers += stabilizers
+    return gan
+
+
+class Teacher(Stabilizer):
+    teaches_labels = True
+
+
+def test_a_discriminator_without_labels_beside_a_conditional_generator_gets_none(batches):
+    gan, (batch,) = with_unconditional_discriminator(), batches(1, num_classes=2)
+    fake = gan.generate(8, batch[1])
+    for step in (gan.generator_step(batch, fake), gan.discriminator_step(batch, fake)):
+        assert torch.equal(step.labels, batch[1]), "for what teaches them"
+        assert torch.equal(step.fake_logits, gan.discriminator(fake))
+    assert gan.evaluation_metrics(batch)["real_logit"] == gan.discriminator(batch[0]).mean()
+
+
+def test_a_run_of_it_is_refused_unless_a_stabilizer_teaches_the_labels(fit):
+    message = (
+        r"^the generator has num_classes=2 and the discriminator num_classes=0, so that nothing teaches the generator "
+        r"its labels; give the discriminator num_classes=2 .*, or add AuxiliaryClassifier"
     )
+    for stabilizers in ((), (Stabilizer(),)):
+        with pytest.raises(ValueError, match=message):
+            fit(with_unconditional_discriminator(*stabilizers))
+    fit(with_unconditional_discriminator(Teacher()))
+    fit(with_unconditional_discriminator(), callbacks=[Teacher()])
+
+
+@pytest.mark.parametrize(
+    ("target", "weight", "teaches"), [(Labels(), 0.1, True), (Labels(), 0.0, False), (MarginalEntropy(), 0.1, False)]
+)
+def test_classifier_guidance_teaches_labels_where_its_target_reads_them(target, weight, teaches):
+    assert ClassifierGuidance(target=target, weight=weight).teaches_labels is teaches
 
 
 @pytest.mark.parametrize(
