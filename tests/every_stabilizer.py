@@ -10,6 +10,7 @@ from lightning_gans.networks import DigitClassifier
 from lightning_gans.objectives import Hinge, LeastSquares, Relativistic, RelativisticAverage, Wasserstein
 from lightning_gans.stabilizers import (
     AdaptiveAugmentation,
+    AuxiliaryClassifier,
     BalancedUpdates,
     CheckpointSwap,
     ClassifierGuidance,
@@ -74,6 +75,7 @@ class EqualNoise(InstanceNoise):
 
 NEUTRAL = {  # arguments with which it does nothing; None for a class that has no such arguments
     AdaptiveAugmentation: {"target": 1.0},
+    AuxiliaryClassifier: {"weight": 0.0, "generator_weight": 0.0},
     BalancedUpdates: {"rule": ByAccuracy(low=0.0, high=1.0)},
     CheckpointSwap: {"probability": 0.0},
     ClassifierGuidance: {"weight": 0.0},
@@ -148,6 +150,9 @@ ON_IMAGES: set[type] = {  # tested on images with BatchNorm, which it changes, o
     VirtualBatchNorm,
 }
 IN_COLOR: set[type] = {RandomColor}  # these of three channels, as it has arguments that change no grey ones
+NETWORKS: dict[type, dict] = {  # what the networks of a GAN need to have for it, as arguments of `small_gan`
+    AuxiliaryClassifier: {"num_classes": 2}
+}
 REFUSES: dict[type, set[type]] = {  # objectives that it refuses
     AdaptiveAugmentation: {Wasserstein},
     BalancedUpdates: {Wasserstein},

@@ -190,20 +190,21 @@ OBJECTIVES = [
 ]
 
 
-def small_gan(num_classes=0, seed=0, dropout=0.0, kind=GAN, **kwargs):
+def small_gan(num_classes=0, seed=0, dropout=0.0, kind=GAN, latents=3, **kwargs):
     torch.manual_seed(seed)
     return kind(
-        MLPGenerator((2,), 3, width=8, depth=1, num_classes=num_classes),
+        MLPGenerator((2,), latents, width=8, depth=1, num_classes=num_classes),
         MLPDiscriminator((2,), width=8, depth=1, dropout=dropout, num_classes=num_classes),
         **kwargs,
     )
 
 
-def small_image_gan(num_classes=0, seed=0, size=8, norm=nn.BatchNorm2d, channels=1, **kwargs):
+def small_image_gan(num_classes=0, seed=0, size=8, norm=nn.BatchNorm2d, channels=1, latents=3, **kwargs):
     torch.manual_seed(seed)
+    shape = (channels, size, size)
     return GAN(
-        DCGANGenerator((channels, size, size), 3, width=2, num_classes=num_classes),
-        DCGANDiscriminator((channels, size, size), width=2, norm=norm, num_classes=num_classes),
+        DCGANGenerator(shape, latents, width=2, num_classes=num_classes),
+        DCGANDiscriminator(shape, width=2, norm=norm, num_classes=num_classes),
         **kwargs,
     )
 

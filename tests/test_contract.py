@@ -6,7 +6,19 @@ import pickle
 
 import pytest
 import torch
-from every_stabilizer import ALONE, EVERY, IN_COLOR, NEUTRAL, ON_IMAGES, OTHER, REFUSES, SMALL, parameters, small
+from every_stabilizer import (
+    ALONE,
+    EVERY,
+    IN_COLOR,
+    NETWORKS,
+    NEUTRAL,
+    ON_IMAGES,
+    OTHER,
+    REFUSES,
+    SMALL,
+    parameters,
+    small,
+)
 from helpers import OBJECTIVES, few, slow
 from lightning.pytorch import Trainer
 
@@ -51,6 +63,7 @@ def gan_for(make_gan, make_image_gan):
     """A small GAN that a stabilizer can be used with."""
 
     def gan_for(kind, **kwargs):
+        kwargs = {**NETWORKS.get(kind, {}), **kwargs}
         if kind not in ON_IMAGES:
             return make_gan(**kwargs)
         kwargs = {name: value for name, value in kwargs.items() if name != "dropout"}
@@ -86,7 +99,9 @@ def test_its_documentation_is_complete(kind):
 @every_stabilizer
 @pytest.mark.parametrize("precision", ["32-true", slow("bf16-mixed"), "bf16-true"])
 def test_it_fits_points_and_images(make_gan, make_image_gan, gan_for, fit, weights, recwarn, kind, precision):
-    gans = [gan_for(kind)] if kind in ON_IMAGES else [make_gan(num_classes=2), make_image_gan(norm=None)]
+    networks = NETWORKS.get(kind, {})
+    labelled = {**networks, "num_classes": 2}
+    gans = [gan_for(kind)] if kind in ON_IMAGES else [make_gan(**labelled), make_image_gan(norm=None, **networks)]
     for gan in gans:
         before = weights(gan)
         fit(gan, callbacks=[small(kind)], precision=precision)
@@ -97,7 +112,7 @@ def test_it_fits_points_and_images(make_gan, make_image_gan, gan_for, fit, weigh
 def train(gan, batches, weights):
     optimizers = [SGD(player.parameters()) for player in (gan.generator, gan.discriminator)]
     before = weights(gan)
-    for batch in batches(3, gan.generator.sample_shape):
+    for batch in batches(3, gan.generator.sample_shape, num_classes=gan.generator.num_classes):
         steps = gan.train_batch(batch, *optimizers)
     assert weights(gan).isfinite().all() and not torch.equal(weights(gan), before)
     assert all(step.loss.isfinite() for step in steps.values())
@@ -132,7 +147,7 @@ def test_it_declares_the_terms_that_it_adds_to_a_loss(gan_for, batches, recwarn,
         stabilizer.apply_to(gan)
         optimizers = [SGD(player.parameters()) for player in (gan.generator, gan.discriminator)]
         added = set()
-        for batch in batches(3, gan.generator.sample_shape):
+        for batch in batches(3, gan.generator.sample_shape, num_classes=gan.generator.num_classes):
             added |= {name for step in gan.train_batch(batch, *optimizers).values() for name in step.terms}
         assert added == set(getattr(stabilizer, "loss_terms", ()))
         assert not undeclared_terms(Trainer(logger=False), gan)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from helpers import Recorder, both
 from lightning.pytorch.plugins import MixedPrecision
-from test_contract import EVERY, ON_IMAGES, small
+from test_contract import EVERY, NETWORKS, ON_IMAGES, small
 from torch.optim import Adam as TorchAdam
 from torch.optim.lr_scheduler import ExponentialLR
 
@@ -137,7 +137,8 @@ def test_every_model_trains_in_every_precision(fit, model, precision):
 @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.__name__)
 def test_every_stabilizer_trains_in_every_precision(make_gan, make_image_gan, fit, recwarn, kind, precision):
     """Other precisions are in test_contract.py."""
-    gan = make_image_gan(size=16) if kind in ON_IMAGES else make_gan(num_classes=2)
+    networks = NETWORKS.get(kind, {})
+    gan = make_image_gan(size=16, **networks) if kind in ON_IMAGES else make_gan(**{**networks, "num_classes": 2})
     fit(gan, 4, callbacks=[small(kind)], **settings_of(precision))
     assert parameters_of(gan).isfinite().all() and gan.generator_updates > 0
 

@@ -1,6 +1,7 @@
 """The stabilizers: one idea, one file."""
 
 from lightning_gans.stabilizers.adaptive_augmentation import AdaptiveAugmentation
+from lightning_gans.stabilizers.auxiliary_classifier import AuxiliaryClassifier
 from lightning_gans.stabilizers.balanced_updates import BalancedUpdates
 from lightning_gans.stabilizers.checkpoint_swap import CheckpointSwap
 from lightning_gans.stabilizers.classifier_guidance import ClassifierGuidance
@@ -41,6 +42,7 @@ from lightning_gans.stabilizers.weight_norm import WeightNorm
 
 __all__ = [
     "AdaptiveAugmentation",
+    "AuxiliaryClassifier",
     "BalancedUpdates",
     "CheckpointSwap",
     "ClassifierGuidance",

@@ -1,10 +1,12 @@
 """Configs and options: which of them win, and what reaches the model, the data and torch."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from helpers import few
 from PIL import Image
-from short_runs import BRIEF, DIGITS, LIGHTNING_WARNINGS, SMALL, checkpoint, column, last, metrics, printed
+from short_runs import BRIEF, DIGITS, LIGHTNING_WARNINGS, RING_GAN, SMALL, checkpoint, column, last, metrics, printed
 
 from lightning_gans import GAN
 from lightning_gans.cli.main import main
@@ -80,6 +82,24 @@ def test_labels_make_the_model_conditional(conditional_run, run):
     width, height = Image.open(conditional_run / "samples" / "epoch_0001.png").size
     assert width > height, "one column per class"
     assert GAN.load_from_checkpoint(last(run)).generator.num_classes == 0
+
+
+@pytest.mark.parametrize("place", few(["option", "config"], "config"))
+def test_the_generator_alone_may_be_conditional(folder, capsys, place):
+    """As in AC-GAN: the discriminator's number of classes, 0, is typed, is kept, and is taken from the run's config."""
+    (folder / "acgan.yaml").write_text("model: {init_args: {discriminator: {init_args: {num_classes: 0}}}}\n")
+    typed = ["--model.discriminator.num_classes", "0"] if place == "option" else ["--config=acgan.yaml"]
+    config = Path(__file__).parents[2] / "configs/stabilizers/auxiliary_classifier.yaml"
+    main(["fit", *RING_GAN, *typed, f"--config={config}", "--data=Digits", "--data.labels=true", *SMALL, *BRIEF])
+    made = folder / "runs/gan_digits/version_0"
+    gan = GAN.load_from_checkpoint(last(made))
+    assert (gan.generator.num_classes, gan.discriminator.num_classes) == (10, 0)
+    assert gan.discriminator.auxiliary_classifier.out_features == 10
+    assert (
+        len(column(made, "loss/auxiliary_classifier")) == len(column(made, "loss/generator_auxiliary_classifier")) == 3
+    )
+    again = printed(capsys, f"--config={made}/config.yaml")
+    assert again["model"]["init_args"]["discriminator"]["init_args"]["num_classes"] == 0
 
 
 @pytest.mark.filterwarnings("ignore:GradientPenalty with BatchNorm")

@@ -7,7 +7,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from helpers import ensemble, fixed_batches, small_gan
 from lightning.pytorch import Trainer
-from test_contract import EVERY, ON_IMAGES, small
+from test_contract import EVERY, NETWORKS, ON_IMAGES, small
 from torch.overrides import TorchFunctionMode
 from torch.utils.data import DataLoader
 
@@ -113,7 +113,8 @@ def make(name):
         return {**MODELS, **NORMED}[name](), []
     kind = STABILIZERS[name]
     norm = torch.nn.BatchNorm2d if kind in (InstanceNorm, VirtualBatchNorm) else None
-    return images(norm, generator_norm=kind is VirtualBatchNorm) if kind in ON_IMAGES else small_gan(dropout=0.2), [
+    on_images, networks = kind in ON_IMAGES, NETWORKS.get(kind, {})
+    return images(norm, generator_norm=kind is VirtualBatchNorm) if on_images else small_gan(dropout=0.2, **networks), [
         small(kind, size=WHOLE) if kind in (ExperienceReplay, ImagePool) else small(kind)
     ]
 

@@ -41,6 +41,20 @@ def keep(*options):
     return command("fit", *KEEPING, *options)
 
 
+WITHOUT_LABELS = "--model.discriminator.num_classes=0"
+
+
+def acgan(*options):
+    """Train a conditional GAN on one batch."""
+    step(
+        "--model.generator=MLPGenerator",
+        "--model.discriminator=MLPDiscriminator",
+        "--data.labels=true",
+        *options,
+        model="GAN",
+    )
+
+
 OPTIONS = ("--model.generator=DCGANGenerator", "--model.discriminator=DCGANDiscriminator")
 WITHOUT_NORM = """
 model:
@@ -205,6 +219,22 @@ REMEDIES = {
         {
             "change the data instead: its size": lambda: step("--data.size=9"),
             "for classes, --data.labels {}.": lambda value: step(f"--data.labels={value}"),
+        },
+    ),
+    "is set from the data (its …) and cannot be given": (
+        lambda: command("fit", *MLP, "--model.generator=MLPGenerator", "--model.discriminator.num_classes=3"),
+        {
+            "--data.labels {};": lambda value: step(f"--data.labels={value}"),
+            "a discriminator without labels is given {}": lambda number: command(
+                "fit", *MLP, "--model.generator=MLPGenerator", f"--model.discriminator.num_classes={number}"
+            ),
+        },
+    ),
+    "so that nothing teaches the generator its labels": (
+        lambda: acgan(WITHOUT_LABELS),
+        {
+            "give the discriminator num_classes={} (on the command line leave its num_classes out)": lambda _: acgan(),
+            "or add AuxiliaryClassifier ({})": lambda option: acgan(WITHOUT_LABELS, option),
         },
     ),
     "expected the name of a folder in --runs": (

@@ -58,6 +58,16 @@ def guided_by(target):
     return st.ClassifierGuidance(target=target)
 
 
+def acgan(discriminator=None, classes=2):
+    discriminator = MLPDiscriminator((2,), 4) if discriminator is None else discriminator
+    return GAN(MLPGenerator((2,), 3, 4, num_classes=classes), discriminator)
+
+
+def classified(gan, *others):
+    batch = torch.rand(8, 2), torch.arange(8) % 2
+    fit(gan, [batch if gan.generator.num_classes else batch[0]], callbacks=[st.AuxiliaryClassifier(), *others])
+
+
 LABELLED = [[torch.rand(8, 1, 28, 28) * 2 - 1, torch.arange(8)]]
 
 
@@ -243,6 +253,21 @@ REMEDIES = {
             ),
             "or leave it out": lambda: trained(bare()),
         },
+    ),
+    "needs a discriminator with `features` that are trained": (
+        lambda: classified(acgan(Bare())),
+        {
+            "use one of the library's discriminators": lambda: classified(acgan()),
+            "or leave it out": lambda: trained(bare()),
+        },
+    ),
+    "predicts something of each sample, and the discriminator sees packs": (
+        lambda: classified(acgan(), st.Packing()),
+        {"leave Packing out": lambda: classified(acgan())},
+    ),
+    "AuxiliaryClassifier needs a conditional generator": (
+        lambda: classified(acgan(classes=0)),
+        {"give it num_classes": lambda: classified(acgan())},
     ),
     "PullingAway needs a discriminator with `features`": (
         lambda: trained(bare(), st.PullingAway()),
