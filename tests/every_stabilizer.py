@@ -6,7 +6,7 @@ import pkgutil
 
 import lightning_gans.stabilizers
 from lightning_gans import Stabilizer
-from lightning_gans.networks import DigitClassifier
+from lightning_gans.networks import DigitClassifier, GaussianWithCode
 from lightning_gans.objectives import Hinge, LeastSquares, Relativistic, RelativisticAverage, Wasserstein
 from lightning_gans.stabilizers import (
     AdaptiveAugmentation,
@@ -25,6 +25,7 @@ from lightning_gans.stabilizers import (
     GradientPenalty,
     HistoricalAveraging,
     ImagePool,
+    InformationMaximization,
     InstanceNoise,
     InstanceNorm,
     JSRegularizer,
@@ -90,6 +91,7 @@ NEUTRAL = {  # arguments with which it does nothing; None for a class that has n
     GradientPenalty: {"weight": 0.0},
     HistoricalAveraging: {"generator_weight": 0.0, "discriminator_weight": 0.0},
     ImagePool: {"probability": 0.0},
+    InformationMaximization: {"weight": 0.0},
     InstanceNoise: {"sigma": 0.0},
     InstanceNorm: {"discriminator": False, "generator": False},
     JSRegularizer: {"weight": 0.0},
@@ -151,7 +153,8 @@ ON_IMAGES: set[type] = {  # tested on images with BatchNorm, which it changes, o
 }
 IN_COLOR: set[type] = {RandomColor}  # these of three channels, as it has arguments that change no grey ones
 NETWORKS: dict[type, dict] = {  # what the networks of a GAN need to have for it, as arguments of `small_gan`
-    AuxiliaryClassifier: {"num_classes": 2}
+    AuxiliaryClassifier: {"num_classes": 2},
+    InformationMaximization: {"latents": GaussianWithCode(2, 3)},
 }
 REFUSES: dict[type, set[type]] = {  # objectives that it refuses
     AdaptiveAugmentation: {Wasserstein},

@@ -16,6 +16,7 @@ from lightning_gans.stabilizers.gradient_normalization import GradientNormalizat
 from lightning_gans.stabilizers.gradient_penalty import GradientPenalty
 from lightning_gans.stabilizers.historical_averaging import HistoricalAveraging
 from lightning_gans.stabilizers.image_pool import ImagePool
+from lightning_gans.stabilizers.information_maximization import InformationMaximization
 from lightning_gans.stabilizers.instance_noise import InstanceNoise
 from lightning_gans.stabilizers.instance_norm import InstanceNorm
 from lightning_gans.stabilizers.js_regularizer import JSRegularizer
@@ -57,6 +58,7 @@ __all__ = [
     "GradientPenalty",
     "HistoricalAveraging",
     "ImagePool",
+    "InformationMaximization",
     "InstanceNoise",
     "InstanceNorm",
     "JSRegularizer",

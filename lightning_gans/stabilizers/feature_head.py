@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -23,13 +22,17 @@ class FeatureHead(NetworkStabilizer, ABC):
         prediction(x) = W f(x) + b,    f = the discriminator's `features`, of maps their mean over positions
 
     The layer is part of the discriminator: its optimizer trains it, checkpoints hold it, and it is frozen in the
-    generator's step. A subclass defines `num_outputs`, its width, and uses `predict` in the hooks of the losses. The
-    strengths are no part of what a checkpoint notes of the change, so that a run may continue with others, and two of a
-    class share one layer. Where all strengths are 0, which `loss_terms` tells, there is no layer.
+    generator's step. A subclass defines `num_outputs`, its width, names in `layer_arguments` the arguments that decide
+    it, and uses `predict` in the hooks of the losses. The other arguments are no part of what a checkpoint notes of the
+    change: a run may continue with other strengths, and two that differ in these share one layer. Where all strengths
+    are 0, which `loss_terms` tells, there is no layer.
 
     Raises:
         ValueError: for a discriminator without `features`, one that is not trained, or one of packs.
     """
+
+    layer_arguments: tuple[str, ...] = ()
+    """The names of the arguments that decide the width of the layer."""
 
     @property
     @abstractmethod
@@ -55,12 +58,6 @@ class FeatureHead(NetworkStabilizer, ABC):
         return not self.loss_terms or super().is_applied(gan)
 
     @override
-    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Refuse packs that later stabilizers have made, too."""
-        super().on_train_start(trainer, pl_module)
-        self.apply_to(pl_module)
-
-    @override
     def change(self, gan: GAN) -> None:
         self._add(gan, self.num_outputs(gan))
 
@@ -74,7 +71,7 @@ class FeatureHead(NetworkStabilizer, ABC):
         """
         features = getattr(discriminator, "features", gan.discriminator.features)(x)
         if len(features) != len(x):
-            self._refuse_packs(gan)
+            self._refuse_packs(gan)  # which later stabilizers have made
         pooled = features if features.dim() == 2 else features.flatten(2).mean(2)
         outputs = self.layer(gan)(pooled)
         return outputs.to(torch.promote_types(outputs.dtype, torch.float32))
@@ -85,13 +82,14 @@ class FeatureHead(NetworkStabilizer, ABC):
 
     @property
     def _name(self) -> str:
-        """The name of the class in snake case."""
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+        """The name of the class in snake case, and what decides the layer."""
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+        return "_".join([name, *(str(getattr(self, argument)) for argument in self.layer_arguments)])
 
     @property
     @override
     def _recipe(self) -> dict[str, Any]:
-        return {**super()._recipe, "init_args": {}}
+        return {**super()._recipe, "init_args": {name: self._arguments[name] for name in self.layer_arguments}}
 
     def _add(self, gan: GAN, width: int) -> None:
         like = next(gan.discriminator.parameters(), torch.empty(0))

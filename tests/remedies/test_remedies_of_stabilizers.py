@@ -68,6 +68,10 @@ def classified(gan, *others):
     fit(gan, [batch if gan.generator.num_classes else batch[0]], callbacks=[st.AuxiliaryClassifier(), *others])
 
 
+def informed(latents, **arguments):
+    trained(small_gan(latents=latents), st.InformationMaximization(**arguments))
+
+
 LABELLED = [[torch.rand(8, 1, 28, 28) * 2 - 1, torch.arange(8)]]
 
 
@@ -268,6 +272,17 @@ REMEDIES = {
     "AuxiliaryClassifier needs a conditional generator": (
         lambda: classified(acgan(classes=0)),
         {"give it num_classes": lambda: classified(acgan())},
+    ),
+    "InformationMaximization has no code to tell": (
+        lambda: informed(3),
+        {
+            "give the generator {}(2, 10)": lambda name: informed(getattr(networks, name)(2, 10)),
+            "continuous={}": lambda number: informed(3, continuous=int(number)),
+        },
+    ),
+    "InformationMaximization(continuous=…): … has … continuous coordinates": (
+        lambda: informed(3, continuous=4),
+        {"give at most {}": lambda number: informed(3, continuous=int(number))},
     ),
     "PullingAway needs a discriminator with `features`": (
         lambda: trained(bare(), st.PullingAway()),
