@@ -15,8 +15,10 @@ from lightning_gans.networks.class_norm import ClassNorm
 from lightning_gans.networks.classifier import DigitClassifier, FrozenClassifier, efficientnet_lite0
 from lightning_gans.networks.convolutions import PooledConv, ResizeConv, StridedConv, TransposedConv, initialize
 from lightning_gans.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from lightning_gans.networks.feature_discriminator import FeatureDiscriminator
 from lightning_gans.networks.features import ClassifierFeatures, DigitFeatures, ImageNetFeatures, InceptionFeatures
 from lightning_gans.networks.latents import Constant, Gaussian, GaussianWithCode, Latents, Uniform, as_latents
+from lightning_gans.networks.layer_features import LayerFeatures
 from lightning_gans.networks.mlp import FourierFeatures, Maxout, MLPDiscriminator, MLPGenerator, initialize_orthogonal
 from lightning_gans.networks.modes import evaluating
 from lightning_gans.networks.normalized import NormalizedDiscriminator
@@ -42,6 +44,7 @@ __all__ = [
     "DigitClassifier",
     "DigitFeatures",
     "Discriminator",
+    "FeatureDiscriminator",
     "FourierFeatures",
     "FrozenClassifier",
     "Gaussian",
@@ -50,6 +53,7 @@ __all__ = [
     "ImageNetFeatures",
     "InceptionFeatures",
     "Latents",
+    "LayerFeatures",
     "MLPDiscriminator",
     "MLPGenerator",
     "Maxout",

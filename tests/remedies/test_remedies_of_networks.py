@@ -12,7 +12,9 @@ from lightning_gans.networks import (
     Constant,
     DCGANDiscriminator,
     DCGANGenerator,
+    DigitClassifier,
     Gaussian,
+    LayerFeatures,
     MLPDiscriminator,
     MLPGenerator,
     StochasticEnsembleGenerator,
@@ -70,6 +72,24 @@ def ensemble_mlp(groups=3, **options):
     made(StochasticEnsembleMLPGenerator((2,), 3, 1, groups=groups, **options))
 
 
+def wrapped(name, of):
+    return getattr(networks, name)(getattr(networks, of)())
+
+
+def on_features(network, shape=(1, 28, 28)):
+    """Train a GAN whose discriminator sees the features of a network."""
+    generator = DCGANGenerator(shape, 3, width=2)
+    trained(GAN(generator, networks.FeatureDiscriminator(network, shape, width=2)))
+
+
+class WithSpare(DigitClassifier):
+    """A classifier with a layer that it does not use."""
+
+    def __init__(self):
+        super().__init__()
+        self.spare = torch.nn.Linear(2, 2)
+
+
 REMEDIES = {
     # ---------------------------------------------------------------- samples
     "expected (D,) for points or (C, H, W) for images": (
@@ -104,6 +124,23 @@ REMEDIES = {
             "at least {}; resize the data": lambda least: on_images(4, resized=int(least), make=with_ensemble),
             "or use {}": lambda name: made(getattr(networks, name)((1, 4, 4), 3, 4)),
         },
+    ),
+    # ---------------------------------------------------------------- frozen features
+    "FeatureDiscriminator: … does not take images of shape": (
+        lambda: on_features(DigitClassifier(), (1, 16, 16)),
+        {"such as {}({}(...))": lambda name, of: on_features(wrapped(name, of), (1, 16, 16))},
+    ),
+    "for two images, expected features (2, K)": (
+        lambda: on_features(torch.nn.Flatten(0)),
+        {"let its forward return them alone": lambda: on_features(torch.nn.Flatten())},
+    ),
+    "LayerFeatures(layers=…): … has no layer": (
+        lambda: on_features(LayerFeatures(DigitClassifier(), ["conv1"])),
+        {"give names such as '{}'": lambda name: on_features(LayerFeatures(DigitClassifier(), [name]))},
+    ),
+    "takes no part in the forward of": (
+        lambda: on_features(LayerFeatures(WithSpare(), ["layers.2", "spare"])),
+        {"leave it out": lambda: on_features(LayerFeatures(WithSpare(), ["layers.2"]))},
     ),
     # ---------------------------------------------------------------- latents and labels
     "expected Latents or an integer width": (
