@@ -22,8 +22,8 @@ from lightning_gans.stabilizers.instance_norm import InstanceNorm
 from lightning_gans.stabilizers.js_regularizer import JSRegularizer
 from lightning_gans.stabilizers.label_flipping import LabelFlipping
 from lightning_gans.stabilizers.label_smoothing import LabelSmoothing
-from lightning_gans.stabilizers.lecam_regularizer import LeCamRegularizer
 from lightning_gans.stabilizers.latent_consistency import LatentConsistency
+from lightning_gans.stabilizers.lecam_regularizer import LeCamRegularizer
 from lightning_gans.stabilizers.minibatch_discrimination import MinibatchDiscrimination
 from lightning_gans.stabilizers.minibatch_stddev import MinibatchStdDev
 from lightning_gans.stabilizers.normal_initialization import NormalInitialization
@@ -64,8 +64,8 @@ __all__ = [
     "JSRegularizer",
     "LabelFlipping",
     "LabelSmoothing",
-    "LeCamRegularizer",
     "LatentConsistency",
+    "LeCamRegularizer",
     "MinibatchDiscrimination",
     "MinibatchStdDev",
     "NormalInitialization",
