@@ -331,7 +331,7 @@ REFUSED = {
     "no width with labels": (lambda: (Wider(), mlp(2, 1)), r"found \(for z of shape .* num_classes=3\), ...\)"),
     "no classes": (lambda: (TakesLabels(4, 2), mlp(2, 1)), "classes cannot be found; write GAN.*num_classes=10"),
     "no module": (lambda: (torch.tanh, mlp(2, 1)), "as a network of the GAN; expected a torch.nn.Module"),
-    "one conditional": (lambda: (ConditionalG(), mlp(2, 1)), "num_classes=3 and the discriminator num_classes=0"),
+    "one conditional": (lambda: (mlp(4, 2), OneHotD()), "num_classes=0 and the discriminator num_classes=3"),
 }  # fmt: skip
 
 

@@ -95,11 +95,6 @@ def bare():
     return GAN(MLPGenerator((2,), 3, 4), Bare())
 
 
-def with_latents(text):
-    name, dim = text.rstrip(")").split("(")
-    return GAN(MLPGenerator((2,), getattr(networks, name)(int(dim)), 4), MLPDiscriminator((2,), 4))
-
-
 def with_activation(path):
     gan = linear_gan()
     gan.generator.linear = nn.Sequential(nn.Linear(4, 4), locate(path)(), nn.Linear(4, 3))
@@ -127,11 +122,6 @@ REMEDIES = {
         lambda: logits(obj.Relativistic(), 3),
         {"use {} for unequal batches": lambda name: logits(getattr(obj, name)(), 3)},
     ),
-    # ---------------------------------------------------------------- augmentation and memories
-    "DifferentiableAugmentation changes images": (
-        lambda: trained(small_gan(), st.DifferentiableAugmentation()),
-        {"leave it out": lambda: trained(small_gan())},
-    ),
     "ClassifierGuidance classifies images": (
         lambda: trained(small_gan(), st.ClassifierGuidance()),
         {"leave it out": lambda: trained(small_gan())},
@@ -139,66 +129,6 @@ REMEDIES = {
     "routes are known in SEPGAN alone": (
         lambda: on_images(st.ClassifierGuidance(target=PerRoute())),
         {"use {}": lambda name: fit(conditional(), LABELLED, callbacks=[guided_by(getattr(targets, name)())])},
-    ),
-    "RandomAffine turns images": (
-        lambda: trained(small_gan(), st.RandomAffine()),
-        {"leave it out": lambda: trained(small_gan())},
-    ),
-    "RandomColor changes images of 1 or 3 channels": (
-        lambda: trained(small_gan(), st.RandomColor()),
-        {"leave it out": lambda: trained(small_gan())},
-    ),
-    "is no augmentation; give a list of objects": (
-        lambda: on_images(st.AdaptiveAugmentation([st.Packing(2)])),
-        {
-            "such as {}(), {}(), {}() or {}()": lambda *names: on_images(
-                st.AdaptiveAugmentation([getattr(st, name)() for name in names])
-            )
-        },
-    ),
-    "by default, but the samples are": (
-        lambda: trained(small_gan(), st.AdaptiveAugmentation()),
-        {
-            "such as [{}({})]": lambda name, sigma: trained(
-                small_gan(), st.AdaptiveAugmentation([getattr(st, name)(float(sigma))])
-            )
-        },
-    ),
-    "AdaptiveAugmentation with …: expected logits with a threshold": (
-        lambda: under("Wasserstein", st.AdaptiveAugmentation([st.InstanceNoise()])),
-        {
-            "use an augmentation without it, such as {},": lambda name: trained(
-                small_image_gan(size=16, norm=None, objective=obj.Wasserstein()), getattr(st, name)()
-            ),
-            "or another objective, such as {}.": lambda name: under(
-                name, st.AdaptiveAugmentation([st.InstanceNoise()])
-            ),
-        },
-    ),
-    "LatentConsistency moves latents, but": (
-        lambda: trained(with_latents("Constant(3)"), st.LatentConsistency()),
-        {
-            "use others, such as {}": lambda latents: trained(with_latents(latents), st.LatentConsistency()),
-            "or leave it out": lambda: trained(with_latents("Constant(3)")),
-        },
-    ),
-    "are not square; use": (
-        lambda: trained(mlp((1, 4, 6)), st.RandomAffine(quarter_turns=0.5)),
-        {
-            "use {}, and": lambda none: trained(mlp((1, 4, 6)), st.RandomAffine(quarter_turns=float(none))),
-            "rotation for turns": lambda: trained(mlp((1, 4, 6)), st.RandomAffine(rotation=180.0)),
-        },
-    ),
-    "is less than a pixel of images of": (
-        lambda: trained(small_image_gan(), st.DifferentiableAugmentation(translation=0.05)),
-        {
-            "expected a larger share": lambda: trained(
-                small_image_gan(), st.DifferentiableAugmentation(translation=0.2)
-            ),
-            "or {} for none": lambda none: trained(
-                small_image_gan(), st.DifferentiableAugmentation(translation=float(none))
-            ),
-        },
     ),
     "GiB for samples of shape": (
         lambda: trained(small_gan(), st.ImagePool(10**13)),
