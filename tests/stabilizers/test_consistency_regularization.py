@@ -18,13 +18,11 @@ from lightning_gans.stabilizers import (
 from lightning_gans.step import Step
 
 
-class Plus(Stabilizer):
-    """Add 1 to the first value of every sample, and 2 to that of the first sample."""
+class Doubled(Stabilizer):
+    """x → 2x, so that D(x) = 3 x₀ changes by 3 x₀."""
 
     def on_discriminator_input(self, gan, x):
-        added = torch.zeros_like(x)
-        added[:, 0], added[0, 0] = 1.0, 2.0
-        return x + added
+        return 2 * x
 
 
 def first_value(x, labels=None):
@@ -33,21 +31,21 @@ def first_value(x, labels=None):
 
 def terms_of(*arguments, gan=None):
     """Return the terms for D(x) = 3 x₀, and the loss with them less the loss without."""
-    real, fake = torch.rand(4, 2), torch.rand(4, 2)
+    real, fake = torch.arange(1.0, 5.0)[:, None], torch.full((4, 1), 2.0)
     step = Step(torch.tensor(7.0), fake, first_value(fake), real, first_value(real), None, first_value)
-    loss = ConsistencyRegularization([Plus()], *arguments).on_discriminator_loss(gan or small_gan(), step, step.loss)
+    loss = ConsistencyRegularization([Doubled()], *arguments).on_discriminator_loss(gan or small_gan(), step, step.loss)
     return {name: term.item() for name, term in step.terms.items()}, loss.item() - 7
 
 
-MEAN_SQUARE = 9 * (2**2 + 1 + 1 + 1) / 4
+REAL, FAKE = 9 * (1 + 4 + 9 + 16) / 4, 9 * 4  # the mean squared changes of the logits
 
 
 @pytest.mark.parametrize(("real", "fake"), [(10.0, 0.0), (0.0, 5.0), (1.0, 2.0), (0.0, 0.0)])
 def test_each_term_is_its_weight_times_the_mean_squared_difference_of_logits(real, fake):
     terms, added = terms_of(real, fake)
-    expected = {"real_consistency": real * MEAN_SQUARE, "fake_consistency": fake * MEAN_SQUARE}
+    expected = {"real_consistency": real * REAL, "fake_consistency": fake * FAKE}
     assert terms == pytest.approx({name: term for name, term in expected.items() if term})
-    assert added == pytest.approx((real + fake) * MEAN_SQUARE, rel=1e-5)
+    assert added == pytest.approx(real * REAL + fake * FAKE, rel=1e-5)
     assert ConsistencyRegularization([], real, fake).loss_terms == list(terms)
 
 
@@ -55,16 +53,16 @@ def test_weights_follow_schedules():
     gan = small_gan()
     for gan.generator_updates, share in ((0, 1.0), (1, 0.5), (2, None)):
         terms, _ = terms_of(Linear(4.0, 0.0, updates=2), gan=gan)
-        assert terms == ({} if share is None else {"real_consistency": pytest.approx(4 * share * MEAN_SQUARE)})
+        assert terms == ({} if share is None else {"real_consistency": pytest.approx(4 * share * REAL)})
 
 
 def test_the_gradient_passes_through_both_logits(batches):
     gan, x = small_gan(), batches(1)[0]
-    gan.stabilizers.append(ConsistencyRegularization([Plus()], 1.0))
+    gan.stabilizers.append(ConsistencyRegularization([Doubled()], 1.0))
     fake = torch.rand(8, 2)
     found = torch.autograd.grad(gan.discriminator_step(x, fake).loss, list(gan.discriminator.parameters()))
     plain = small_gan()
-    difference = plain.discriminator(x) - plain.discriminator(Plus().on_discriminator_input(None, x))
+    difference = plain.discriminator(x) - plain.discriminator(Doubled().on_discriminator_input(None, x))
     loss = plain.discriminator_step(x, fake).loss + (difference**2).sum() / 8
     expected = torch.autograd.grad(loss, list(plain.discriminator.parameters()))
     torch.testing.assert_close(found, expected)
