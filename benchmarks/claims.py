@@ -64,6 +64,7 @@ from lightning_gans.stabilizers import (
     JSRegularizer,
     LabelFlipping,
     LabelSmoothing,
+    LatentConsistency,
     LeCamRegularizer,
     MinibatchDiscrimination,
     MinibatchStdDev,
@@ -381,6 +382,7 @@ CLAIMS = [
     on_ring("FeatureMatching", SALIMANS, FeatureMatching),
     on_ring("TTUR (G 1e-4, D 1e-3)", "Heusel 2017, 1706.08500", generator_lr=1e-4),
     on_ring("LabelSmoothing", SALIMANS, LabelSmoothing),
+    on_ring("LatentConsistency", "Zhao 2021, 2002.04724", LatentConsistency),
     on_ring("ExperienceReplay", CHINTALA, ExperienceReplay),
     Claim(
         "TopK (1 to 0.5 at half) raises the share of high-quality samples",
