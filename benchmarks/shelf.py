@@ -55,7 +55,7 @@ def ring(form: str, pictures: str | None) -> list[str]:
         return ["--config=configs/best/ring.yaml", callbacks, *cosine(1_500), "--trainer.max_steps=1500"]
     from mixtures import BASE as MLPS
 
-    return [*MLPS, "--data=GaussianRing", "--data.batch_size=256", *cosine(2_000), "--trainer.max_steps=2000"]
+    return ["--data=GaussianRing", *MLPS, *cosine(2_000), "--trainer.max_steps=2000"]
 
 
 def stacked(form: str, pictures: str | None) -> list[str]:
@@ -141,11 +141,6 @@ def collect(rows: list[dict[str, str]]) -> list[dict[str, str]]:
             writer.writeheader()
             writer.writerows(rows)
     return rows
-
-
-def config_of(folder: Path, name: str) -> str:
-    """Return the text of the change that a training has made to its base."""
-    return (folder.parent / "configs" / f"{name}.yaml").read_text()
 
 
 def effects_in(rows: Sequence[dict[str, str]], task: str, form: str) -> list[Effect]:
