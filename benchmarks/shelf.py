@@ -123,14 +123,9 @@ def collect(rows: list[dict[str, str]]) -> list[dict[str, str]]:
                 outcome = found_in(path.parent)
                 if outcome is None or (task, form, name, seed) in known:
                     continue
-                left_out = any(f"callbacks{end}:" in config_of(path.parent, name) for end in ("",))
-                row = {
-                    "task": task,
-                    "form": form,
-                    "stabilizer": name,
-                    "left_out": left_out and name != BASE,
-                    "seed": seed,
-                }
+                change = (path.parents[1] / "configs" / f"{name}.yaml").read_text()
+                left_out = name != BASE and "callbacks:" in change  # in place of callbacks+
+                row = {"task": task, "form": form, "stabilizer": name, "left_out": left_out, "seed": seed}
                 kept = {key: value for key, value in asdict(outcome).items() if key not in ("name", "checkpoint")}
                 rows.append({key: str(value) for key, value in {**row, **kept, "torch": torch.__version__}.items()})
     rows.sort(key=lambda row: (list(TASKS).index(row["task"]), row["form"], row["stabilizer"], int(row["seed"])))
