@@ -64,6 +64,7 @@ def test_a_stabilizer_is_added_or_left_out_and_one_that_does_not_fit_is_tried_on
         assert (PLACE / name).is_file()
 
 
+@pytest.mark.slow
 def test_the_same_command_again_repeats_nothing_and_more_seeds_add_to_it(scored, in_process):
     scored += [0.5, 0.7]
     ablate("--stabilizers=R1Penalty", "--seeds=1")
@@ -96,6 +97,7 @@ def test_all_are_those_of_the_library(scored, monkeypatch):
     assert len(names) >= 30
 
 
+@pytest.mark.slow
 def test_the_same_trainings_as_a_sweep(capsys):
     ablate("--stabilizers=R1Penalty", "--seeds=2", "--sweep=true")
     assert f"wandb sweep {PLACE / 'sweep.yaml'}" in capsys.readouterr().out
@@ -118,10 +120,18 @@ def refused(capsys, *options):
     return capsys.readouterr().err.splitlines()[-1]
 
 
-def test_what_cannot_be_ablated_gets_one_line_whose_remedy_works(capsys, scored):
-    scored += [0.1] * 9
+@pytest.fixture
+def at_once(monkeypatch):
+    """Leave out what the command line makes of the options of a base, which takes seconds."""
+    base = {"experiment": "ring", "trainer": {"callbacks": [{"class_path": "lightning_gans.stabilizers.GeneratorEMA"}]}}
+    monkeypatch.setattr("lightning_gans.cli.ablate.resolved", lambda options: yaml.safe_dump(base))
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_cannot_be_ablated_gets_one_line(capsys):
     assert "'Pakcing' is neither" in refused(capsys, "--stabilizers=Pakcing")
     assert "such as 3, 1 and 60" in refused(capsys, "--stabilizers=R1Penalty", "--seeds=0")
+    assert "such as 3, 1 and 60" in refused(capsys, "--stabilizers=R1Penalty", "--jobs=0")
     assert "such as 3, 1 and 60" in refused(capsys, "--stabilizers=R1Penalty", "--seconds=-1")
     assert "there is no file none.yaml" in refused(capsys, "--stabilizers=none.yaml")
     Path("empty.yaml").write_text("trainer: {max_steps: 3}\n")
@@ -129,9 +139,20 @@ def test_what_cannot_be_ablated_gets_one_line_whose_remedy_works(capsys, scored)
     Path("ema.yaml").write_text("trainer: {callbacks+: [{class_path: GeneratorEMA}]}\n")
     line = refused(capsys, "--stabilizers=ema.yaml")
     assert "adds GeneratorEMA, which the base has; give the name GeneratorEMA to leave it out" in line
-    assert "depth" in refused(capsys, "--stabilizers=R1Penalty", "--model.generator.depth=deep")
-    assert "the base fails with: " in refused(capsys, "--stabilizers=R1Penalty", "--model.generator.depth=-1")
+    PLACE.joinpath("configs").mkdir(parents=True)
+    (PLACE / "configs" / "base.yaml").write_text("another: base\n")
     line = refused(capsys, "--stabilizers=R1Penalty", "--seeds=1")
     assert "holds an ablation of another base; give another folder with --out" in line
+
+
+@pytest.mark.slow
+def test_what_cannot_be_ablated_gets_one_line_whose_remedy_works(capsys, scored):
+    scored += [0.1] * 9
+    assert "depth" in refused(capsys, "--stabilizers=R1Penalty", "--model.generator.depth=deep")
+    assert "the base fails with: " in refused(capsys, "--stabilizers=R1Penalty", "--model.generator.depth=-1")
+    assert "give another folder with --out" in refused(capsys, "--stabilizers=R1Penalty", "--seeds=1")
     ablate("--stabilizers=GeneratorEMA", "--seeds=1", "--out=runs/other")
     assert json.loads(next(Path("runs/other").glob("base_seed_0/outcome.json")).read_text())["batches"] == 4
+    packing = Path(__file__).parents[2] / "configs" / "stabilizers" / "packing.yaml"
+    ablate(f"--stabilizers={packing}", "--seeds=1", "--out=runs/packed", "--seconds=0.01")
+    assert "Packing" in str(yaml.safe_load(Path("runs/packed/configs/packing.yaml").read_text()))

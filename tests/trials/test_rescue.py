@@ -72,6 +72,7 @@ def test_each_remedy_is_tried_beside_the_run_unchanged_and_the_best_has_a_config
     assert Path("runs/ring_rescued/version_0/checkpoints/last.ckpt").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_process")
 def test_what_fails_after_the_first_remedy_is_tried_on_top_of_it(scored, verdicts, capsys):
     scored += [0.1, 0.0, 0.2, 0.3, *[0.1, 0.6, 0.2]]
@@ -91,6 +92,7 @@ def test_what_fails_after_the_first_remedy_is_tried_on_top_of_it(scored, verdict
     assert len(list(place.glob("*/outcome.json"))) == trained == 7
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_process")
 def test_a_healthy_trial_with_a_low_score_gets_what_helps_against_stalled_learning(scored, verdicts, capsys):
     scored += [0.1, 0.0, 0.2, 0.3, 0.1]
@@ -102,6 +104,7 @@ def test_a_healthy_trial_with_a_low_score_gets_what_helps_against_stalled_learni
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_process")
 def test_a_remedy_is_not_tried_on_top_of_itself(scored, verdicts, capsys):
     scored += [0.1, 0.0, 0.2, 0.3, *[0.1, 0.2]]
@@ -114,6 +117,7 @@ def test_a_remedy_is_not_tried_on_top_of_itself(scored, verdicts, capsys):
     ) in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_process")
 def test_a_run_that_was_a_trial_can_be_rescued(scored):
     scored += [0.3, 0.1, 0.2, 0.8]
@@ -123,6 +127,7 @@ def test_a_run_that_was_a_trial_can_be_rescued(scored):
     assert yaml.safe_load((place / "winner.yaml").read_text())["trainer"]["callbacks"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_process")
 def test_a_run_on_data_of_the_users_own_is_rescued_too(scored, monkeypatch, capsys):
     scored += [0.3, 0.1, 0.2, 0.8]
@@ -136,6 +141,7 @@ def test_a_run_on_data_of_the_users_own_is_rescued_too(scored, monkeypatch, caps
     assert "The best is both rates 5e-4" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_process")
 def test_where_every_trial_fails_it_says_why():
     run = failed(states.BLURRED)
@@ -145,6 +151,7 @@ def test_where_every_trial_fails_it_says_why():
         rescue(str(run), seconds=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_process")
 def test_where_nothing_is_better_no_config_is_written(scored, capsys):
     scored += [0.5, 0.1, 0.51, 0.2]
@@ -153,6 +160,7 @@ def test_where_nothing_is_better_no_config_is_written(scored, capsys):
     assert "No remedy is better" in capsys.readouterr().out and not list(run.rglob("winner.yaml"))
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_where_it_was(scored, in_process):
     scored += [0.3, 0.1, 0.2, 0.8]
     run = failed(states.BLURRED)
@@ -165,6 +173,7 @@ def test_the_same_command_goes_on_where_it_was(scored, in_process):
     assert len(list((run / "rescue").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_trials_start_from_the_healthy_checkpoint_where_the_networks_fit(scored, in_process):
     scored += [0.1] * 9
     run = failed(states.MEMORISING_DISCRIMINATOR)
@@ -179,6 +188,7 @@ def test_trials_start_from_the_healthy_checkpoint_where_the_networks_fit(scored,
     assert started == {"--experiment=unchanged": True, "--experiment=Dropout": False, "--experiment=R1Penalty": True}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize("name", few(TRIED, "soft collapse / oscillation"))
 def test_every_remedy_of_a_state_can_be_tried(scored, name):
