@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from every_stabilizer import EVERY, NEUTRAL, small
+from every_stabilizer import EVERY, NETWORKS, NEUTRAL, small
 from helpers import both, slow_sgd
 from lightning.pytorch import Callback
 
@@ -21,8 +21,8 @@ def pairs(make_gan, make_image_gan, fit, weights, tmp_path):
     """Train with some stabilizers; the weights at the end, or the line by which they were refused."""
 
     class Pairs:
-        def __init__(self, settings):
-            self.settings = SETTINGS[settings]
+        def __init__(self, settings, first):
+            self.settings = {**NETWORKS.get(first, {}), **SETTINGS[settings]}
 
         def gan(self):
             make = make_image_gan if "size" in self.settings else make_gan
@@ -63,7 +63,7 @@ def overrides_state(kind):
 
 def faults_of(first, settings, pairs):
     """What is wrong with the pairs in which a stabilizer is the first, or the only one that does anything."""
-    runs = pairs(settings)
+    runs = pairs(settings, first)
     alone = runs.end(small(first))
     for second in EVERY:
         end = runs.end(small(first), small(second))
