@@ -71,6 +71,8 @@ def ablate(
         )
     content = resolved(fit)
     base = yaml.safe_load(content)
+    if not base.get("model"):
+        raise ValueError("a base needs a model; give its --config, or name one with --model, such as --model DCGAN.")
     place = Path(out or Path(base.get("runs") or "runs") / f"{base.get('experiment') or _BASE}_ablation")
     ablation = _Ablation(place, seconds, _changes(stabilizers, base))
     ablation.write(content)
@@ -81,8 +83,9 @@ def ablate(
         f"{len(ablation.changes)} stabilizers, {seeds} seeds of each and of the base; at most "
         f"{(len(ablation.changes) + 1) * seeds} trainings, {jobs} at a time, in {place}"
     )
+    ablation.make([_BASE], 1, jobs, launcher)
     for number in (1, seeds):  # what fails in the first is left out of the others
-        ablation.make(number, jobs, launcher)
+        ablation.make([_BASE, *(one.name for one in ablation.changes)], number, jobs, launcher)
     ablation.report(seeds)
 
 
@@ -105,28 +108,28 @@ class _Ablation:
         self.outcomes: dict[str, list[Outcome]] = {}
 
     def write(self, base: str) -> None:
-        """Write the configs of the base and of all changes; a base of other settings is refused."""
+        """Write the configs of the base and of all changes; a base of other settings than what is there is refused."""
         folder = self.place / "configs"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{_BASE}.yaml"
-        if path.is_file() and path.read_text(encoding="utf-8") != base:
+        changed = path.is_file() and path.read_text(encoding="utf-8") != base
+        if changed and any(self.place.glob("*/version_*/checkpoints/*.ckpt")):
             raise ValueError(f"{self.place} holds an ablation of another base; give another folder with --out.")
         path.write_text(base, encoding="utf-8")
         for change in self.changes:
             self._config(change.name).write_text(yaml.safe_dump(change.config, sort_keys=False), encoding="utf-8")
 
-    def make(self, seeds: int, jobs: int, launcher: Launcher) -> None:
+    def make(self, names: Sequence[str], seeds: int, jobs: int, launcher: Launcher) -> None:
         """Make the trainings of the first seeds, but for those of changes that have failed."""
-        failed = {name for name, outcomes in self.outcomes.items() if outcomes[0].error}
-        if _BASE in failed:
-            raise ValueError(f"the base fails with: {self.outcomes[_BASE][0].error}")
-        names = [name for name in (_BASE, *(one.name for one in self.changes)) if name not in failed]
+        names = [name for name in names if name not in self.outcomes or not self.outcomes[name][0].error]
         trials = {(name, seed): self._trial(name, seed) for seed in range(seeds) for name in names}
         found = dict(zip(trials, run_trials(list(trials.values()), self.place, jobs, launcher), strict=True))
         if seeds == 1:
             write_standings(list(trials.values()), list(found.values()), self.place)
         for name in names:
             self.outcomes[name] = [found[name, seed] for seed in range(seeds)]
+        if self.outcomes[_BASE][0].error:
+            raise ValueError(f"the base fails with: {self.outcomes[_BASE][0].error}")
 
     def report(self, seeds: int) -> None:
         """Write the table and its picture, and print the table."""
@@ -170,7 +173,7 @@ def _changes(given: str, base: dict[str, Any]) -> list[_Change]:
     known = [name for name in shelf.__all__ if issubclass(getattr(shelf, name), Stabilizer)]
     callbacks = base["trainer"].get("callbacks") or []
     used = [one["class_path"].rpartition(".")[2] for one in callbacks]
-    names = known if given == "all" else [name.strip() for name in given.split(",")]
+    names = known if given == "all" else list(dict.fromkeys(name.strip() for name in given.split(",")))
     changes = []
     for name in names:
         if name.endswith((".yaml", ".yml")):

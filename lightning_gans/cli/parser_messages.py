@@ -87,8 +87,8 @@ def one_line(message: str) -> str:
         text += f". Got value: {given[1]}"
     for pattern, remedy in _REMEDIES:
         found = re.search(pattern, text)
-        if found:
-            return f"{text.rstrip('.')}; {found.expand(remedy)}."
+        if found and (advice := found.expand(remedy)) not in text:  # it has been through this, in another process
+            return f"{text.rstrip('.')}; {advice}."
     required = _REQUIRED.match(text)
     if required:
         prefix = "".join(f"{name}." for name in required[1].split(": ")[:-1:2])

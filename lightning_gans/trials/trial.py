@@ -70,7 +70,8 @@ def perform(folder: Path) -> Outcome:
     trial = asked_in(folder)
     assert trial is not None
     with FileLock(folder / ".lock"):
-        return found_in(folder) or _made(trial, folder)
+        found = found_in(folder)
+        return _made(trial, folder) if found is None or found.error else found
 
 
 def _made(trial: Trial, folder: Path) -> Outcome:

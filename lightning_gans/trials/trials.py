@@ -1,4 +1,4 @@
-"""Several trials in one folder, a few at a time; those that have ended are not repeated, others are resumed."""
+"""Several trials in one folder, a few at a time; those that have ended well are not repeated, others are resumed."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ def run_trials(
     jobs: int = 1,
     launcher: Launcher = LocalProcesses(),  # noqa: B008 - it has no state
 ) -> list[Outcome]:
-    """Make all trials that have not ended yet, each in a process of its own; return all outcomes, in their order.
+    """Make all trials that have not ended well yet, each in a process of its own; return all outcomes, in their order.
 
     Each trial has a folder with its `trial.json`, from which `python -m lightning_gans.trials FOLDER` makes it, on
     any machine that sees the folder, and with its `outcome.json` once it has ended. After a kill, the same
-    call resumes: a trial that has ended is not repeated, one that has begun continues from its last checkpoint.
+    call resumes: a trial that has ended is not repeated, one that has begun continues from its last checkpoint, and one
+    that has failed, such as for lack of memory, is tried again.
 
     Args:
         trials: of different names.
@@ -51,7 +52,7 @@ def _run(trials: Sequence[Trial], folder: Path, jobs: int, launcher: Launcher) -
             )
         ask(folder / trial.name, trial)
     known = {trial.name: found_in(folder / trial.name) for trial in trials}
-    missing = [trial for trial in trials if known[trial.name] is None]
+    missing = [trial for trial in trials if (found := known[trial.name]) is None or found.error]
     bar = tqdm(total=len(trials), initial=len(trials) - len(missing), unit="trial", disable=not missing)
     with bar, ThreadPoolExecutor(jobs) as pool:
         waiting = {pool.submit(_outcome, launcher, folder / trial.name): trial for trial in missing}

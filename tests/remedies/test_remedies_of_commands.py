@@ -361,6 +361,7 @@ ABLATE = "trials/test_ablate.py::test_what_cannot_be_ablated_gets_one_line_whose
 ELSEWHERE = {
     "expected numbers above 0, such as 3, 1 and 60": ABLATE,
     "holds an ablation of another base": ABLATE,
+    "a base needs a model": ABLATE,
     "is neither a stabilizer nor a callback of the base": ABLATE,
     "--stabilizers: there is no file": ABLATE,
     "adds no callbacks; give a file": ABLATE,

@@ -97,6 +97,11 @@ def test_all_are_those_of_the_library(scored, monkeypatch):
     assert len(names) >= 30
 
 
+def test_a_base_without_a_model_is_said(capsys, monkeypatch):
+    monkeypatch.setattr("lightning_gans.cli.ablate.resolved", lambda options: "{trainer: {}}")
+    assert "give its --config, or name one with --model, such as --model DCGAN" in refused(capsys)
+
+
 @pytest.mark.slow
 def test_the_same_trainings_as_a_sweep(capsys):
     ablate("--stabilizers=R1Penalty", "--seeds=2", "--sweep=true")
@@ -123,7 +128,11 @@ def refused(capsys, *options):
 @pytest.fixture
 def at_once(monkeypatch):
     """Leave out what the command line makes of the options of a base, which takes seconds."""
-    base = {"experiment": "ring", "trainer": {"callbacks": [{"class_path": "lightning_gans.stabilizers.GeneratorEMA"}]}}
+    base = {
+        "experiment": "ring",
+        "model": {"class_path": "GAN"},
+        "trainer": {"callbacks": [{"class_path": "lightning_gans.stabilizers.GeneratorEMA"}]},
+    }
     monkeypatch.setattr("lightning_gans.cli.ablate.resolved", lambda options: yaml.safe_dump(base))
 
 
@@ -139,8 +148,9 @@ def test_what_cannot_be_ablated_gets_one_line(capsys):
     Path("ema.yaml").write_text("trainer: {callbacks+: [{class_path: GeneratorEMA}]}\n")
     line = refused(capsys, "--stabilizers=ema.yaml")
     assert "adds GeneratorEMA, which the base has; give the name GeneratorEMA to leave it out" in line
-    PLACE.joinpath("configs").mkdir(parents=True)
-    (PLACE / "configs" / "base.yaml").write_text("another: base\n")
+    for path in ("configs/base.yaml", "base_seed_0/version_0/checkpoints/last.ckpt"):
+        (PLACE / path).parent.mkdir(parents=True, exist_ok=True)
+        (PLACE / path).write_text("another: base\n")
     line = refused(capsys, "--stabilizers=R1Penalty", "--seeds=1")
     assert "holds an ablation of another base; give another folder with --out" in line
 
@@ -150,7 +160,9 @@ def test_what_cannot_be_ablated_gets_one_line_whose_remedy_works(capsys, scored)
     scored += [0.1] * 9
     assert "depth" in refused(capsys, "--stabilizers=R1Penalty", "--model.generator.depth=deep")
     assert "the base fails with: " in refused(capsys, "--stabilizers=R1Penalty", "--model.generator.depth=-1")
-    assert "give another folder with --out" in refused(capsys, "--stabilizers=R1Penalty", "--seeds=1")
+    ablate("--stabilizers=R1Penalty,R1Penalty", "--seeds=1")
+    assert list(table()) == ["R1Penalty"], "once, in the same folder, where nothing was trained"
+    assert "give another folder with --out" in refused(capsys, "--stabilizers=R1Penalty", "--trainer.max_steps=3")
     ablate("--stabilizers=GeneratorEMA", "--seeds=1", "--out=runs/other")
     assert json.loads(next(Path("runs/other").glob("base_seed_0/outcome.json")).read_text())["batches"] == 4
     packing = Path(__file__).parents[2] / "configs" / "stabilizers" / "packing.yaml"
