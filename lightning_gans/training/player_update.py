@@ -56,13 +56,26 @@ def backward_in_parts(gan: Any, player: str, optimizer: AnyOptimizer, batch: Bat
     in_trainer, place = isinstance(optimizer, LightningOptimizer), gan.batches_seen
     with reading(gan, batch) as whole:
         for (part, known), share in parts((batch, whole), number, len(whole[0])):
-            with reading(gan, part, known) if number > 1 else nullcontext():
+            with reading(gan, part, known) if number > 1 else nullcontext(), _third_derivatives_explained():
                 step = getattr(gan, f"{player}_step")(part, fake)
                 loss = step.loss * share if number > 1 else step.loss
                 gan.manual_backward(loss) if in_trainer else loss.backward()
             steps.append(step.detached(place))
             shares.append(share)
     return steps[0] if len(steps) == 1 else Step.of_parts(steps, shares)
+
+
+@contextmanager
+def _third_derivatives_explained() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if "3rd+ order derivatives" not in str(error):
+            raise
+        raise ValueError(
+            "the loss needs third derivatives, as with a penalty beside GradientNormalization, and a BatchNorm or "
+            "InstanceNorm of the discriminator has none; use norm: null there, or leave out one of the two."
+        ) from None
 
 
 def step_optimizer(gan: Any, player: str, optimizer: AnyOptimizer, counted: bool) -> None:

@@ -357,15 +357,13 @@ MORE = {  # of messages that library_messages does not find
     ),
 }
 RESCUE = "trials/test_rescue.py::test_what_cannot_be_rescued_gets_one_line_whose_remedy_works"
-ABLATE = "trials/test_ablate.py::test_what_cannot_be_ablated_gets_one_line_whose_remedy_works"
+ABLATE = (
+    *("expected numbers above 0, such as 3, 1 and 60", "holds an ablation of another base", "a base needs a model"),
+    *("is neither a stabilizer nor a callback of the base", "--stabilizers: there is no file"),
+    *("adds no callbacks; give a file", "which the base has; give the name"),
+)
 ELSEWHERE = {
-    "expected numbers above 0, such as 3, 1 and 60": ABLATE,
-    "holds an ablation of another base": ABLATE,
-    "a base needs a model": ABLATE,
-    "is neither a stabilizer nor a callback of the base": ABLATE,
-    "--stabilizers: there is no file": ABLATE,
-    "adds no callbacks; give a file": ABLATE,
-    "which the base has; give the name": ABLATE,
+    **dict.fromkeys(ABLATE, "trials/test_ablate.py::test_what_cannot_be_ablated_gets_one_line_whose_remedy_works"),
     "jobs of a cluster need submitit": "trials/test_trials.py::test_a_cluster_needs_submitit",
     "the monitor has named no failure in": RESCUE,
     "expected numbers above 0, such as 60, 1 and 3": RESCUE,

@@ -4,10 +4,12 @@ from functools import partial
 
 import pytest
 import torch
-from helpers import both, small_gan
+import yaml
+from helpers import both, small_gan, small_image_gan
 from lightning.pytorch import callbacks as kinds
 from lightning.pytorch.plugins import MixedPrecision
 from remedied import command, each_row, fit
+from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, ReduceLROnPlateau
 
 from lightning_gans.callbacks import Evaluation
@@ -15,6 +17,7 @@ from lightning_gans.data import GaussianRing
 from lightning_gans.metrics import ModeCoverage
 from lightning_gans.objectives import LeastSquares
 from lightning_gans.optimizers import SGD
+from lightning_gans.stabilizers import GradientNormalization, R1Penalty
 
 pytestmark = [pytest.mark.untrusted]
 
@@ -44,6 +47,12 @@ def ring(*options):
 
 def validated(*callbacks, **settings):
     beside(*callbacks, data=GaussianRing(num_samples=16, batch_size=8, num_val_samples=16), **settings)
+
+
+def normalised(*others, norm=nn.BatchNorm2d):
+    """Train on images with a discriminator whose logits are divided by their gradient."""
+    images = [torch.rand(8, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1]
+    beside(GradientNormalization(), *others, data=images, gan=small_image_gan(size=16, norm=norm))
 
 
 def wide(lr=1.0, **settings):
@@ -90,6 +99,13 @@ def below_a_locked_folder(folder, name="locked"):
 
 
 REMEDIES = {
+    "the loss needs third derivatives": (
+        lambda: normalised(R1Penalty()),
+        {
+            "use norm: {} there": lambda norm: normalised(R1Penalty(), norm=yaml.safe_load(norm)),
+            "or leave out one of the two": normalised,
+        },
+    ),
     # ------------------------------------------------------------ schedules
     "ReduceLROnPlateau needs a metric": (
         lambda: run(small_gan(generator_scheduler=ReduceLROnPlateau)),
