@@ -25,6 +25,7 @@ from lightning_gans.trials import (
     write_effects,
     write_standings,
 )
+from lightning_gans.trials.trial import found_in
 
 _BASE = "base"
 _APART = (*ALONE, "--monitor.stop=false", "--monitor.rollbacks=0", "--samples.every_n_epochs=0", "--ckpt_path=null")
@@ -84,7 +85,7 @@ def ablate(
         f"{(len(ablation.changes) + 1) * seeds} trainings, {jobs} at a time, in {place}"
     )
     ablation.make([_BASE], 1, jobs, launcher)
-    for number in (1, seeds):  # what fails in the first is left out of the others
+    for number in dict.fromkeys((1, seeds)):  # what fails in the first is left out of the others
         ablation.make([_BASE, *(one.name for one in ablation.changes)], number, jobs, launcher)
     ablation.report(seeds)
 
@@ -108,16 +109,21 @@ class _Ablation:
         self.outcomes: dict[str, list[Outcome]] = {}
 
     def write(self, base: str) -> None:
-        """Write the configs of the base and of all changes; a base of other settings than what is there is refused."""
-        folder = self.place / "configs"
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{_BASE}.yaml"
-        changed = path.is_file() and path.read_text(encoding="utf-8") != base
-        if changed and any(self.place.glob("*/version_*/checkpoints/*.ckpt")):
-            raise ValueError(f"{self.place} holds an ablation of another base; give another folder with --out.")
-        path.write_text(base, encoding="utf-8")
-        for change in self.changes:
-            self._config(change.name).write_text(yaml.safe_dump(change.config, sort_keys=False), encoding="utf-8")
+        """Write the configs of the base and of all changes; others than what was trained with are refused."""
+        texts = {change.name: yaml.safe_dump(change.config, sort_keys=False) for change in self.changes}
+        for name, text in {_BASE: base, **texts}.items():
+            path = self._config(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_file() and path.read_text(encoding="utf-8") != text and self._is_used(name):
+                what = "base" if name == _BASE else name
+                raise ValueError(f"{self.place} holds an ablation of another {what}; give another folder with --out.")
+            path.write_text(text, encoding="utf-8")
+
+    def _is_used(self, name: str) -> bool:
+        """Return whether something was trained with a config, or is being trained, and has not failed."""
+        asked = self.place.glob("*/trial.json" if name == _BASE else f"{name}_seed_*/trial.json")
+        found = [found_in(path.parent) for path in asked]
+        return any(one is None or not one.error for one in found)
 
     def make(self, names: Sequence[str], seeds: int, jobs: int, launcher: Launcher) -> None:
         """Make the trainings of the first seeds, but for those of changes that have failed."""
@@ -142,17 +148,21 @@ class _Ablation:
         print(f"As one picture: {self.place / 'effects.png'}; samples of the first seed: {self.place / 'trials.png'}")
 
     def write_sweep(self, seeds: int) -> None:
-        """Write the trainings as a W&B sweep."""
-        path = self.place / "sweep.yaml"
+        """Write the trainings as a W&B sweep, in which each takes the config of a change, of the base an empty one."""
+        path, unchanged = self.place / "sweep.yaml", self._config("unchanged")
+        unchanged.write_text("trainer: {}\n", encoding="utf-8")
         options = [one for one in _APART if not one.startswith("--trainer.logger")]
-        configs = [str(self._config(name)) for name in (_BASE, *(one.name for one in self.changes))]
+        if self.seconds:
+            clock = "--import=lightning_gans.trials", "--trainer.callbacks+=lightning_gans.trials.Budget"
+            options += [*ENDLESS, *clock, f"--trainer.callbacks.limit={self.seconds}"]
+        configs = [str(one.absolute()) for one in (unchanged, *(self._config(one.name) for one in self.changes))]
         sweep = {
             "program": "lightning-gans",
             "project": self.place.name,
             "method": "grid",
             "parameters": {"seed_everything": {"values": list(range(seeds))}, "config": {"values": configs}},
             "command": [
-                *("${env}", "${program}", "fit", f"--config={self._config(_BASE)}", *options),
+                *("${env}", "${program}", "fit", f"--config={self._config(_BASE).absolute()}", *options),
                 *("--trainer.logger=WandbLogger", f"--trainer.logger.project={self.place.name}", "${args}"),
             ],
         }
@@ -174,9 +184,11 @@ def _changes(given: str, base: dict[str, Any]) -> list[_Change]:
     callbacks = base["trainer"].get("callbacks") or []
     used = [one["class_path"].rpartition(".")[2] for one in callbacks]
     names = known if given == "all" else list(dict.fromkeys(name.strip() for name in given.split(",")))
-    changes = []
+    changes: list[_Change] = []
     for name in names:
         if name.endswith((".yaml", ".yml")):
+            if Path(name).stem in (_BASE, "unchanged", *(one.name for one in changes)):
+                raise ValueError(f"--stabilizers: {name} has the name of another config; give it another one.")
             changes.append(_Change(Path(name).stem, False, _added_by(Path(name), used)))
         elif name in used:
             kept = [one for one, own in zip(callbacks, used, strict=True) if own != name]

@@ -48,7 +48,7 @@ class LayerFeatures(nn.Module):
         found: dict[str, Any] = {}
 
         def keep(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
-            found[name] = output
+            found[name] = output.clone() if isinstance(output, Tensor) else output  # a later layer may work in place
 
         handles = [self.network.get_submodule(name).register_forward_hook(partial(keep, name)) for name in self.layers]
         try:

@@ -74,7 +74,8 @@ class AdaptiveAugmentation(Stabilizer):
         self.images = images
         self.probability = 0.0
         self._updates = 0  # of D since p moved
-        self._sums = torch.zeros(2)  # over the real images of these: the signs, and the images
+        self._sums = torch.zeros(2)  # over the real images of these, of all processes: the signs, and the images
+        self._own = torch.zeros(2)  # the same of this step and process
 
     @override
     def apply_to(self, gan: GAN) -> None:
@@ -118,16 +119,17 @@ class AdaptiveAugmentation(Stabilizer):
             share = ByAccuracy().discriminator_figures(gan.objective, step)["real"].detach()  # of a positive sign
             images = len(step.real)
             part = torch.stack([(2 * share - 1) * images, torch.full_like(share, images)])
-            self._sums = self._sums.to(part) + part
+            self._own = self._own.to(part) + part
         return loss
 
     @override
     def on_discriminator_step_end(self, gan: GAN) -> None:
+        if dist.is_available() and dist.is_initialized():
+            dist.all_reduce(self._own)
+        self._sums, self._own = self._sums.to(self._own) + self._own, torch.zeros_like(self._own)
         self._updates += 1
         if self._updates < self.every:
             return
-        if dist.is_available() and dist.is_initialized():
-            dist.all_reduce(self._sums)
         signs, images = self._sums.tolist()  # the CPU waits for the device
         ratio = signs / max(images, 1)
         direction = (ratio > self.target) - (ratio < self.target)

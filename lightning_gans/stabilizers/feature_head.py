@@ -73,12 +73,14 @@ class FeatureHead(NetworkStabilizer, ABC):
         if len(features) != len(x):
             self._refuse_packs(gan)  # which later stabilizers have made
         pooled = features if features.dim() == 2 else features.flatten(2).mean(2)
-        outputs = self.layer(gan)(pooled)
+        outputs = self.layer(gan, discriminator)(pooled)
         return outputs.to(torch.promote_types(outputs.dtype, torch.float32))
 
-    def layer(self, gan: GAN) -> nn.Module:
-        """Return the layer, which wrappers of the discriminator may surround."""
-        return next(one.get_submodule(self._name) for one in gan.discriminator.modules() if hasattr(one, self._name))
+    def layer(self, gan: GAN, discriminator: Callable[..., Tensor] | None = None) -> nn.Module:
+        """Return the layer, which wrappers of the discriminator may surround: that of a past one, where it is given."""
+        networks = (discriminator, gan.discriminator) if isinstance(discriminator, nn.Module) else (gan.discriminator,)
+        modules = (one for network in networks for one in network.modules())
+        return next(one.get_submodule(self._name) for one in modules if hasattr(one, self._name))
 
     @property
     def _name(self) -> str:

@@ -48,8 +48,9 @@ class InstanceNorm(NetworkStabilizer):
                 "leave this stabilizer out."
             )
         for root, norm in found:
-            new = nn.InstanceNorm2d(norm.num_features, eps=norm.eps, affine=self.affine)
-            if self.affine and norm.weight is not None:
+            affine = self.affine and not (norm.affine and norm.weight is None)  # of which ClassNorm has taken them
+            new = nn.InstanceNorm2d(norm.num_features, eps=norm.eps, affine=affine)
+            if affine and norm.weight is not None:
                 new.weight, new.bias = norm.weight, norm.bias
             like = next(root.parameters(), torch.empty(0))
             self.replace(root, norm, new.to(like.device, like.dtype).train(norm.training))

@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from lightning_gans import arguments
 from lightning_gans.gan import GAN
+from lightning_gans.networks import StochasticGenerator
 from lightning_gans.schedules import Schedule, bounds, value
 from lightning_gans.stabilizer import Stabilizer
 from lightning_gans.step import Step, per_sample
@@ -25,8 +26,9 @@ class LatentConsistency(Stabilizer):
     the same, while the paper writes the squared norm.
 
     z is drawn anew, with the labels of the batch. ε is added to the latents' continuous part alone, not to a code. D
-    sees the samples without the noise and the augmentation of other stabilizers. It costs a forward of G for two
-    batches in the steps of both players, with its backward in that of G, and two forwards and backwards of D.
+    sees the samples without the noise and the augmentation of other stabilizers. In a generator with Dropout both
+    samples have noise of their own, which the terms then see too. It costs a forward of G for two batches in the steps
+    of both players, with its backward in that of G, and two forwards and backwards of D.
 
     Args:
         discriminator: weight of D's term, at least 0, or a schedule.
@@ -35,7 +37,7 @@ class LatentConsistency(Stabilizer):
             Gaussian.
 
     Raises:
-        ValueError: for a number out of range, or latents without a continuous part.
+        ValueError: for a number out of range, latents without a continuous part, or a generator with routes.
 
     Reference:
         Zhao, Singh, Lee, Zhang, Odena, Zhang, Improved Consistency Regularization for GANs, AAAI 2021,
@@ -54,6 +56,11 @@ class LatentConsistency(Stabilizer):
     def apply_to(self, gan: GAN) -> None:
         """Refuse latents without a continuous part."""
         latents = gan.generator.latents
+        if isinstance(gan.generator, StochasticGenerator):
+            raise ValueError(
+                "LatentConsistency compares samples of near latents, which routes of their own would set apart; give a "
+                "generator without routes, or leave it out."
+            )
         if latents.continuous_dim == 0:
             raise ValueError(
                 f"LatentConsistency moves latents, but {latents} have no continuous part; use others, such as "

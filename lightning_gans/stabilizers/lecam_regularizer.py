@@ -79,8 +79,12 @@ class LeCamRegularizer(Stabilizer):
         assert step.real_logits is not None
         real = step.real_logits.mean()
         now = mean(torch.stack([real, step.fake_logits.mean(), torch.ones_like(real)]))
-        before = torch.zeros_like(now) if self._sums is None else self._sums.to(now)
-        self._sums = torch.lerp(now, before, self.decay)
+        finite = now.isfinite().all()  # as after an overflow in 16-mixed, whose step is skipped
+        if self._sums is not None:
+            before = self._sums.to(now)
+            self._sums = torch.where(finite, torch.lerp(now, before, self.decay), before)
+        elif finite:
+            self._sums = (1 - self.decay) * now
 
     @override
     def state_dict(self) -> dict[str, Any]:

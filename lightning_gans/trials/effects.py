@@ -99,7 +99,7 @@ def _effect(name: str, left_out: bool, base: Sequence[Outcome], others: Sequence
         error,
         number,
         _p_value(mean, error, number),
-        time=_ratio([(one.seconds / one.batches, other.seconds / other.batches) for one, other in pairs], sign),
+        time=_ratio([(_per_batch(one), _per_batch(other)) for one, other in pairs], sign),
         memory=_ratio([(one.memory, other.memory) for one, other in pairs], sign),
         note=", ".join(dict.fromkeys(other.verdict for _, other in pairs if other.verdict)),
     )
@@ -120,6 +120,10 @@ def _adjusted(values: Sequence[float]) -> list[float]:
     from scipy.stats import false_discovery_control
 
     return [float(one) for one in false_discovery_control(values)] if values else []
+
+
+def _per_batch(outcome: Outcome) -> float:
+    return outcome.seconds / outcome.batches if outcome.batches else 0.0
 
 
 def _ratio(pairs: Sequence[tuple[float, float]], sign: int) -> float:

@@ -41,6 +41,8 @@ class LocalProcesses(Launcher):
         process = self._context.Process(target=_perform_alone, args=(folder.absolute(),))
         process.start()
         process.join()
+        if (process.exitcode or 0) < 0:
+            return f"its process was killed by signal {-process.exitcode}, such as for lack of memory"
         log = folder / "log.txt"
         said = log.read_text(errors="replace").strip().splitlines() if log.is_file() else []
         return said[-1] if said else f"its process has ended with exit code {process.exitcode}"

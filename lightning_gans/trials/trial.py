@@ -71,7 +71,10 @@ def perform(folder: Path) -> Outcome:
     assert trial is not None
     with FileLock(folder / ".lock"):
         found = found_in(folder)
-        return _made(trial, folder) if found is None or found.error else found
+        if found is not None and not found.error:
+            return found
+        (folder / _FOUND).unlink(missing_ok=True)
+        return _made(trial, folder)
 
 
 def _made(trial: Trial, folder: Path) -> Outcome:

@@ -56,10 +56,14 @@ def _run(trials: Sequence[Trial], folder: Path, jobs: int, launcher: Launcher) -
     bar = tqdm(total=len(trials), initial=len(trials) - len(missing), unit="trial", disable=not missing)
     with bar, ThreadPoolExecutor(jobs) as pool:
         waiting = {pool.submit(_outcome, launcher, folder / trial.name): trial for trial in missing}
-        for done in as_completed(waiting):
-            known[waiting[done].name] = outcome = done.result()
-            bar.update()
-            bar.write(line(outcome))
+        try:
+            for done in as_completed(waiting):
+                known[waiting[done].name] = outcome = done.result()
+                bar.update()
+                bar.write(line(outcome))
+        except BaseException:  # such as Ctrl-C: those that have not begun are left
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return [outcome for outcome in known.values() if outcome is not None]
 
 

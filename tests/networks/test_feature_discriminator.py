@@ -211,3 +211,12 @@ def test_a_layer_that_takes_no_part_is_refused():
 
     with pytest.raises(ValueError, match="'spare' takes no part in the forward of Spare; leave it out"):
         LayerFeatures(Spare(), ["used", "spare"])(torch.zeros(2, *SHAPE))
+
+
+def test_a_layer_that_works_in_place_does_not_change_the_one_before():
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(72, 3))
+    x = torch.randn(2, *SHAPE)
+    expected = network[0](x)
+    (found,) = LayerFeatures(FrozenClassifier(network, input_shape=SHAPE), ["0"])(x)
+    torch.testing.assert_close(found, expected)
+    assert (found < 0).any()

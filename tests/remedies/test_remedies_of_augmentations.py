@@ -8,7 +8,7 @@ from small import mlp, trained
 from lightning_gans import GAN, networks
 from lightning_gans import objectives as obj
 from lightning_gans import stabilizers as st
-from lightning_gans.networks import MLPDiscriminator, MLPGenerator
+from lightning_gans.networks import MLPDiscriminator, MLPGenerator, StochasticEnsembleMLPGenerator
 
 pytestmark = [pytest.mark.untrusted]
 
@@ -16,6 +16,10 @@ pytestmark = [pytest.mark.untrusted]
 def with_latents(text):
     name, dim = text.rstrip(")").split("(")
     return GAN(MLPGenerator((2,), getattr(networks, name)(int(dim)), 4), MLPDiscriminator((2,), 4))
+
+
+def routed():
+    return GAN(StochasticEnsembleMLPGenerator((2,), 3, width=4), MLPDiscriminator((2,), 4))
 
 
 REMEDIES = {
@@ -63,6 +67,13 @@ REMEDIES = {
         {
             "use others, such as {}": lambda latents: trained(with_latents(latents), st.LatentConsistency()),
             "or leave it out": lambda: trained(with_latents("Constant(3)")),
+        },
+    ),
+    "LatentConsistency compares samples of near latents": (
+        lambda: trained(routed(), st.LatentConsistency()),
+        {
+            "give a generator without routes": lambda: trained(small_gan(), st.LatentConsistency()),
+            "or leave it out": lambda: trained(routed()),
         },
     ),
     "are not square; use": (

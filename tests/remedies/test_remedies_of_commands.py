@@ -358,7 +358,12 @@ MORE = {  # of messages that library_messages does not find
 }
 RESCUE = "trials/test_rescue.py::test_what_cannot_be_rescued_gets_one_line_whose_remedy_works"
 ABLATE = (
-    *("expected numbers above 0, such as 3, 1 and 60", "holds an ablation of another base", "a base needs a model"),
+    *(
+        "expected numbers above 0, such as 3, 1 and 60",
+        "holds an ablation of another",
+        "has the name of another config",
+        "a base needs a model",
+    ),
     *("is neither a stabilizer nor a callback of the base", "--stabilizers: there is no file"),
     *("adds no callbacks; give a file", "which the base has; give the name"),
 )

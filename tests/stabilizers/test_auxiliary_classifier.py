@@ -1,5 +1,6 @@
 """The auxiliary classifier: its two terms, whom they train, and what is refused."""
 
+import copy
 import math
 
 import pytest
@@ -195,3 +196,14 @@ def test_a_generator_without_labels_and_a_discriminator_without_features_are_ref
 def test_a_weight_out_of_range_is_refused(name):
     with pytest.raises(ValueError, match=rf"AuxiliaryClassifier\({name}=-0.1\): expected a number of at least 0"):
         AuxiliaryClassifier(**{name: -0.1})
+
+
+def test_a_past_discriminator_has_the_layer_of_its_time():
+    gan, (x, _) = acgan(AuxiliaryClassifier()), batch()
+    past = copy.deepcopy(gan.discriminator)
+    with torch.no_grad():
+        past.auxiliary_classifier.weight += 1
+    (own,) = gan.stabilizers
+    expected = past.auxiliary_classifier(past.features(x))
+    torch.testing.assert_close(own.predict(gan, past, x), expected)
+    assert not torch.equal(own.predict(gan, gan.discriminator, x), expected)

@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from lightning_gans import GAN
+from lightning_gans.networks import ClassNorm, ResNetDiscriminator, ResNetGenerator
 from lightning_gans.stabilizers import GradientPenalty, InstanceNorm
 
 
@@ -62,3 +64,12 @@ def test_maps_of_one_position_are_refused_by_torch(make_image_gan):
     InstanceNorm().apply_to(gan)
     with pytest.raises(ValueError, match="more than 1 spatial element"):
         gan.discriminator.features[3](torch.randn(4, 4, 1, 1))
+
+
+def test_the_weights_of_classes_take_the_place_of_its_own():
+    gan = GAN(ResNetGenerator((1, 8, 8), 3, 4, num_classes=2), ResNetDiscriminator((1, 8, 8), 4, num_classes=2))
+    InstanceNorm(discriminator=False, generator=True).apply_to(gan)
+    norms = [one for one in gan.generator.modules() if isinstance(one, nn.InstanceNorm2d)]
+    own = {one for norm in gan.generator.modules() if isinstance(norm, ClassNorm) for one in norm.modules()}
+    assert {norm.weight is None for norm in norms if norm in own} == {True}
+    assert {norm.weight is None for norm in norms if norm not in own} == {False}

@@ -142,3 +142,17 @@ def test_the_averages_come_back_from_a_checkpoint(batches):
 def test_numbers_out_of_range_are_refused(given):
     with pytest.raises(ValueError, match=rf"LeCamRegularizer\({next(iter(given))}=.*\): expected a number"):
         LeCamRegularizer(**given)
+
+
+def test_a_step_that_overflows_leaves_the_averages(batches):
+    gan = gan_with(LeCamRegularizer(0.7))
+    (lecam,) = gan.stabilizers
+    for before in (False, True):  # without and with an average
+        if before:
+            trained(gan, batches(2))
+        kept = lecam.state_dict()
+        step = gan.discriminator_step(torch.rand(6, 2, dtype=torch.float64)).detached()
+        step.fake_logits = torch.full_like(step.fake_logits, math.inf)
+        gan.last_steps["discriminator"] = step
+        lecam.on_discriminator_step_end(gan)
+        torch.testing.assert_close(lecam.state_dict(), kept)

@@ -109,6 +109,8 @@ def test_the_same_trainings_as_a_sweep(capsys):
     sweep = yaml.safe_load((PLACE / "sweep.yaml").read_text())
     values = {name: one["values"] for name, one in sweep["parameters"].items()}
     assert values["seed_everything"] == [0, 1] and len(values["config"]) == 2 and sweep["method"] == "grid"
+    assert [Path(one).stem for one in values["config"]] == ["unchanged", "R1Penalty"]
+    assert yaml.safe_load(Path(values["config"][0]).read_text()) == {"trainer": {}}
     command = [one for one in sweep["command"] if not one.startswith("$")]
     main([*command, f"--config={values['config'][1]}", "--seed_everything=1", f"--runs={Path.cwd() / 'agents'}"])
     (config,) = Path("agents").rglob("config.yaml")
@@ -148,11 +150,22 @@ def test_what_cannot_be_ablated_gets_one_line(capsys):
     Path("ema.yaml").write_text("trainer: {callbacks+: [{class_path: GeneratorEMA}]}\n")
     line = refused(capsys, "--stabilizers=ema.yaml")
     assert "adds GeneratorEMA, which the base has; give the name GeneratorEMA to leave it out" in line
-    for path in ("configs/base.yaml", "base_seed_0/version_0/checkpoints/last.ckpt"):
+    for path in ("configs/base.yaml", "base_seed_0/trial.json"):
         (PLACE / path).parent.mkdir(parents=True, exist_ok=True)
         (PLACE / path).write_text("another: base\n")
     line = refused(capsys, "--stabilizers=R1Penalty", "--seeds=1")
     assert "holds an ablation of another base; give another folder with --out" in line
+    line = refused(capsys, "--stabilizers=base.yaml")
+    assert "base.yaml has the name of another config; give it another one" in line
+
+
+def test_a_file_that_has_changed_since_it_was_trained_with_is_refused(capsys, at_once):
+    Path("pack.yaml").write_text("trainer: {callbacks+: [{class_path: Packing}]}\n")
+    (PLACE / "pack_seed_0").mkdir(parents=True)
+    (PLACE / "pack_seed_0" / "trial.json").write_text("{}")
+    (PLACE / "configs").mkdir()
+    (PLACE / "configs" / "pack.yaml").write_text("trainer: {}\n")
+    assert "holds an ablation of another pack; give another folder" in refused(capsys, "--stabilizers=pack.yaml")
 
 
 @pytest.mark.slow
