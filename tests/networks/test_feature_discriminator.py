@@ -217,6 +217,6 @@ def test_a_layer_that_works_in_place_does_not_change_the_one_before():
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(72, 3))
     x = torch.randn(2, *SHAPE)
     expected = network[0](x)
-    (found,) = LayerFeatures(FrozenClassifier(network, input_shape=SHAPE), ["0"])(x)
+    (found,) = LayerFeatures(FrozenClassifier(network, mean=(0.5,), std=(0.5,), input_shape=SHAPE), ["0"])(x)
     torch.testing.assert_close(found, expected)
     assert (found < 0).any()
