@@ -357,19 +357,7 @@ MORE = {  # of messages that library_messages does not find
     ),
 }
 RESCUE = "trials/test_rescue.py::test_what_cannot_be_rescued_gets_one_line_whose_remedy_works"
-ABLATE = (
-    *(
-        "expected numbers above 0, such as 3, 1 and 60",
-        "holds an ablation of another",
-        "has the name of another config",
-        "a base needs a model",
-    ),
-    *("is neither a stabilizer nor a callback of the base", "--stabilizers: there is no file"),
-    *("adds no callbacks; give a file", "which the base has; give the name"),
-)
 ELSEWHERE = {
-    **dict.fromkeys(ABLATE, "trials/test_ablate.py::test_what_cannot_be_ablated_gets_one_line_whose_remedy_works"),
-    "jobs of a cluster need submitit": "trials/test_trials.py::test_a_cluster_needs_submitit",
     "the monitor has named no failure in": RESCUE,
     "expected numbers above 0, such as 60, 1 and 3": RESCUE,
     "expected the folder of a run of `lightning-gans fit`": RESCUE,
