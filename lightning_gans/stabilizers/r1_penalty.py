@@ -25,10 +25,12 @@ class R1Penalty(SquaredSlope):
 
         weight/2 · mean ((D(x + sigma · v) − D(x)) / sigma)²,    v ~ N(0, I)
 
-    A training step costs 1.76 times as much as without penalty in the exact form, 1.21 on a quarter of the batch, 1.26
-    by a difference and 1.13 by both (DCGAN at 32 pixels, batch 64, one thread). The estimate is noisy: of a trained
-    discriminator of this kind its value was 3 ± 15 % below the exact one of the same batch, and its gradient had a
-    cosine with the exact one of 0.37 with sigma 0.01, of 0.84 as a mean of 16 batches (0.49 and 0.94 with sigma 0.1).
+    A training step costs 1.5 times as much as without penalty in the exact form, 1.1 on a quarter of the batch, 1.2 by
+    a difference and 1.0 by both (DCGAN at 32 pixels, batch 64, one thread, medians of 7 rounds of
+    `benchmarks/stabilizer_cost.py --only DCGAN-32` on a machine whose noise is a tenth). The estimate is noisy: of a
+    trained discriminator of this kind its value was 3 ± 15 % below the exact one of the same batch, and its gradient
+    had a cosine with the exact one of 0.37 with sigma 0.01, of 0.84 as a mean of 16 batches (0.49 and 0.94 with sigma
+    0.1).
     See `SquaredSlope` for its bias, of order sigma², and for discriminators of which it costs twice as much. The paper
     on it has sigma 0.01 and no division by sigma²: its factor 100 is a `weight` of 0.02 here.
 
