@@ -14,13 +14,13 @@ from lightning_gans import arguments
 from lightning_gans.gan import GAN
 from lightning_gans.objectives import Wasserstein, ZeroSum
 from lightning_gans.stabilizer import Stabilizer
-from lightning_gans.stabilizers.augmentations import augmented, check, moves_and_colors, require_images
+from lightning_gans.stabilizers.augmentations import Augmenting, augmented, moves_and_colors
 from lightning_gans.stabilizers.rules import ByAccuracy
 from lightning_gans.step import Step
 from lightning_gans.training import TrainingLog
 
 
-class AdaptiveAugmentation(Stabilizer):
+class AdaptiveAugmentation(Augmenting):
     """Augment the discriminator's input with a probability p that rises while the discriminator memorises real images.
 
         p ← p + sign(r − target) · n / images,  clamped to [0, 1],    r = mean sign D(x)
@@ -67,8 +67,7 @@ class AdaptiveAugmentation(Stabilizer):
         arguments.between(self, -1, 1, target=target)
         arguments.whole(self, 1, every=every)
         arguments.positive(self, images=images)
-        check(self, augmentations or ())
-        self.augmentations = augmentations
+        super().__init__(augmentations)
         self.target = target
         self.every = every
         self.images = images
@@ -87,17 +86,7 @@ class AdaptiveAugmentation(Stabilizer):
                 "use an augmentation without it, such as DifferentiableAugmentation, or another objective, such as "
                 "NonSaturating."
             )
-        if self.augmentations is None:
-            require_images(self, gan.generator.sample_shape)
-        for one in self._chosen(gan):
-            one.apply_to(gan)
-
-    @override
-    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Warn of a schedule that ends after the run."""
-        super().on_train_start(trainer, pl_module)
-        for one in self._chosen(pl_module):
-            one.on_train_start(trainer, pl_module)
+        super().apply_to(gan)
 
     @property
     def loss_terms(self) -> list[str]:
@@ -110,7 +99,7 @@ class AdaptiveAugmentation(Stabilizer):
 
     @override
     def on_discriminator_input(self, gan: GAN, x: Tensor) -> Tensor:
-        return augmented(self._chosen(gan), gan, x, self.probability)
+        return augmented(self.chosen(gan), gan, x, self.probability)
 
     @override
     def on_discriminator_loss(self, gan: GAN, step: Step, loss: Tensor) -> Tensor:
@@ -150,5 +139,6 @@ class AdaptiveAugmentation(Stabilizer):
         self.probability, self._updates = state_dict["probability"], state_dict["updates"]
         self._sums = state_dict["sums"].clone()
 
-    def _chosen(self, gan: GAN) -> list[Stabilizer]:
-        return moves_and_colors(gan.generator.sample_shape) if self.augmentations is None else self.augmentations
+    @override
+    def by_default(self, shape: tuple[int, ...]) -> list[Stabilizer]:
+        return moves_and_colors(shape)

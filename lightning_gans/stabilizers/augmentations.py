@@ -1,13 +1,16 @@
-"""Lists of augmentations that other stabilizers apply; each changes every sample of D's input by itself."""
+"""Augmentations that other stabilizers apply, each to every sample of D's input by itself, and the base of these."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, Trainer
 from torch import Tensor
+from typing_extensions import override
 
 from lightning_gans.gan import GAN
 from lightning_gans.hooks import discriminator_input
@@ -15,6 +18,44 @@ from lightning_gans.stabilizer import NetworkStabilizer, Stabilizer
 from lightning_gans.stabilizers.differentiable_augmentation import DifferentiableAugmentation
 from lightning_gans.stabilizers.random_affine import RandomAffine
 from lightning_gans.stabilizers.random_color import RandomColor
+
+
+class Augmenting(Stabilizer, ABC):
+    """A stabilizer that applies a list of augmentations; a subclass defines `by_default`.
+
+    Args:
+        augmentations: stabilizers that change D's input, in this order; None is those of `by_default`.
+
+    Raises:
+        ValueError: for what is no augmentation, or samples that an augmentation does not take.
+    """
+
+    def __init__(self, augmentations: list[Stabilizer] | None):
+        check(self, augmentations or ())
+        self.augmentations = augmentations
+
+    @abstractmethod
+    def by_default(self, shape: tuple[int, ...]) -> list[Stabilizer]:
+        """Return the augmentations of images (C, H, W) where none are given."""
+
+    def chosen(self, gan: GAN) -> list[Stabilizer]:
+        """Return the augmentations that are applied."""
+        return self.by_default(gan.generator.sample_shape) if self.augmentations is None else self.augmentations
+
+    @override
+    def apply_to(self, gan: GAN) -> None:
+        """Refuse samples that an augmentation does not take."""
+        if self.augmentations is None:
+            require_images(self, gan.generator.sample_shape)
+        for one in self.chosen(gan):
+            one.apply_to(gan)
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Warn of a schedule that ends after the run."""
+        super().on_train_start(trainer, pl_module)
+        for one in self.chosen(pl_module):
+            one.on_train_start(trainer, pl_module)
 
 
 def check(owner: Stabilizer, augmentations: Sequence[Stabilizer]) -> None:

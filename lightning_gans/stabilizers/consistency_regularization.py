@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from lightning.pytorch import Trainer
 from torch import Tensor
 from typing_extensions import override
 
@@ -12,11 +9,11 @@ from lightning_gans import arguments
 from lightning_gans.gan import GAN
 from lightning_gans.schedules import Schedule, bounds, value
 from lightning_gans.stabilizer import Stabilizer
-from lightning_gans.stabilizers.augmentations import augmented, check, flip_and_shift, require_images
+from lightning_gans.stabilizers.augmentations import Augmenting, augmented, flip_and_shift
 from lightning_gans.step import Step, per_sample
 
 
-class ConsistencyRegularization(Stabilizer):
+class ConsistencyRegularization(Augmenting):
     """Penalise what augmentations change in the discriminator's logits of real samples, and of fakes.
 
         real · mean (D(x) − D(T(x)))² + fake · mean (D(G(z)) − D(T(G(z))))²
@@ -47,25 +44,9 @@ class ConsistencyRegularization(Stabilizer):
         self, augmentations: list[Stabilizer] | None = None, real: float | Schedule = 10.0, fake: float | Schedule = 0.0
     ):
         arguments.at_least(self, 0, real=real, fake=fake)
-        check(self, augmentations or ())
-        self.augmentations = augmentations
+        super().__init__(augmentations)
         self.real = real
         self.fake = fake
-
-    @override
-    def apply_to(self, gan: GAN) -> None:
-        """Refuse samples that an augmentation does not take."""
-        if self.augmentations is None:
-            require_images(self, gan.generator.sample_shape)
-        for one in self._chosen(gan):
-            one.apply_to(gan)
-
-    @override
-    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Warn of a schedule that ends after the run."""
-        super().on_train_start(trainer, pl_module)
-        for one in self._chosen(pl_module):
-            one.on_train_start(trainer, pl_module)
 
     @property
     def loss_terms(self) -> list[str]:
@@ -84,11 +65,12 @@ class ConsistencyRegularization(Stabilizer):
             if weight == 0:
                 continue
             assert x is not None and logits is not None and step.discriminator is not None
-            changed = gan.discriminate(step.discriminator, augmented(self._chosen(gan), gan, x), step.labels)
+            changed = gan.discriminate(step.discriminator, augmented(self.chosen(gan), gan, x), step.labels)
             term = weight * (per_sample(logits) - per_sample(changed)).square().mean()
             step.terms[name] = term.detach()
             loss = loss + term
         return loss
 
-    def _chosen(self, gan: GAN) -> list[Stabilizer]:
-        return flip_and_shift(gan.generator.sample_shape) if self.augmentations is None else self.augmentations
+    @override
+    def by_default(self, shape: tuple[int, ...]) -> list[Stabilizer]:
+        return flip_and_shift(shape)
